@@ -1,0 +1,256 @@
+"""How a call flows: the contract's validation, the choice of a variant, arrays adapted, the kernel, the result handed back."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kernels import _arrays, _gufunc
+from registry import Explanation, VariantUnavailable
+
+if TYPE_CHECKING:
+    from registry import Variant, Zoo
+
+
+class Refusal(NamedTuple):
+    """Why a variant cannot serve a call, and the error that a caller who insists on it gets."""
+
+    reason: str
+    error: type[Exception]
+
+
+class Call(NamedTuple):
+    """One call as its contract normalised it, and what it asks of a variant."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+    arrays: tuple[Any, ...]
+    caller: _arrays.Caller
+    dtype: Any
+
+
+class Operation:
+    """An operation's contract, with what dispatch needs to know of its signature."""
+
+    def __init__(self, zoo: Zoo, name: str) -> None:
+        self.zoo = zoo
+        self.name = name
+        self.contract = zoo.contract(name)
+        self.function: Callable[..., Any] = getattr(self.contract, name)
+        self.signature = inspect.signature(self.function)
+        core = getattr(self.contract, "CORE", None)
+        self.core = _gufunc.parse(core) if core else None
+        names = list(self.signature.parameters)
+        by_position = [key for key in names if self.signature.parameters[key].kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.by_position = by_position
+        self.slots: list[Any] = [by_position.index(key) if key in by_position else key for key in self.contract.ARRAYS]
+        self.all_arrays = self.slots == list(range(len(names)))
+
+    def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Pick the arrays out of a normalised call."""
+        if self.all_arrays:
+            return args
+        return tuple([args[slot] if type(slot) is int else kwargs[slot] for slot in self.slots])
+
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Validate a call; what the operation has no name for is an option of some variant."""
+        own = {key: value for key, value in kwargs.items() if key in self.signature.parameters}
+        options = {key: value for key, value in kwargs.items() if key not in own}
+        args, kwargs = self.function(*args, **own)
+        return self.describe(args, kwargs, options)
+
+    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
+        """Describe a call that the contract has validated and normalised."""
+        arrays = self.arrays(args, kwargs)
+        caller = _arrays.caller_of(arrays[0])
+        return Call(args, kwargs, options, arrays, caller, _arrays.promoted(caller, arrays))
+
+    def refusal(self, variant: Variant, call: Call, selector: str) -> Refusal | None:
+        """Say why a variant cannot serve a call, or None if it can. Asks the registration, the system and the call alone."""
+        if variant.reason:
+            return Refusal(variant.reason, VariantUnavailable)
+        if selector == "auto" and variant.device != call.caller.device:
+            return Refusal(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
+        name = _arrays.dtype_name(call.dtype)
+        if name not in variant.dtypes:
+            return Refusal(f"takes dtype {', '.join(variant.dtypes)}; got {name} (cast the arrays)", TypeError)
+        for key, value in call.options.items():
+            if key not in variant.options:
+                return Refusal(f"has no argument {key!r}; its options are: {', '.join(variant.options) or 'none'}", TypeError)
+            if type(value) is not type(variant.options[key]):
+                return Refusal(f"takes {key} as {type(variant.options[key]).__name__}; got {value!r}", TypeError)
+            if type(value) in (int, float) and not value > 0:
+                return Refusal(f"takes {key} above 0; got {value!r}", ValueError)
+        return self._beyond_limits(variant, call) if variant.limits else None
+
+    def _beyond_limits(self, variant: Variant, call: Call) -> Refusal | None:
+        facts = {
+            **self.contract.work(*call.args, **call.kwargs),
+            **dict(zip(self.by_position, call.args, strict=False)),
+            **call.kwargs,
+        }
+        for key, limit in variant.limits.items():
+            fact = facts[key]
+            if isinstance(limit, tuple) and fact not in limit:
+                return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError)
+            if not isinstance(limit, tuple) and not fact <= limit:
+                return Refusal(f"takes at most {limit:g} {key}; this call has {fact:g}", ValueError)
+        return None
+
+    def run(self, variant: Variant, kernel: Callable[..., Any], call: Call) -> Any:
+        """Adapt the arrays to the kernel's kind, run it, and hand the result back as the caller's kind."""
+        adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
+        args: Any = list(call.args)
+        kwargs: Any = {**call.kwargs, **variant.options, **call.options}
+        for slot, array in zip(self.slots, call.arrays, strict=True):
+            (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
+        arrays = self.arrays(tuple(args), kwargs)
+        if self.core is None or _gufunc.is_core(self.core, arrays):
+            result = kernel(*args, **kwargs)
+        else:
+            result = _gufunc.apply(self.core, functools.partial(kernel, **kwargs), arrays)
+        return _arrays.hand_back(result, call.caller, call.arrays[0])
+
+    def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
+        wanted = None if array.dtype == dtype else dtype
+        if variant.arrays == "torch":
+            return _arrays.to_torch(array, variant.device, wanted)
+        adapted = _arrays.to_numpy(array, wanted)
+        return _arrays.contiguous(adapted) if variant.layout == "C" else adapted
+
+
+def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]:
+    """Return the function that `registry.get` hands out."""
+    op = Operation(zoo, operation)
+    first, *_ = zoo._candidates(operation, selector)
+    call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
+    call.__name__ = call.__qualname__ = operation
+    call.__doc__ = op.function.__doc__
+    call.__module__ = op.function.__module__
+    call.__signature__ = op.signature  # type: ignore[attr-defined]
+    return call
+
+
+def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
+    validate, own, pick = op.function, op.signature.parameters.keys(), op.arrays
+    is_native, defaults = _native_test(op, variant), dict(variant.options)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not kwargs.keys() <= own:
+            request = op.request(args, kwargs)
+        else:
+            args, kwargs = validate(*args, **kwargs)
+            if is_native(pick(args, kwargs)):
+                return kernel(*args, **kwargs, **defaults)
+            request = op.describe(args, kwargs, {})
+        refusal = op.refusal(variant, request, variant.name)
+        if refusal:
+            raise refusal.error(f"{op.name}: variant {variant.name!r} {refusal.reason}")
+        return op.run(variant, kernel, request)
+
+    return call
+
+
+def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
+    """Return a callable that takes, for each call, the best variant that can serve it.
+
+    A choice that hung on the arrays' type, dtype and device alone is remembered until a variant is registered.
+    """
+    validate, own, pick = op.function, op.signature.parameters.keys(), op.arrays
+    remembered: dict[Any, tuple[Callable[[tuple[Any, ...]], bool], Callable[..., Any]]] = {}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and not kwargs.keys() <= own:
+            request = op.request(args, kwargs)
+            key = None
+        else:
+            args, kwargs = validate(*args, **kwargs)
+            arrays = pick(args, kwargs)
+            first = arrays[0]
+            key = (type(first), first.dtype, getattr(first, "device", None), op.zoo.generation)
+            is_native, serve = remembered.get(key, (None, None))
+            if is_native is not None and serve is not None and is_native(arrays):
+                return serve(*args, **kwargs)
+            request = op.describe(args, kwargs, {})
+        variant, kernel = _choose(op, request, selector)
+        if key and not any(v.limits for v in op.zoo._candidates(op.name, selector)):
+            remembered[key] = _native_test(op, variant), functools.partial(kernel, **variant.options)
+        return op.run(variant, kernel, request)
+
+    return call
+
+
+def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:
+    """The variants a selector may mean, best first; of two on one rank the one that takes the caller's own arrays."""
+    candidates = op.zoo._candidates(op.name, selector)
+    return sorted(candidates, key=lambda v: (-v.rank, v.arrays != request.caller.kind))
+
+
+def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, Callable[..., Any]]:
+    refusals = []
+    for variant in _ranked(op, request, selector):
+        refusal = op.refusal(variant, request, selector)
+        if refusal is None:
+            try:
+                return variant, op.zoo._function(variant)
+            except VariantUnavailable:  # its file turned out to be broken
+                refusal = Refusal(str(variant.reason), VariantUnavailable)
+        refusals.append((variant, refusal))
+    # What every working variant refuses is the caller's to mend; else the machine is at fault.
+    errors = [refusal.error for _, refusal in refusals if refusal.error is not VariantUnavailable]
+    lines = [f"  {variant.name}: {refusal.reason}" for variant, refusal in refusals]
+    message = "\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines])
+    raise (errors[0] if errors else VariantUnavailable)(message)
+
+
+def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...]], bool]:
+    """Return a cheap test of whether a kernel can take arrays as they are; validation has found them alike in kind and device."""
+    if variant.limits:
+        return lambda arrays: False  # they depend on more than the arrays
+    ranks = [len(dimensions) for dimensions in op.core.inputs] if op.core else [None] * len(op.slots)
+    if variant.arrays == "numpy":
+        dtypes: set[Any] = {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}
+        compiled = variant.layout == "C"
+
+        def is_native(arrays: tuple[Any, ...]) -> bool:
+            dtype = arrays[0].dtype
+            if dtype not in dtypes:
+                return False
+            for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
+                if type(array) is not np.ndarray or array.dtype is not dtype or (rank is not None and array.ndim != rank):
+                    return False
+                if compiled and not array.flags.carray:
+                    return False
+            return True
+    else:
+        import torch
+
+        dtypes = {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}
+        here = operator.attrgetter(f"is_{variant.device}")
+
+        def is_native(arrays: tuple[Any, ...]) -> bool:
+            dtype = arrays[0].dtype
+            if dtype not in dtypes or not here(arrays[0]):
+                return False
+            for array, rank in zip(arrays, ranks):  # noqa: B905
+                if array.dtype is not dtype or (rank is not None and array.ndim != rank):
+                    return False
+            return True
+
+    return is_native
+
+
+def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
+    """Say what a call would do, without running a kernel."""
+    op = Operation(zoo, operation)
+    request = op.request(args, kwargs)
+    refusals = [(variant, op.refusal(variant, request, selector)) for variant in _ranked(op, request, selector)]
+    considered = tuple((variant, refusal.reason if refusal else None) for variant, refusal in refusals)
+    return Explanation(operation, selector, considered, next((v for v, reason in considered if reason is None), None))

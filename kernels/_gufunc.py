@@ -1,0 +1,72 @@
+"""Generalised ufunc signatures: run a kernel for the core dimensions alone over vectors and broadcast batches.
+
+The grammar and its meaning are NumPy's (numpy.org/doc/stable/reference/c-api/generalized-ufuncs.html): in
+``(m?,k),(k,n?)->(m?,n?)`` an operand may lack the dimensions marked ``?``, and whatever stands before the core
+dimensions broadcasts. A contract states its signature as ``CORE``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Operand = tuple[str, ...]
+
+
+class Signature(NamedTuple):
+    """Core dimensions of the inputs and of the output, and those that an operand may lack."""
+
+    inputs: tuple[Operand, ...]
+    output: Operand
+    optional: frozenset[str]
+
+
+@cache
+def parse(signature: str) -> Signature:
+    """Read a signature with one output."""
+    left, right = signature.replace(" ", "").split("->")
+    operands = [tuple(part.split(",")) if part else () for part in (*left[1:-1].split("),("), right[1:-1])]
+    names = frozenset(name[:-1] for operand in operands for name in operand if name.endswith("?"))
+    plain = [tuple(name.rstrip("?") for name in operand) for operand in operands]
+    return Signature(tuple(plain[:-1]), plain[-1], names)
+
+
+def is_core(signature: Signature, arrays: Sequence[Any]) -> bool:
+    """Whether the arrays have the core dimensions alone, so that the kernel can take them as they are."""
+    return all(array.ndim == len(core) for array, core in zip(arrays, signature.inputs, strict=True))
+
+
+def apply(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any]) -> Any:
+    """Apply `core` over the batches of `arrays`, NumPy arrays or tensors of one dtype."""
+    lacking: set[str] = set()
+    full = []
+    for array, dimensions in zip(arrays, signature.inputs, strict=True):
+        if array.ndim < len(dimensions):
+            gone = [name for name in dimensions if name in signature.optional][: len(dimensions) - array.ndim]
+            array = array[tuple(None if name in gone else slice(None) for name in dimensions)]
+            lacking.update(gone)
+        full.append(array)
+    extent = {
+        name: size
+        for array, dimensions in zip(full, signature.inputs, strict=True)
+        for name, size in zip(dimensions, array.shape[array.ndim - len(dimensions) :], strict=True)
+    }
+    batches = [tuple(array.shape[: array.ndim - len(core)]) for array, core in zip(full, signature.inputs, strict=True)]
+    batch = np.broadcast_shapes(*batches)
+    if batch:
+        shape = batch + tuple(extent[name] for name in signature.output)
+        result = np.empty(shape, full[0].dtype) if isinstance(full[0], np.ndarray) else full[0].new_empty(shape)
+        for index in itertools.product(*map(range, batch)):
+            result[index] = core(*(array[_own(index, own)] for array, own in zip(full, batches, strict=True)))
+    else:
+        result = core(*full)
+    return result[(..., *(0 if name in lacking else slice(None) for name in signature.output))] if lacking else result
+
+
+def _own(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
+    """The index into an operand's own batch that a broadcast index means."""
+    return tuple(0 if size == 1 else i for i, size in zip(index[len(index) - len(batch) :], batch, strict=True))

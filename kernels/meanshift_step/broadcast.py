@@ -1,0 +1,17 @@
+"""meanshift_step, a batch of points at a time, by broadcasting them against all the data."""
+
+import numpy as np
+
+from kernels.meanshift_step._weights import mean, weights
+from registry import register
+
+
+@register("meanshift_step", "broadcast", options={"batch_size": 16}, rank=10)
+def meanshift_step(x, bandwidth, data, kernel, batch_size):
+    y = np.empty(x.shape, x.dtype)
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        difference = data - batch[:, None]
+        w = weights(((difference / bandwidth) ** 2).sum(axis=2), kernel)
+        y[start : start + batch_size] = batch + mean((w[..., None] * difference).sum(axis=1), w.sum(axis=1))
+    return y

@@ -1,0 +1,16 @@
+"""meanshift_step, one point at a time, as the lecture first writes it; but every point reads the old ones."""
+
+import numpy as np
+
+from kernels.meanshift_step._weights import mean, weights
+from registry import register
+
+
+@register("meanshift_step", "loop", rank=0)
+def meanshift_step(x, bandwidth, data, kernel):
+    y = np.empty(x.shape, x.dtype)
+    for i, point in enumerate(x):
+        difference = data - point
+        w = weights(((difference / bandwidth) ** 2).sum(axis=1), kernel)
+        y[i] = point + mean((w[:, None] * difference).sum(axis=0), w.sum())
+    return y

@@ -1,0 +1,668 @@
+"""The front desk of the kernel zoo: look an implementation of an operation up, or hand one in.
+
+    from registry import get
+    step = get("meanshift_step")          # the best variant for each call
+    y = step(points, bandwidth=2.5)
+
+The catalogue is read from the source of the kernel files with `ast`, so listing it imports none of them;
+`get` imports the one file it needs. Importing this module loads the standard library alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = [
+    "ConformanceError",
+    "DuplicateVariant",
+    "Explanation",
+    "System",
+    "UnknownOperation",
+    "UnknownVariant",
+    "Variant",
+    "VariantUnavailable",
+    "Zoo",
+    "check",
+    "contract",
+    "explain",
+    "get",
+    "operations",
+    "register",
+    "variants",
+]
+
+ENTRY_POINTS = "kernel_zoo"
+DEVICES = ("cpu", "cuda")
+SELECTORS = ("auto", *DEVICES)
+
+# "numeric" is the array API standard's name for every integer, real and complex dtype; these are NumPy's.
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_REALS = ("float16", "float32", "float64", "longdouble")
+_COMPLEX = ("complex64", "complex128", "clongdouble")
+DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
+
+
+class UnknownOperation(LookupError):
+    """No operation has this name."""
+
+
+class UnknownVariant(LookupError):
+    """The operation has no variant of this name."""
+
+
+class VariantUnavailable(RuntimeError):
+    """The variant exists, but cannot run here: a package, a device or a working file is missing."""
+
+
+class DuplicateVariant(ValueError):
+    """Two functions claim the same name under the same operation."""
+
+
+class ConformanceError(AssertionError):
+    """A function does not do what its operation's contract says."""
+
+
+class System:
+    """What this machine offers. Resolution asks only this, so it can be tested without the hardware."""
+
+    def __init__(self) -> None:
+        self._missing: dict[str, str | None] = {}
+
+    def missing(self, requirement: str) -> str | None:
+        """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
+        if requirement not in self._missing:
+            probe = self._cuda if requirement == "cuda" else self._package
+            self._missing[requirement] = probe(requirement)
+        return self._missing[requirement]
+
+    def _package(self, name: str) -> str | None:
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
+            found = False
+        return None if found else f"needs the package {name}, which is not installed (pip install {name})"
+
+    def _cuda(self, _: str) -> str | None:
+        """Ask NVIDIA's management library: unlike the driver's own, it can be asked before a fork."""
+        import ctypes
+
+        if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+            return "needs a CUDA device, and CUDA_VISIBLE_DEVICES hides them all (unset it)"
+        library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+        absent = "needs a CUDA device, and none was found"
+        try:
+            nvml = ctypes.CDLL(library)
+        except OSError:
+            return f"{absent}: no NVIDIA driver ({library}) is installed (run it on a machine with an NVIDIA GPU)"
+        count = ctypes.c_uint()
+        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) or not count.value:
+            return f"{absent}: the NVIDIA driver reports no device (see nvidia-smi)"
+        if _torch_built_without_cuda():
+            return "needs torch built for CUDA, and the installed build is for the CPU alone (see pytorch.org/get-started)"
+        return None
+
+
+def _torch_built_without_cuda() -> bool:
+    """Read torch/version.py, which says `cuda: Optional[str] = None` in a CPU build: importing torch takes seconds."""
+    spec = importlib.util.find_spec("torch")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for node in ast.parse(Path(folder, "version.py").read_bytes()).body:
+            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "cuda":
+                return isinstance(node.value, ast.Constant) and node.value.value is None
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Variant:
+    """One implementation of an operation, as its `register` line and its source describe it.
+
+    Attributes
+    ----------
+    operation, name : str
+        What it computes, and what it is called there.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+    arrays : str
+        The kind of array its function takes: ``"numpy"`` or ``"torch"``.
+    requires : tuple of str
+        Packages it imports beyond those of the core.
+    dtypes : tuple of str
+        Names of the dtypes it takes, spelled out.
+    options : mapping
+        Its own keyword arguments with their defaults, such as ``batch_size``.
+    precision : str
+        The class of error it promises; the operation's ``bound`` knows what each one means.
+    deterministic : bool
+        Whether the same input gives the same bits twice.
+    rank : int
+        Its place on the ladder from naive to fast; dispatch takes the highest that can serve a call.
+    limits : mapping
+        What it can take: for an argument the allowed values, for a quantity of the operation's ``work`` the most.
+    layout : str
+        ``"any"``, or ``"C"`` if its function wants writable C-contiguous arrays (compiled for that layout alone).
+    file, line : str, int
+        Where it stands.
+    doc : str
+        Its docstring, or that of its file.
+    """
+
+    operation: str
+    name: str
+    device: str = "cpu"
+    arrays: str = "numpy"
+    requires: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "working"
+    deterministic: bool = True
+    rank: int = 0
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = "any"
+    module: str = ""
+    file: str = ""
+    line: int = 0
+    doc: str = ""
+    _why_not: Callable[[Variant], str | None] = field(default=lambda _: None, repr=False)
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot run here, or None when it can."""
+        return self._why_not(self)
+
+    @property
+    def available(self) -> bool:
+        """Whether it can run here."""
+        return self.reason is None
+
+    @property
+    def source(self) -> str:
+        """Where it stands, as ``file:line``."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def framework(self) -> str:
+        """What it is written with: the first package it requires, else the kind of array it takes."""
+        return self.requires[0] if self.requires else self.arrays
+
+
+_DECLARED = [f.name for f in fields(Variant) if f.name not in ("module", "file", "line", "doc", "_why_not")]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What dispatch made of one call: the variants it considered, best first, and the one it chose.
+
+    Attributes
+    ----------
+    operation, selector : str
+        What was asked for.
+    considered : tuple of (Variant, str or None)
+        Each variant with the reason it was rejected; None for one that can serve.
+    chosen : Variant or None
+        The one that runs.
+    """
+
+    operation: str
+    selector: str
+    considered: tuple[tuple[Variant, str | None], ...]
+    chosen: Variant | None
+
+    def __str__(self) -> str:
+        def verdict(variant: Variant, reason: str | None) -> str:
+            return "runs" if variant == self.chosen else f"rejected: {reason}" if reason else "could serve, ranks lower"
+
+        lines = [f"{self.operation}, selector {self.selector!r}:"]
+        return "\n".join(lines + [f"  {v.name}: {verdict(v, reason)}" for v, reason in self.considered])
+
+
+@dataclass(frozen=True)
+class _Room:
+    """A module or package whose source may hold an operation's contract and variants."""
+
+    operation: str
+    module: str
+    files: tuple[Path, ...]
+
+    @cached_property
+    def contract(self) -> ast.FunctionDef | None:
+        """The function that carries the operation's name in the room's first file, if there is one."""
+        try:
+            body = _tree(self.files[0]).body if self.files else []
+        except (SyntaxError, ValueError):
+            return None
+        named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == self.operation]
+        return next((node for node in named if not any(map(_registers, node.decorator_list))), None)
+
+
+class Zoo:
+    """A catalogue of operations and variants; this module's functions are the methods of one.
+
+    Parameters
+    ----------
+    folder : path
+        Holds one folder per operation.
+    system : System
+        What the machine offers.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], system: System | None = None) -> None:
+        self.folder = Path(folder)
+        self.system = system or System()
+        self.generation = 0  # counts the changes to the catalogue
+        self._lock = threading.RLock()
+        self._rooms: dict[str, list[_Room]] | None = None
+        self._catalogue: dict[str, dict[str, Variant]] = {}
+        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._broken: dict[str, str] = {}
+        self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
+
+    # What there is
+
+    def operations(self) -> tuple[str, ...]:
+        """Return the names of all operations, in alphabetical order."""
+        return tuple(sorted(name for name, rooms in self._all_rooms().items() if any(r.contract for r in rooms)))
+
+    def variants(self, operation: str) -> tuple[Variant, ...]:
+        """Return the variants of an operation, from naive to fast, the unavailable ones with their reason.
+
+        Raises
+        ------
+        UnknownOperation
+            If there is no such operation.
+        DuplicateVariant
+            If two files claim the same name.
+        """
+        return tuple(sorted(self._variants(operation).values(), key=lambda v: v.rank))
+
+    def contract(self, operation: str) -> ModuleType:
+        """Return the module that says what an operation means: its function, reference, bound, work and sizes."""
+        self._variants(operation)
+        room = next(room for room in self._all_rooms()[operation] if room.contract)
+        return _import(room.module, self.folder)
+
+    def summary(self, operation: str) -> str:
+        """Return the first line of an operation's docstring without importing it."""
+        self._variants(operation)
+        node = next(filter(None, (room.contract for room in self._all_rooms()[operation])))
+        return (ast.get_docstring(node) or "").partition("\n")[0]
+
+    # Handing one in
+
+    def register(
+        self,
+        operation: str,
+        name: str,
+        *,
+        device: str = "cpu",
+        arrays: str = "numpy",
+        requires: tuple[str, ...] = (),
+        dtypes: tuple[str, ...] = ("float32", "float64"),
+        options: Mapping[str, Any] | None = None,
+        precision: str = "working",
+        deterministic: bool = True,
+        rank: int = 0,
+        limits: Mapping[str, Any] | None = None,
+        layout: str = "any",
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register the decorated function as a variant; the arguments are literals, described at `Variant`.
+
+        Returns the function unchanged, so several decorators may sit on one body.
+
+        Raises
+        ------
+        DuplicateVariant
+            If the name is taken; the message names both places.
+        UnknownOperation
+            If there is no such operation.
+        ValueError, TypeError
+            If a name is reserved or an argument is not what `Variant` says.
+        """
+        caller = sys._getframe(1)
+        declared = _declare(
+            operation,
+            name,
+            device=device,
+            arrays=arrays,
+            requires=requires,
+            dtypes=dtypes,
+            options=options,
+            precision=precision,
+            deterministic=deterministic,
+            rank=rank,
+            limits=limits,
+            layout=layout,
+        )
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._add(declared, function, os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
+            return function
+
+        return decorate
+
+    def _add(self, declared: dict[str, Any], function: Callable[..., Any], file: str, line: int) -> None:
+        operation, name = declared["operation"], declared["name"]
+        with self._lock:
+            known = self._variants(operation)
+            read = known.get(name)
+            if read is not None and (read.file != file or (operation, name) in self._functions):
+                raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {read.source} and {file}:{line}")
+            if read is not None:
+                differing = [key for key in _DECLARED if getattr(read, key) != declared[key]]
+                if differing:
+                    raise ValueError(f"{operation}: variant {name!r} ({read.source}) was read with other {', '.join(differing)}")
+            elif any(file == os.path.realpath(f) for room in self._all_rooms()[operation] for f in room.files):
+                raise ValueError(
+                    f"{operation}: variant {name!r} ({file}:{line}) was not found when its source was read: "
+                    "a register line stands directly on a function at the top level of its file"
+                )
+            else:
+                doc = function.__doc__ or ""
+                known[name] = Variant(**declared, file=file, line=line, doc=doc, _why_not=self._why_not)
+            self._functions[operation, name] = function
+            self.generation += 1
+
+    # Looking one up
+
+    def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]:
+        """Return a callable that computes an operation on the caller's own kind of array.
+
+        Parameters
+        ----------
+        operation : str
+            One of `operations()`.
+        selector : str
+            A variant's name; or a device, ``"cpu"`` or ``"cuda"``, for the best available variant there;
+            or ``"auto"``, for the best available variant for each call's device, dtype and shape.
+
+        Returns
+        -------
+        callable
+            With the operation's signature, docstring and name; a variant's options are further keyword arguments.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            With what exists, and the nearest spelling.
+        VariantUnavailable
+            With one line per candidate: its reason, and what would mend it.
+        """
+        try:
+            return self._callables[operation, selector]
+        except (KeyError, TypeError):
+            pass
+        with self._lock:
+            if selector in SELECTORS:
+                self._require_one(operation, selector, self._candidates(operation, selector))
+            else:
+                self._function(self._candidates(operation, selector)[0])
+            dispatch: Any = _import("kernels._dispatch", self.folder)
+            made: Callable[..., Any] = dispatch.make_callable(self, operation, selector)
+            self._callables[operation, selector] = made
+        return made
+
+    def check(
+        self,
+        operation: str,
+        function: Callable[..., Any],
+        *,
+        device: str = "cpu",
+        dtypes: tuple[str, ...] | None = None,
+        max_examples: int = 100,
+    ) -> None:
+        """Hold any function to an operation's contract: agreement with the reference within the derived bound, and the rest.
+
+        Parameters
+        ----------
+        operation : str
+            One of `operations()`.
+        function : callable
+            Takes the operation's arguments, after the front desk's validation: for matmul two matrices, for
+            meanshift_step ``(x, bandwidth, *, data, kernel)``. One that refuses NumPy arrays is given tensors.
+        device : str
+            Where the arrays are: ``"cpu"`` or ``"cuda"``.
+        dtypes : tuple of str, optional
+            The dtypes it claims to take; float32 and float64 if not given.
+        max_examples : int
+            How many examples Hypothesis draws for each property.
+
+        Raises
+        ------
+        ConformanceError
+            With the property that failed and the smallest failing example.
+        """
+        conformance: Any = _import("kernels._conformance", self.folder)
+        conformance.check(self, operation, function, device=device, dtypes=dtypes, max_examples=max_examples)
+
+    def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation:
+        """Say, for these very arguments, which variants were considered, why each was rejected, and which runs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the arguments are not valid for the operation.
+        """
+        dispatch: Any = _import("kernels._dispatch", self.folder)
+        explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs)
+        return explanation
+
+    def _candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
+        """The variants a selector may mean, highest rank first."""
+        known = self._variants(operation)
+        if selector in known:
+            return (known[selector],)
+        if selector not in SELECTORS:
+            raise UnknownVariant(_unknown(f"{operation}: no variant {selector!r}", selector, [*known, *SELECTORS]))
+        return tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
+
+    def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
+        if not any(v.available for v in candidates):
+            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
+            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
+
+    def _function(self, variant: Variant) -> Callable[..., Any]:
+        """Import the one file a variant lives in, and return its function.
+
+        Raises VariantUnavailable; a file that fails stays broken for the process, with its error as the reason.
+        """
+        key = (variant.operation, variant.name)
+        with self._lock:
+            if variant.available and key not in self._functions:
+                try:
+                    _import(variant.module, self.folder)
+                    if key not in self._functions:
+                        raise ImportError(f"{variant.source} was read, but importing it did not register it")
+                except Exception as error:
+                    self._broken[variant.file] = f"its file failed to import: {type(error).__name__}: {error}"
+            if not variant.available:
+                raise VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {variant.reason}")
+            return self._functions[key]
+
+    def _why_not(self, variant: Variant) -> str | None:
+        needs = (*variant.requires, *(() if variant.device == "cpu" else (variant.device,)))
+        reasons = [self._broken.get(variant.file), *map(self.system.missing, needs)]
+        return next(filter(None, reasons), None)
+
+    # Reading the catalogue from the source
+
+    def _all_rooms(self) -> dict[str, list[_Room]]:
+        """The folders of the built-in operations, then what installed distributions declare as entry points."""
+        with self._lock:
+            if self._rooms is None:
+                self._rooms = {}
+                for path in sorted(self.folder.glob("[!_.]*/__init__.py")):
+                    room = _Room(path.parent.name, f"kernels.{path.parent.name}", _python_files(path.parent))
+                    if room.contract:  # another distribution may keep folders of its own in `kernels`
+                        self._rooms[room.operation] = [room]
+                from importlib.metadata import entry_points
+
+                for point in entry_points(group=ENTRY_POINTS):
+                    self._rooms.setdefault(point.name, []).append(self._entry_room(point.name, point.value))
+            return self._rooms
+
+    def _entry_room(self, operation: str, module: str) -> _Room:
+        try:
+            spec = importlib.util.find_spec(module)
+            if spec is None or not spec.origin:
+                raise ModuleNotFoundError(f"No module named {module!r}")
+        except Exception as error:
+            failure = f"entry point {operation} = {module} failed: {type(error).__name__}: {error}"
+            self._placeholder(operation, module, f"entry point {operation} = {module}", failure)
+            return _Room(operation, module, ())
+        folder = spec.submodule_search_locations
+        return _Room(operation, module, _python_files(Path(next(iter(folder)))) if folder else (Path(spec.origin),))
+
+    def _placeholder(self, operation: str, name: str, file: str, failure: str) -> None:
+        """List a source that cannot be read under its own name, so that its failure can be seen."""
+        variant = Variant(operation=operation, name=name, file=file, doc=failure, _why_not=self._why_not)
+        self._catalogue.setdefault(operation, {}).setdefault(name, variant)
+        self._broken[file] = failure
+
+    def _variants(self, operation: str) -> dict[str, Variant]:
+        with self._lock:
+            if operation not in self.operations():
+                raise UnknownOperation(_unknown(f"no operation {operation!r}", operation, self.operations()))
+            known = self._catalogue.setdefault(operation, {})
+            if not isinstance(known, _Read):
+                found = _Read(known)
+                for room in self._all_rooms()[operation]:
+                    for path in room.files:
+                        self._read(room, path, found)
+                self._catalogue[operation] = known = found
+            return known
+
+    def _read(self, room: _Room, path: Path, found: dict[str, Variant]) -> None:
+        module = room.module if path.stem == "__init__" or len(room.files) == 1 else f"{room.module}.{path.stem}"
+        file = os.path.realpath(path)
+        try:
+            declarations = list(_declarations(_tree(path), room.operation))
+        except (SyntaxError, TypeError, ValueError) as error:
+            name = path.stem if path.stem not in found else path.name
+            found[name] = Variant(operation=room.operation, name=name, file=file, _why_not=self._why_not)
+            self._broken[file] = f"its source cannot be read: {type(error).__name__}: {error}"
+            return
+        for declared, line, doc in declarations:
+            variant = Variant(**declared, module=module, file=file, line=line, doc=doc, _why_not=self._why_not)
+            other = found.get(variant.name)
+            if other is not None:
+                raise DuplicateVariant(
+                    f"{room.operation}: variant {variant.name!r} is registered twice: {other.source} and {variant.source}"
+                )
+            found[variant.name] = variant
+
+
+class _Read(dict[str, Variant]):
+    """The variants of an operation whose sources have all been read."""
+
+
+def _python_files(folder: Path) -> tuple[Path, ...]:
+    """The contract first, then the kernel files; names with a leading underscore are shared machinery."""
+    return (folder / "__init__.py", *(p for p in sorted(folder.glob("*.py")) if not p.name.startswith("_")))
+
+
+def _tree(path: Path) -> ast.Module:
+    if path.suffix != ".py":
+        raise ValueError(f"{path.name} is not Python source")
+    return ast.parse(path.read_bytes(), filename=str(path))
+
+
+def _registers(node: ast.expr) -> bool:
+    """Whether a decorator reads `register(...)` or `registry.register(...)`."""
+    if not isinstance(node, ast.Call):
+        return False
+    return getattr(node.func, "id", None) == "register" or getattr(node.func, "attr", None) == "register"
+
+
+def _declarations(tree: ast.Module, operation: str) -> Iterator[tuple[dict[str, Any], int, str]]:
+    """Yield what each register line of a module declares for an operation, with its line and docstring."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for call in filter(_registers, node.decorator_list):
+            assert isinstance(call, ast.Call)
+            try:
+                arguments = [ast.literal_eval(value) for value in call.args]
+                keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+            except ValueError:
+                raise ValueError(f"line {call.lineno}: the arguments of register must be literals") from None
+            declared = _declare(*arguments, **keywords)
+            if declared["operation"] == operation:
+                yield declared, call.lineno, ast.get_docstring(node) or ast.get_docstring(tree) or ""
+
+
+def _declare(
+    operation: str,
+    name: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
+    **declared: Any,
+) -> dict[str, Any]:
+    """Check the arguments of a register line, and complete them."""
+    where = f"register({operation!r}, {name!r})"
+    if not isinstance(name, str) or not name or name in SELECTORS:
+        raise ValueError(f"{where}: a variant cannot be called {name!r}; {', '.join(SELECTORS)} are selectors")
+    unknown = set(declared) - set(_DECLARED)
+    if unknown:
+        raise TypeError(f"{where}: no argument {', '.join(sorted(unknown))}")
+    for key, allowed in (("device", DEVICES), ("arrays", ("numpy", "torch")), ("layout", ("any", "C"))):
+        if declared.get(key, allowed[0]) not in allowed:
+            raise ValueError(f"{where}: {key} is one of {', '.join(allowed)}, got {declared[key]!r}")
+    for key in ("requires", "dtypes"):
+        if not isinstance(declared.get(key, ()), tuple):
+            raise TypeError(f"{where}: {key} is a tuple of names, got {declared[key]!r}")
+    complete: dict[str, Any] = {f.name: f.default for f in fields(Variant) if f.name in _DECLARED} | declared
+    complete |= {"operation": operation, "name": name, "options": dict(options or {}), "limits": dict(limits or {})}
+    complete["dtypes"] = tuple(dtype for entry in complete["dtypes"] for dtype in DTYPE_GROUPS.get(entry, (entry,)))
+    return complete
+
+
+def _unknown(what: str, name: object, existing: list[str] | tuple[str, ...]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(str(name), existing, n=1)
+    return f"{what}{f'; did you mean {near[0]!r}?' if near else ''} (there are: {', '.join(existing) or 'none'})"
+
+
+def _import(module: str, folder: Path) -> ModuleType:
+    """Import a module; the namespace package `kernels` is first made to reach our folder.
+
+    Another distribution owns a regular package of that name, which hides a namespace package on the path.
+    """
+    if module.partition(".")[0] == "kernels":
+        package = importlib.import_module("kernels")
+        if str(folder) not in package.__path__:
+            package.__path__.append(str(folder))
+    return importlib.import_module(module)
+
+
+_zoo = Zoo(Path(__file__).resolve().parent / "kernels")
+check = _zoo.check
+contract = _zoo.contract
+explain = _zoo.explain
+get = _zoo.get
+operations = _zoo.operations
+register = _zoo.register
+summary = _zoo.summary
+variants = _zoo.variants
+
+
+def main() -> None:
+    """Run the command `kernel-zoo`."""
+    _import("kernels._cli", _zoo.folder).main()
+
+
+if __name__ == "__main__":
+    # Run as a script this file is `__main__`; kernel files register with the module `registry`, so hand over to that one.
+    importlib.import_module("registry").main()
