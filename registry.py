@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,12 +34,15 @@ __all__ = [
     "Variant",
     "VariantUnavailable",
     "Zoo",
+    "candidates",
     "check",
     "contract",
     "explain",
     "get",
+    "missing",
     "operations",
     "register",
+    "summary",
     "variants",
 ]
 
@@ -257,6 +260,9 @@ class Zoo:
         What the machine offers.
     """
 
+    # Functions of imported files: a module is imported, and registers, once, whichever catalogue asked for it.
+    _imported: ClassVar[dict[tuple[str, str, str], Callable[..., Any]]] = {}
+
     def __init__(self, folder: str | os.PathLike[str], system: System | None = None) -> None:
         self.folder = Path(folder)
         self.system = system or System()
@@ -356,12 +362,13 @@ class Zoo:
         with self._lock:
             known = self._variants(operation)
             read = known.get(name)
-            if read is not None and (read.file != file or (operation, name) in self._functions):
+            if read is not None and (read.file != file or not read.module or (file, operation, name) in self._imported):
                 raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {read.source} and {file}:{line}")
             if read is not None:
                 differing = [key for key in _DECLARED if getattr(read, key) != declared[key]]
                 if differing:
                     raise ValueError(f"{operation}: variant {name!r} ({read.source}) was read with other {', '.join(differing)}")
+                self._imported[file, operation, name] = function
             elif any(file == os.path.realpath(f) for room in self._all_rooms()[operation] for f in room.files):
                 raise ValueError(
                     f"{operation}: variant {name!r} ({file}:{line}) was not found when its source was read: "
@@ -370,7 +377,7 @@ class Zoo:
             else:
                 doc = function.__doc__ or ""
                 known[name] = Variant(**declared, file=file, line=line, doc=doc, _why_not=self._why_not)
-            self._functions[operation, name] = function
+                self._functions[operation, name] = function
             self.generation += 1
 
     # Looking one up
@@ -403,10 +410,11 @@ class Zoo:
         except (KeyError, TypeError):
             pass
         with self._lock:
+            candidates = self.candidates(operation, selector)
             if selector in SELECTORS:
-                self._require_one(operation, selector, self._candidates(operation, selector))
+                self._require_one(operation, selector, candidates)
             else:
-                self._function(self._candidates(operation, selector)[0])
+                self._function(candidates[0])
             dispatch: Any = _import("kernels._dispatch", self.folder)
             made: Callable[..., Any] = dispatch.make_callable(self, operation, selector)
             self._callables[operation, selector] = made
@@ -457,13 +465,20 @@ class Zoo:
         explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs)
         return explanation
 
-    def _candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
-        """The variants a selector may mean, highest rank first."""
+    def candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
+        """Return the variants that a selector may mean, highest rank first.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            With what exists, and the nearest spelling.
+        """
         known = self._variants(operation)
-        if selector in known:
+        if isinstance(selector, str) and selector in known:
             return (known[selector],)
         if selector not in SELECTORS:
-            raise UnknownVariant(_unknown(f"{operation}: no variant {selector!r}", selector, [*known, *SELECTORS]))
+            names = [v.name for v in self.variants(operation)]
+            raise UnknownVariant(_unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
         return tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
 
     def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
@@ -476,18 +491,19 @@ class Zoo:
 
         Raises VariantUnavailable; a file that fails stays broken for the process, with its error as the reason.
         """
-        key = (variant.operation, variant.name)
         with self._lock:
-            if variant.available and key not in self._functions:
+            function = self._functions.get((variant.operation, variant.name))
+            if function is None and variant.available:
                 try:
                     _import(variant.module, self.folder)
-                    if key not in self._functions:
-                        raise ImportError(f"{variant.source} was read, but importing it did not register it")
                 except Exception as error:
                     self._broken[variant.file] = f"its file failed to import: {type(error).__name__}: {error}"
-            if not variant.available:
+                function = self._imported.get((variant.file, variant.operation, variant.name))
+                if function is None and variant.available:
+                    self._broken[variant.file] = "importing its file did not register it"
+            if function is None or not variant.available:
                 raise VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {variant.reason}")
-            return self._functions[key]
+            return function
 
     def _why_not(self, variant: Variant) -> str | None:
         needs = (*variant.requires, *(() if variant.device == "cpu" else (variant.device,)))
@@ -649,9 +665,11 @@ def _import(module: str, folder: Path) -> ModuleType:
 
 _zoo = Zoo(Path(__file__).resolve().parent / "kernels")
 check = _zoo.check
+candidates = _zoo.candidates
 contract = _zoo.contract
 explain = _zoo.explain
 get = _zoo.get
+missing = _zoo.system.missing
 operations = _zoo.operations
 register = _zoo.register
 summary = _zoo.summary

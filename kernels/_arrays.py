@@ -119,7 +119,10 @@ def promoted(caller: Caller, arrays: Sequence[Array]) -> Any:
 
 
 def to_numpy(array: Array, dtype: Any = None) -> np.ndarray[Any, Any]:
-    """Return any array's values as a NumPy array in native byte order, copying only if something must change."""
+    """Return any array's values as a NumPy array in native byte order, copying only if something must change.
+
+    `dtype`, where given, is one of the array's own namespace.
+    """
     if isinstance(array, np.ndarray | np.generic):
         plain: np.ndarray[Any, Any] = np.asarray(array)
         wanted = plain.dtype if dtype is None else dtype
@@ -133,14 +136,17 @@ def to_numpy(array: Array, dtype: Any = None) -> np.ndarray[Any, Any]:
 
 
 def to_torch(array: Array, device: str, dtype: Any = None) -> Array:
-    """Return any array's values as a torch tensor on a device, copying only if something must change."""
+    """Return any array's values as a torch tensor on a device, copying only if something must change.
+
+    `dtype`, where given, is one of the array's own namespace.
+    """
     import torch
 
-    if isinstance(array, np.ndarray | np.generic):
-        array, dtype = to_numpy(array, dtype), None
-        if min(array.strides, default=0) < 0:
-            array = array.copy()  # torch knows no negative strides, and its from_dlpack ends the process on one
     if not isinstance(array, torch.Tensor):
+        if caller_of(array).device == "cpu":
+            array, dtype = to_numpy(array, dtype), None
+        if min(getattr(array, "strides", None) or (0,)) < 0:
+            array = array.copy()  # torch knows no negative strides, and its from_dlpack ends the process on one
         array = torch.from_dlpack(array)  # unlike from_numpy it takes a read-only array without a warning
     array = array.detach().resolve_conj().resolve_neg()
     return array.to(device=array.device if array.device.type == device else device, dtype=dtype)

@@ -128,7 +128,7 @@ class Operation:
 def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]:
     """Return the function that `registry.get` hands out."""
     op = Operation(zoo, operation)
-    first, *_ = zoo._candidates(operation, selector)
+    first, *_ = zoo.candidates(operation, selector)
     call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
     call.__name__ = call.__qualname__ = operation
     call.__doc__ = op.function.__doc__
@@ -180,7 +180,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
                 return serve(*args, **kwargs)
             request = op.describe(args, kwargs, {})
         variant, kernel = _choose(op, request, selector)
-        if key and not any(v.limits for v in op.zoo._candidates(op.name, selector)):
+        if key and not any(v.limits for v in op.zoo.candidates(op.name, selector)):
             remembered[key] = _native_test(op, variant), functools.partial(kernel, **variant.options)
         return op.run(variant, kernel, request)
 
@@ -189,7 +189,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
 
 def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:
     """The variants a selector may mean, best first; of two on one rank the one that takes the caller's own arrays."""
-    candidates = op.zoo._candidates(op.name, selector)
+    candidates = op.zoo.candidates(op.name, selector)
     return sorted(candidates, key=lambda v: (-v.rank, v.arrays != request.caller.kind))
 
 
@@ -220,9 +220,9 @@ def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...]],
         compiled = variant.layout == "C"
 
         def is_native(arrays: tuple[Any, ...]) -> bool:
-            dtype = arrays[0].dtype
-            if dtype not in dtypes:
+            if type(arrays[0]) is not np.ndarray or arrays[0].dtype not in dtypes:
                 return False
+            dtype = arrays[0].dtype
             for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
                 if type(array) is not np.ndarray or array.dtype is not dtype or (rank is not None and array.ndim != rank):
                     return False
@@ -236,9 +236,9 @@ def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...]],
         here = operator.attrgetter(f"is_{variant.device}")
 
         def is_native(arrays: tuple[Any, ...]) -> bool:
-            dtype = arrays[0].dtype
-            if dtype not in dtypes or not here(arrays[0]):
+            if not isinstance(arrays[0], torch.Tensor) or arrays[0].dtype not in dtypes or not here(arrays[0]):
                 return False
+            dtype = arrays[0].dtype
             for array, rank in zip(arrays, ranks):  # noqa: B905
                 if array.dtype is not dtype or (rank is not None and array.ndim != rank):
                     return False

@@ -76,8 +76,8 @@ def reference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str) -
     if precision_of(dtype) is None:
         exact = _product(a.astype(object), b.astype(object)) if a.dtype != bool else _product(a.astype(int), b.astype(int)) > 0
         if np.dtype(dtype).kind in "iu":
-            exact = exact & (2 ** (8 * np.dtype(dtype).itemsize) - 1)
-            exact = exact.astype(f"u{np.dtype(dtype).itemsize}")
+            bytes_ = np.dtype(dtype).itemsize
+            exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
         return np.asarray(exact).astype(dtype)
     return _product(a.astype(wide(dtype)), b.astype(wide(dtype)))
 
@@ -153,16 +153,15 @@ def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0) -> 
 
 def from_file(arrays: dict[str, np.ndarray[Any, Any]], *, sample: int = 0, dtype: str = "float32", seed: int = 0) -> Example:
     """Make a call from a file's arrays: `a` and `b` from a .npz that names them, else the Gram matrix A A^T of the one matrix."""
-    if {"a", "b"} <= arrays.keys():
-        a, b = arrays["a"], arrays["b"]
-    elif len(arrays) == 1:
-        (a,) = arrays.values()
-        if a.ndim != 2:
-            raise ValueError(f"matmul: the file holds an array of shape {a.shape}; expected a matrix, or a .npz with a and b")
-        b = None
-    else:
+    if len(arrays) == 1:
+        arrays = {"a": next(iter(arrays.values()))}
+    elif not {"a", "b"} <= arrays.keys():
         raise ValueError(f"matmul: the file holds {', '.join(sorted(arrays))}; expected one matrix, or a and b")
-    if sample and a.ndim == 2 and len(a) > sample:
+    for name in arrays.keys() & {"a", "b"}:
+        if arrays[name].ndim != 2:
+            raise ValueError(f"matmul: the file holds an array of shape {arrays[name].shape}; expected a matrix")
+    a, b = arrays["a"], arrays.get("b")
+    if sample and len(a) > sample:
         a = a[np.sort(np.random.default_rng(seed).choice(len(a), sample, replace=False))]
     a = a.astype(dtype)
     b = a.T if b is None else b.astype(dtype)

@@ -273,9 +273,15 @@ def _weight_error(
 def scale(
     x: np.ndarray[Any, Any], bandwidth: float, *, data: np.ndarray[Any, Any] | None = None, **_: Any
 ) -> np.ndarray[Any, Any] | float:
-    """Return the width of the data in each coordinate, with the farthest `x`: a bound wider than this says nothing."""
-    everything = x if data is None else np.concatenate([x, data])
-    return np.asarray(np.ptp(everything.astype(float), axis=0)) if len(everything) else 0.0
+    """Return the width of all points in each coordinate: a bound wider than this says nothing.
+
+    Where all coincide it is their distance from the origin.
+    """
+    everything = (x if data is None else np.concatenate([x, data])).astype(float)
+    if not everything.size:
+        return 0.0
+    width = np.ptp(everything, axis=0)
+    return np.asarray(np.where(width > 0, width, np.abs(everything).max(axis=0)))
 
 
 def work(x: Array, bandwidth: float = 1.0, *, data: Array | None = None, **_: Any) -> dict[str, float]:

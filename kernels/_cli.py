@@ -1,0 +1,317 @@
+"""The command `kernel-zoo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import registry
+from registry import Variant
+
+OPERATION = click.argument("operation", metavar="OP")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def main() -> None:
+    """Run the command; whatever goes wrong is one clear line and an exit code: 1 refused, 2 misused, 130 interrupted."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("kernel-zoo: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has left: `kernel-zoo list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (LookupError, ValueError, TypeError, RuntimeError, AssertionError, OSError, MemoryError) as error:
+        print(f"kernel-zoo: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(registry.__version__, prog_name="kernel-zoo")
+def cli() -> None:
+    """Many implementations of the same operation: which is right, and which is fast here?
+
+    \b
+    kernel-zoo list                            what there is
+    kernel-zoo compare matmul                  check and time every variant
+    kernel-zoo compare meanshift_step --input points.csv
+    kernel-zoo show matmul einsum              all about one variant
+    kernel-zoo explain matmul                  which variant `get("matmul")` would take, and why
+    kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
+    """
+
+
+def _print(table: Table) -> None:
+    """Print a table as wide as it is where nobody watches, so that no name is cut."""
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(table)
+
+
+def _facts(variant: Variant) -> dict[str, Any]:
+    return {
+        "operation": variant.operation,
+        "name": variant.name,
+        "device": variant.device,
+        "framework": variant.framework,
+        "available": variant.available,
+        "reason": variant.reason,
+        "requires": list(variant.requires),
+        "dtypes": list(variant.dtypes),
+        "options": dict(variant.options),
+        "precision": variant.precision,
+        "deterministic": variant.deterministic,
+        "rank": variant.rank,
+        "limits": dict(variant.limits),
+        "source": variant.source,
+        "doc": variant.doc,
+    }
+
+
+@cli.command("list")
+@click.argument("operation", metavar="[OP]", required=False)
+@JSON
+def list_(operation: str | None, as_json: bool) -> None:
+    """List operations and variants, from naive to fast, the unavailable ones with the reason."""
+    names = (operation,) if operation else registry.operations()
+    found = {name: registry.variants(name) for name in names}
+    if as_json:
+        click.echo(json.dumps([_facts(variant) for variants in found.values() for variant in variants], indent=2))
+        return
+    for name, variants in found.items():
+        table = Table("variant", "device", "framework", "idea", title=f"{name}: {registry.summary(name)}", title_justify="left")
+        for variant in variants:
+            idea = variant.doc.partition("\n")[0] if variant.available else f"unavailable: {variant.reason}"
+            table.add_row(variant.name, variant.device, variant.framework, idea, style=None if variant.available else "dim")
+        _print(table)
+
+
+@cli.command()
+@OPERATION
+@click.argument("variant")
+@JSON
+def show(operation: str, variant: str, as_json: bool) -> None:
+    """Show all about one variant."""
+    facts = _facts(registry.candidates(operation, variant)[0])
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(f"{key + ':':15}{'-' if text in (None, '', {}) else text}")
+
+
+def _example_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which arguments an operation is called with."""
+    for option in reversed(
+        (
+            click.option(
+                "--size", default=None, metavar="NAME", help="A named example: tiny, lecture (the default), medium, ..."
+            ),
+            click.option(
+                "--input", "file", type=click.Path(path_type=Path), help="Your own data: .npy, .npz, .csv, or a picture's pixels."
+            ),
+            click.option("--sample", default=2000, show_default=True, help="Rows taken at random from --input; 0 takes all."),
+            click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"])),
+            click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A parameter, such as bandwidth=8."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _example(operation: str, size: str | None, file: Path | None, sample: int, dtype: str, changes: tuple[str, ...]) -> Any:
+    contract: Any = registry.contract(operation)
+    parameters = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {change}: expected KEY=VALUE, such as bandwidth=8")
+        try:
+            parameters[key] = float(value)
+        except ValueError:
+            parameters[key] = value
+    if file is not None:
+        if size:
+            raise click.UsageError("--size and --input exclude each other")
+        if sample < 0:
+            raise click.UsageError(f"--sample {sample}: expected a number of rows, or 0 for all")
+        from kernels import _inputs
+
+        example = contract.from_file(_inputs.read(file), sample=sample, dtype=dtype, **parameters)
+        return example._replace(title=f"{file.name}, {example.title}")
+    size = size or "lecture"
+    if size not in contract.SIZES:
+        raise click.UsageError(f"{operation}: no size {size!r} (there are: {', '.join(contract.SIZES)})")
+    return contract.example(size, dtype=dtype, **parameters)
+
+
+@cli.command()
+@OPERATION
+@_example_options
+@click.option("--selector", default="auto", show_default=True, help="A variant, a device (cpu, cuda), or auto.")
+@JSON
+def explain(operation: str, selector: str, as_json: bool, **options: Any) -> None:
+    """Say which variant a call would run, and why not the others."""
+    example = _example(operation, **options)
+    explanation = registry.explain(operation, *example.args, selector=selector, **example.kwargs)
+    if as_json:
+        considered = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
+        chosen = explanation.chosen and explanation.chosen.name
+        click.echo(
+            json.dumps({"operation": operation, "selector": selector, "chosen": chosen, "considered": considered}, indent=2)
+        )
+    else:
+        click.echo(f"{example.title}\n{explanation}")
+    if explanation.chosen is None:
+        sys.exit(1)
+
+
+@cli.command()
+@OPERATION
+@_example_options
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the ladder: FILE.png or FILE.svg.")
+@click.option("--limit", default=10.0, show_default=True, help="Skip a variant whose run would take more seconds than this.")
+@JSON
+def compare(operation: str, plot: Path | None, limit: float, as_json: bool, **options: Any) -> None:
+    """Check every variant against the reference, then time those that pass, in turns.
+
+    The ladder runs from the slowest to the fastest. "of bound" is the largest error as a share of what rounding
+    allows: at most 100 % for a right result. Exits with 1 if a variant is wrong.
+    """
+    if plot and plot.suffix.lower() not in (".png", ".svg"):
+        raise click.UsageError(f"--plot {plot}: expected a name that ends in .png or .svg")
+    if plot and not plot.absolute().parent.is_dir():
+        raise click.UsageError(f"--plot {plot}: there is no folder {plot.absolute().parent}")
+    if plot and registry.missing("matplotlib"):
+        raise click.UsageError(f"--plot {registry.missing('matplotlib')}")
+    example = _example(operation, **options)
+    from kernels import _measure
+
+    trial = _measure.Trial(registry.contract(operation), example, options["dtype"])
+    every = _measured(operation, trial, limit)
+    timed = sorted((m for m in every if m.status == "timed"), key=lambda m: -m.median)
+    untimed = [m for m in every if m.status != "timed"]
+    where = _measure.environment()
+    checked = f"{len(trial.checked)} of {len(example.args[0])} rows checked"
+    if as_json:
+        rows = [_row(m, timed[0].median, trial.unit) for m in timed] + [_row(m, 0, trial.unit) for m in untimed]
+        title = {"operation": operation, "example": example.title, "dtype": trial.dtype, "checked": checked}
+        click.echo(json.dumps(title | {"environment": where, "rows": rows}, indent=2))
+    else:
+        table = Table(title=f"{operation}, {example.title}, {trial.dtype}; {checked}", title_justify="left")
+        table.add_column("variant")
+        for heading in ("median", "x slowest", "x before", "rate", "of bound"):
+            table.add_column(heading, justify="right")
+        before = timed[0] if timed else None
+        for m in timed:
+            assert before is not None
+            assert m.agreement is not None
+            table.add_row(
+                m.variant.name,
+                _measure.duration(m.median),
+                f"{timed[0].median / m.median:,.4g}",
+                f"{before.median / m.median:.3g}",
+                _measure.rate(m.rate, trial.unit),
+                f"{m.agreement.share:.0%}",
+            )
+            before = m
+        for m in untimed:
+            table.add_row(
+                m.variant.name, "WRONG" if m.status == "wrong" else m.status, style="red" if m.status == "wrong" else "dim"
+            )
+        _print(table)
+        for m in untimed:
+            click.echo(f"{m.variant.name}: {'WRONG' if m.status == 'wrong' else m.status}, {m.reason}")
+        packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items() if version)
+        click.echo(
+            f"{where['processor']}, {where['cores']} cores, Python {where['python']}, {packages}, commit {where['commit']}"
+        )
+    if plot and timed:
+        from kernels import _plot
+
+        _plot.ladder(timed, f"{operation}, {example.title}, {trial.dtype}", plot)
+        click.echo(f"wrote {plot}", err=True)
+    if any(m.status == "wrong" for m in every):
+        sys.exit(1)
+
+
+def _measured(operation: str, trial: Any, limit: float) -> list[Any]:
+    """Admit and time all variants behind a progress bar on standard error."""
+    from rich.progress import Progress
+
+    from kernels import _measure
+
+    variants = registry.variants(operation)
+    every, passed = [], []
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        checking = progress.add_task("checking", total=len(variants))
+        for measurement, function in _measure.admit(trial, variants, limit):
+            every.append(measurement)
+            if measurement.status == "timed":
+                passed.append((measurement, function))
+            progress.update(checking, advance=1, description=f"checked {measurement.variant.name}")
+        timing = progress.add_task("timing", total=len(passed) * _measure.ROUNDS[1])
+        for measurement in _measure.time_in_turns(trial, passed):
+            progress.update(timing, advance=1, description=f"timing {measurement.variant.name}")
+    return every
+
+
+def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
+    row = {"variant": m.variant.name, "status": m.status, "reason": m.reason or None}
+    if m.agreement is not None:
+        row["error_over_bound"] = m.agreement.share
+    if m.status == "timed":
+        row |= {"median_seconds": m.median, "samples": m.samples, "speedup_over_slowest": slowest / m.median}
+        row |= {"rate": m.rate, "rate_unit": f"{unit}/s"}
+    return row
+
+
+@cli.command()
+@OPERATION
+@click.argument("target")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(list(registry.DEVICES)))
+@click.option("--dtype", "dtypes", multiple=True, help="A dtype the function claims to take (repeat for more).")
+@click.option("--examples", default=100, show_default=True, help="Examples drawn for each property.")
+@JSON
+def check(operation: str, target: str, device: str, dtypes: tuple[str, ...], examples: int, as_json: bool) -> None:
+    """Hold TARGET, a variant or package.module:function, to the operation's contract. Exits with 1 on refusal."""
+    if registry.missing("hypothesis"):
+        raise click.UsageError(f"check {registry.missing('hypothesis')}")
+    from kernels import _conformance, _targets
+
+    subject = _targets.subject(operation, target, device, dtypes or None)
+    rows = []
+    for property_ in _conformance.all_properties(subject.contract):
+        try:
+            record, failure = _conformance.run(property_, subject, examples), None
+        except registry.ConformanceError as error:
+            record, failure = None, str(error)
+        row: dict[str, Any] = {"property": property_.__name__, "passed": failure is None, "failure": failure}
+        if record is not None:
+            row |= {"examples": record.examples, "worst_error_over_bound": record.worst, "seconds": record.seconds}
+        rows.append(row)
+        if not as_json:
+            verdict = "refused" if record is None else f"{record.examples:5} examples, worst error {record.worst:4.0%} of bound"
+            click.echo(f"{property_.__name__:40} {verdict}")
+            if failure:
+                click.echo(failure)
+    passed = all(row["passed"] for row in rows)
+    if as_json:
+        click.echo(json.dumps({"operation": operation, "target": target, "passed": passed, "properties": rows}, indent=2))
+    else:
+        click.echo(f"{target}: {'conforms' if passed else 'REFUSED'}")
+    if not passed:
+        sys.exit(1)

@@ -1,0 +1,77 @@
+"""Arrays from a person's files: .npy, .npz, .csv, or a picture."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMATS = "expected .npy, .npz, .csv or a picture"
+
+
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return a file's arrays of numbers by name; a file that holds one calls it by its own stem.
+
+    Raises
+    ------
+    ValueError
+        With one line that says what is wrong with the file, and what would do.
+    OSError
+        If it cannot be opened.
+    """
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty; {FORMATS}")
+    readers = {".npy": _npy, ".npz": _npz, ".csv": _csv}
+    try:
+        arrays = readers.get(path.suffix.lower(), _picture)(path)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]} ({FORMATS})") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufc":
+            raise ValueError(f"{path} holds {name} with dtype {array.dtype}; expected numbers")
+        if not array.size:
+            raise ValueError(f"{path} holds {name} with shape {array.shape}; expected at least one entry")
+    return arrays
+
+
+def _npy(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    return {path.stem: np.load(path, allow_pickle=False)}
+
+
+def _npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _csv(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if row]
+    if rows and not _is_number(rows[0][0]):
+        del rows[0]  # a heading
+    widths = {len(row) for row in rows}
+    if len(widths) != 1:
+        raise ValueError(f"its rows have {' and '.join(map(str, sorted(widths))) or 'no'} columns, expected one number of them")
+    return {path.stem: np.array([[float(field) for field in row] for row in rows])}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _picture(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise ValueError("a picture needs the package pillow (pip install pillow)") from None
+    try:
+        with Image.open(path) as picture:
+            return {path.stem: np.asarray(picture.convert("RGB"))}
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"not a picture, or a damaged one: {error}") from error

@@ -1,0 +1,44 @@
+"""The picture of a comparison: one bar for each variant, on a logarithmic axis of time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kernels._measure import Measurement, duration
+
+
+def ladder(timed: list[Measurement], title: str, path: Path) -> None:
+    """Draw the ladder, slowest on top, and write it whole or not at all.
+
+    Parameters
+    ----------
+    timed : list of Measurement
+        Slowest first.
+    title : str
+    path : Path
+        Ends in .png or .svg.
+    """
+    from matplotlib.figure import Figure
+
+    slowest = timed[0].median
+    figure = Figure(figsize=(8, 1.2 + 0.42 * len(timed)), layout="constrained")
+    axes = figure.add_subplot()
+    times = [measurement.median for measurement in timed]
+    colours = [f"C{sorted({m.variant.framework for m in timed}).index(m.variant.framework)}" for m in timed]
+    bars = axes.barh([measurement.variant.name for measurement in timed], times, color=colours)
+    labels = [f"{duration(t)}  ({slowest / t:,.3g}x)" for t in times]
+    axes.bar_label(bars, labels, padding=4)
+    axes.set_xscale("log")
+    axes.set_xlim(min(times) / 2, max(times) * 30)
+    axes.invert_yaxis()
+    axes.set_xlabel("median time of a run in seconds (times faster than the slowest)")
+    axes.set_title(title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", alpha=0.3)
+    unfinished = path.with_name(f".{path.name}.unfinished{path.suffix}")
+    try:
+        figure.savefig(unfinished, dpi=144)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,41 @@
+"""What `kernel-zoo check` can be pointed at: a registered variant, or `package.module:function` in the current folder."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import registry
+from kernels._conformance import Subject, function_subject, subject_of
+
+
+def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | None) -> Subject:
+    """Return what a target names, on trial.
+
+    Raises
+    ------
+    UnknownVariant
+        If it is neither a variant nor written as a function's place.
+    ValueError
+        If the module or the function cannot be had.
+    """
+    if ":" not in target:
+        return subject_of(registry._zoo, registry.candidates(operation, target)[0])
+    return function_subject(registry._zoo, operation, load(target), device, dtypes)
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Import the function that `package.module:function` names."""
+    module, _, name = target.partition(":")
+    sys.path.insert(0, "")  # as `python -m` does: people check what lies in the folder they stand in
+    try:
+        function: Any = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise ValueError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if not callable(function):
+        raise ValueError(f"{target} is a {type(function).__name__}, expected a function")
+    return function  # type: ignore[no-any-return]

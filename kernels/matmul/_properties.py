@@ -1,0 +1,159 @@
+"""What the referee asks of a matmul besides the general properties, and how it draws operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from kernels._conformance import SMALL, Case, Subject, exactness, extents
+from kernels._numerics import precision_of
+
+REAL = ("float32", "float64")
+
+
+@st.composite
+def shapes(draw: st.DrawFn, most: int) -> tuple[int, int, int]:
+    """Draw (m, k, n) with m k n at most `most`; each in turn is the one that may be largest."""
+    shape = [0, 0, 0]
+    room = most
+    for axis in draw(st.permutations([0, 1, 2])):
+        shape[axis] = draw(extents(most, room))
+        room //= max(1, shape[axis])
+    return shape[0], shape[1], shape[2]
+
+
+def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, exponent: int = 0) -> np.ndarray[Any, Any]:
+    """Fill an array at random: signed normal numbers times a power of two, or integers of the dtype's whole range."""
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if dtype == "object":
+        return np.asarray(rng.integers(-(2**40), 2**40, shape).astype(object)).reshape(shape)
+    working = precision_of(dtype)
+    if working is None:
+        info = np.iinfo(dtype)
+        return rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    numbers = np.ldexp(rng.standard_normal(shape), exponent)
+    if "complex" in dtype or dtype == "clongdouble":
+        return np.asarray((numbers + 1j * np.ldexp(rng.standard_normal(shape), exponent)).astype(dtype))
+    return bfloat16(numbers) if dtype == "bfloat16" else np.asarray(numbers.astype(dtype))
+
+
+def bfloat16(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Round towards zero to bfloat16, kept in float32: its upper sixteen bits."""
+    return np.asarray((numbers.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32))
+
+
+def dtypes_of(dtypes: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Draw a dtype: a third of the time one of the two that every variant takes."""
+    common = [dtype for dtype in REAL if dtype in dtypes] or dtypes
+    return st.one_of(*map(st.sampled_from, (common, dtypes, dtypes)))
+
+
+@st.composite
+def cases(draw: st.DrawFn, dtypes: tuple[str, ...], most: int) -> Case:
+    """Draw operands: matrices, sometimes vectors or broadcast batches."""
+    dtype = draw(dtypes_of(dtypes))
+    m, k, n = draw(shapes(most))
+    a_shape, b_shape = draw(
+        st.sampled_from(
+            [((m, k), (k, n))] * 5
+            + [((k,), (k, n)), ((m, k), (k,)), ((k,), (k,)), ((2, m, k), (k, n)), ((3, 1, m, k), (2, k, n))]
+        )
+        if most == SMALL
+        else st.just(((m, k), (k, n)))
+    )
+    exponent = draw(st.integers(-6, 6) if dtype == "float16" else st.integers(-40, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return Case({"a": fill(rng, a_shape, dtype, exponent), "b": fill(rng, b_shape, dtype, -exponent)}, {}, dtype)
+
+
+def _matrices(
+    subject: Subject, data: st.DataObject, dtypes: tuple[str, ...], integers: bool = False
+) -> tuple[Case, np.random.Generator]:
+    dtype = data.draw(st.sampled_from(dtypes), label="dtype")
+    m, k, n = data.draw(shapes(SMALL), label="m, k, n")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    if integers:
+        a, b = (rng.integers(-8, 9, shape).astype("float32" if dtype == "bfloat16" else dtype) for shape in ((m, k), (k, n)))
+    else:
+        a, b = fill(rng, (m, k), dtype), fill(rng, (k, n), dtype)
+    return subject.note(Case({"a": a, "b": b}, {}, dtype)), rng
+
+
+def _floating(subject: Subject) -> tuple[str, ...]:
+    return tuple(dtype for dtype in subject.dtypes if dtype != "object" and precision_of(dtype) is not None)
+
+
+def is_exact_on_small_integers(subject: Subject, data: st.DataObject) -> None:
+    """Integers in [-8, 8] multiply without rounding in any order, as long as 64 k can be counted exactly."""
+    case, _ = _matrices(subject, data, _floating(subject), integers=True)
+    a, b = case.arrays["a"], case.arrays["b"]
+    assume(64 * a.shape[1] < exactness(case.dtype))
+    expected = a.astype(complex) @ b.astype(complex)
+    assert (subject.call(case) == expected).all(), "an integer product was rounded"
+
+
+def keeps_a_matrix_times_the_identity(subject: Subject, data: st.DataObject) -> None:
+    """A @ I is A, bit for bit."""
+    case, _ = _matrices(subject, data, _floating(subject))
+    a = case.arrays["a"]
+    case = subject.note(Case({"a": a, "b": np.eye(a.shape[1], dtype=a.dtype)}, {}, case.dtype))
+    assert (subject.call(case) == a).all(), "A @ I differs from A"
+
+
+def confines_nan_to_its_row_and_column(subject: Subject, data: st.DataObject) -> None:
+    """A NaN in row i of A poisons row i of the result and no other; one in column j of B, column j; infinities likewise."""
+    case, rng = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    assume(a.size and b.size)
+    special = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]), label="special value")
+    i, j = rng.integers(a.shape[0]), rng.integers(b.shape[1])
+    a[i, rng.integers(a.shape[1])] = special
+    with np.errstate(invalid="ignore"):
+        result = subject.call(case)
+        clean = subject.call(Case({"a": np.delete(a, i, axis=0), "b": b}, {}, case.dtype))
+    assert np.isfinite(clean).all(), "a row without NaN became NaN"
+    others = np.delete(result, i, axis=0)
+    assert np.isfinite(others).all(), "a NaN or infinity left its row"
+    assert not np.isfinite(result[i]).any(), "a NaN or infinity was lost"
+    assert np.isnan(result[i]).all() or not np.isnan(special), "a NaN did not propagate"
+    a[i] = 1
+    b[rng.integers(b.shape[0]), j] = special
+    with np.errstate(invalid="ignore"):
+        result = subject.call(subject.note(case))
+    assert np.isfinite(np.delete(result, j, axis=1)).all(), "a NaN or infinity left its column"
+    assert not np.isfinite(result[:, j]).any(), "a NaN or infinity was lost"
+
+
+def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> None:
+    """(2^p A)(2^q B) is 2^(p+q) AB, bit for bit: no hidden epsilon, no constant."""
+    case, _ = _matrices(subject, data, tuple(d for d in _floating(subject) if d != "float16"))
+    p, q = (data.draw(st.integers(-20, 20), label=name) for name in "pq")
+    scaled = {"a": case.arrays["a"] * 2.0**p, "b": case.arrays["b"] * 2.0**q}
+    scaled = {name: array.astype(case.arrays[name].dtype) for name, array in scaled.items()}
+    plain, result = subject.call(case), subject.call(subject.note(Case(scaled, {}, case.dtype)))
+    assert (result == plain * 2.0 ** (p + q)).all(), "scaling by powers of two changed the digits"
+
+
+PROPERTIES = (
+    is_exact_on_small_integers,
+    keeps_a_matrix_times_the_identity,
+    confines_nan_to_its_row_and_column,
+    scales_exactly_by_powers_of_two,
+)
+
+_ONES = np.ones((2, 3), np.float32)
+REFUSED: list[tuple[dict[str, Any], type[Exception]]] = [
+    ({"a": _ONES, "b": np.ones((2, 3), np.float32)}, ValueError),
+    ({"a": _ONES, "b": np.ones(2, np.float32)}, ValueError),
+    ({"a": np.float32(1), "b": _ONES}, ValueError),
+    ({"a": _ONES, "b": np.array(1, np.float32)}, ValueError),
+    ({"a": np.ones((2, 2, 3), np.float32), "b": np.ones((3, 3, 2), np.float32)}, ValueError),
+    ({"a": [[1.0, 2.0]], "b": _ONES}, TypeError),
+    ({"a": _ONES, "b": None}, TypeError),
+    ({"a": _ONES.astype("U5"), "b": np.ones((3, 2)).astype("U5")}, TypeError),
+    ({"a": np.ma.masked_array(_ONES), "b": np.ones((3, 2), np.float32)}, TypeError),
+]

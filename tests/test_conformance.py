@@ -1,0 +1,31 @@
+"""Every variant in the registry against every property of its operation. No variant is named here."""
+
+import pytest
+from hypothesis import settings
+
+import registry
+from kernels import _conformance
+
+
+def trials():
+    """One test for each variant and property; a variant that cannot run here shows as skipped, with its reason."""
+    for operation in registry.operations():
+        properties = _conformance.all_properties(registry.contract(operation))
+        for variant in registry.variants(operation):
+            for property_ in properties:
+                marks = [pytest.mark.cuda] if variant.device == "cuda" else []
+                yield pytest.param(variant, property_, id=f"{operation}-{variant.name}-{property_.__name__}", marks=marks)
+
+
+@pytest.mark.parametrize(("variant", "property_"), trials())
+def test_variant_has_property(variant, property_):
+    if not variant.available:
+        pytest.skip(str(variant.reason))
+    subject = _conformance.subject_of(registry._zoo, variant)
+    record = _conformance.run(property_, subject, settings.default.max_examples, derandomize=settings.default.derandomize)
+    assert record.vacuous_share <= _conformance.VACUOUS, "too many bounds said nothing: this property tested too little"
+
+
+def test_something_was_on_trial():
+    on_trial = {v.operation for op in registry.operations() for v in registry.variants(op) if v.available}
+    assert on_trial == set(registry.operations())

@@ -1,0 +1,388 @@
+"""The registry: what it lists, what it loads, what it refuses, and what it says then."""
+
+import inspect
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+import registry
+from registry import DuplicateVariant, System, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
+
+ROOT = Path(registry.__file__).parent
+
+
+def python(code, *, path=()):
+    """Run code in a fresh interpreter and return what it prints, as JSON."""
+    paths = [str(p) for p in (*path, ROOT)]
+    lines = [f"import sys; sys.path[:0] = {paths!r}", textwrap.dedent(code)]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Machine(System):
+    """A described system: everything is here but what is named."""
+
+    def __init__(self, *absent):
+        super().__init__()
+        self.absent = absent
+
+    def missing(self, requirement):
+        return f"needs {requirement}, which this machine lacks" if requirement in self.absent else None
+
+
+def test_importing_the_registry_loads_the_standard_library_alone():
+    loaded = python("import registry, json; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))")
+    assert not {"numpy", "torch", "numba", "array_api_compat", "kernels", "click", "rich"} & set(loaded)
+
+
+def test_listing_imports_no_kernel_file():
+    loaded = python("""
+        import json, registry
+        for operation in registry.operations():
+            [(v.available, v.reason, v.source) for v in registry.variants(operation)]
+        print(json.dumps(sorted(m for m in sys.modules if m.partition(".")[0] in ("kernels", "numpy", "torch", "numba"))))
+    """)
+    assert loaded == []
+
+
+def test_get_imports_only_the_file_it_needs():
+    loaded = python("""
+        import json, registry
+        registry.get("matmul", "numpy")
+        print(json.dumps([m for m in sys.modules if m.startswith("kernels.matmul.") or m in ("torch", "numba")]))
+    """)
+    assert loaded == ["kernels.matmul.numpy"]
+
+
+def test_run_as_a_script_it_hands_over_to_the_imported_registry():
+    done = subprocess.run(
+        [sys.executable, "-m", "registry", "list", "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {row["operation"] for row in json.loads(done.stdout)} == set(registry.operations())
+
+
+@pytest.mark.parametrize("operation", registry.operations())
+def test_a_variant_says_what_it_is(operation):
+    for variant in registry.variants(operation):
+        file, _, line = variant.source.rpartition(":")
+        assert "register(" in Path(file).read_text().splitlines()[int(line) - 1]
+        assert variant.doc
+        assert variant.framework
+        assert variant.available is (variant.reason is None)
+        assert {"float32", "float64"} <= set(variant.dtypes)
+    ranks = [variant.rank for variant in registry.variants(operation)]
+    assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize("operation", registry.operations())
+@pytest.mark.parametrize("selector", ["auto", "cpu"])
+def test_get_returns_the_operation(operation, selector):
+    function = registry.get(operation, selector)
+    contract = getattr(registry.contract(operation), operation)
+    assert function.__name__ == operation
+    assert function.__doc__ == contract.__doc__
+    assert inspect.signature(function) == inspect.signature(contract)
+    assert registry.get(operation, selector) is function
+
+
+def test_unknown_names_are_answered_with_what_exists_and_the_nearest():
+    with pytest.raises(UnknownOperation, match=r"no operation 'matmull'; did you mean 'matmul'\? \(there are: .*meanshift_step"):
+        registry.get("matmull")
+    with pytest.raises(UnknownVariant, match=r"matmul: no variant 'nunpy'; did you mean 'numpy'\? \(there are: loop"):
+        registry.get("matmul", "nunpy")
+    with pytest.raises(UnknownVariant):
+        registry.explain("matmul", np.ones((2, 2)), np.ones((2, 2)), selector="nunpy")
+    for wrong in (None, 3, ("matmul",), ["matmul"]):
+        with pytest.raises(UnknownOperation):
+            registry.get(wrong)
+        with pytest.raises(UnknownVariant):
+            registry.get("matmul", wrong)
+
+
+def test_a_device_that_is_not_there_is_answered_with_a_line_for_each_candidate():
+    zoo = Zoo(ROOT / "kernels", Machine("cuda"))
+    for operation in zoo.operations():
+        candidates = [v for v in zoo.variants(operation) if v.device == "cuda"]
+        with pytest.raises(VariantUnavailable) as caught:
+            zoo.get(operation, "cuda")
+        lines = str(caught.value).splitlines()
+        assert len(lines) == 1 + len(candidates) > 1
+        assert all("needs cuda, which this machine lacks" in line for line in lines[1:])
+
+
+def test_a_missing_package_makes_its_variants_unavailable_and_nothing_else():
+    zoo = Zoo(ROOT / "kernels", Machine("numba", "cuda"))
+    for operation in zoo.operations():
+        for variant in zoo.variants(operation):
+            assert variant.available is not ("numba" in variant.requires or variant.device == "cuda")
+            if "numba" in variant.requires:
+                with pytest.raises(VariantUnavailable, match=f"{variant.name}.*needs numba"):
+                    zoo.get(operation, variant.name)
+
+
+def test_the_real_system_finds_packages_and_misses_them(monkeypatch):
+    assert System().missing("numpy") is None
+    assert "pip install no_such_package" in System().missing("no_such_package")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert "numba" in System().missing("numba")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES" in System().missing("cuda")
+
+
+def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
+    a = np.ones((3, 3), np.float32)
+    explanation = registry.explain("matmul", a, a)
+    assert explanation.chosen is explanation.considered[0][0]
+    serving = [v for v, reason in explanation.considered if reason is None]
+    best = [v for v in serving if v.rank == max(v.rank for v in serving)]
+    assert explanation.chosen in best
+    assert explanation.chosen.arrays == "numpy" or all(v.arrays != "numpy" for v in best)
+    text = str(explanation)
+    assert f"{explanation.chosen.name}: runs" in text
+    assert len(text.splitlines()) == 1 + len(registry.variants("matmul"))
+
+
+def test_dispatch_turns_to_another_variant_for_another_dtype():
+    integers = np.arange(6).reshape(2, 3)
+    chosen = registry.explain("matmul", integers, integers.T).chosen
+    assert "int64" in chosen.dtypes
+    assert (registry.get("matmul")(integers, integers.T) == [[5, 14], [14, 50]]).all()
+    with pytest.raises(TypeError, match="takes dtype float32, float64; got int64"):
+        registry.get("meanshift_step")(integers, 1.0)
+
+
+def test_an_option_narrows_the_choice_and_is_checked():
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    step = registry.get("meanshift_step")
+    chosen = registry.explain("meanshift_step", x, 1.0, batch_size=7).chosen
+    assert "batch_size" in chosen.options
+    assert step(x, 1.0, batch_size=7).shape == x.shape
+    for bad, error in ((0, ValueError), (-1, ValueError), ("7", TypeError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="meanshift_step: .*batch_size"):
+            registry.get("meanshift_step", chosen.name)(x, 1.0, batch_size=bad)
+    with pytest.raises(TypeError, match="has no argument 'bach_size'"):
+        step(x, 1.0, bach_size=7)
+
+
+def fresh_zoo():
+    return Zoo(ROOT / "kernels", Machine("cuda", "torch"))
+
+
+def test_limits_are_a_variants_own_word_and_hold():
+    zoo = fresh_zoo()
+    zoo.register("matmul", "small", rank=1000, limits={"flops": 100})(lambda a, b: np.full((a.shape[0], b.shape[1]), 7.0))
+    small, large = np.ones((2, 2)), np.ones((9, 9))
+    assert (zoo.get("matmul")(small, small) == 7).all()
+    assert (zoo.get("matmul")(large, large) == 9).all()
+    assert "at most 100 flops" in dict((v.name, r) for v, r in zoo.explain("matmul", large, large).considered)["small"]
+    with pytest.raises(ValueError, match="variant 'small' takes at most 100 flops; this call has 1458"):
+        zoo.get("matmul", "small")(large, large)
+    zoo.register("meanshift_step", "one_kernel", rank=1000, limits={"kernel": ("flat",)})(
+        lambda x, bandwidth, data, kernel: x + 1
+    )
+    assert (zoo.get("meanshift_step")(small, 1.0, kernel="flat") == 2).all()
+    assert zoo.explain("meanshift_step", small, 1.0).chosen.name != "one_kernel"
+
+
+def test_reserved_names_and_bad_declarations_are_refused():
+    zoo = fresh_zoo()
+    for name in ("auto", "cpu", "cuda", ""):
+        with pytest.raises(ValueError, match="selectors"):
+            zoo.register("matmul", name)
+    with pytest.raises(ValueError, match="device is one of cpu, cuda, got 'tpu'"):
+        zoo.register("matmul", "x", device="tpu")
+    with pytest.raises(TypeError, match="requires is a tuple of names, got 'numba'"):
+        zoo.register("matmul", "x", requires="numba")
+    with pytest.raises(UnknownOperation):
+        zoo.register("no_such_operation", "x")(len)
+
+
+KERNEL = '''
+"""A kernel."""
+import numpy as np
+from registry import register
+
+@register("matmul", "{name}", rank=1)
+def matmul(a, b):
+    return np.matmul(a, b)
+'''
+OPERATION = '''
+"""The contract of negate."""
+import numpy as np
+
+ARRAYS = ("x",)
+
+def negate(x):
+    """Change the sign."""
+    return (x,), {}
+
+def work(x):
+    return {"flops": x.size}
+'''
+
+
+def distribution(folder, name, entry_points):
+    """Lay out an installed distribution: its metadata alone, with entry points."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{key} = {value}" for key, value in entry_points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[kernel_zoo]", *lines]))
+
+
+def test_an_installed_distribution_brings_variants_and_whole_operations(tmp_path):
+    (tmp_path / "fast_kernels.py").write_text(KERNEL.format(name="outside"))
+    package = tmp_path / "negation"
+    package.mkdir()
+    (package / "__init__.py").write_text(OPERATION)
+    (package / "plain.py").write_text(
+        'from registry import register\n@register("negate", "plain")\ndef negate(x):\n    return -x\n'
+    )
+    distribution(tmp_path, "outsider", {"matmul": "fast_kernels", "negate": "negation"})
+    seen = python(
+        """
+        import json, registry, numpy as np
+        names = [v.name for v in registry.variants("matmul")]
+        before = "fast_kernels" in sys.modules
+        product = registry.get("matmul", "outside")(np.eye(2), np.eye(2)).tolist()
+        negative = registry.get("negate")(np.ones(2)).tolist()
+        print(json.dumps([registry.operations(), names, before, product, negative]))
+        """,
+        path=[tmp_path],
+    )
+    operations, names, imported_by_listing, product, negative = seen
+    assert operations == ["matmul", "meanshift_step", "negate"]
+    assert "outside" in names
+    assert not imported_by_listing
+    assert product == [[1, 0], [0, 1]]
+    assert negative == [-1, -1]
+
+
+def test_a_broken_distribution_is_listed_with_its_error_and_breaks_nothing_else(tmp_path):
+    (tmp_path / "wont_parse.py").write_text("def oops(:\n")
+    (tmp_path / "wont_import.py").write_text(KERNEL.format(name="wont_import").replace("import numpy", "import nonesuch"))
+    (tmp_path / "unliteral.py").write_text('NAME = "x"\n' + KERNEL.format(name="y").replace('"y"', "NAME"))
+    (tmp_path / "disagrees.py").write_text(
+        'from registry import register as r\nimport registry\nregister = lambda *a, **k: r(*a, **(k | {"rank": 9}))\n'
+        '@register("matmul", "disagrees", rank=1)\ndef matmul(a, b):\n    return a\n'
+    )
+    for i, module in enumerate(("wont_parse", "wont_import", "absent_module", "unliteral", "disagrees")):
+        distribution(tmp_path, f"broken{i}", {"matmul": module})
+    seen = python(
+        """
+        import json, registry, numpy as np
+        reasons = {}
+        for name in ("wont_parse", "wont_import", "absent_module", "unliteral", "disagrees"):
+            try:
+                registry.get("matmul", name)
+            except registry.VariantUnavailable as error:
+                reasons[name] = str(error)
+        listed = {v.name: v.reason for v in registry.variants("matmul")}
+        print(json.dumps([reasons, listed, registry.get("matmul")(np.eye(2), np.eye(2)).tolist()]))
+        """,
+        path=[tmp_path],
+    )
+    reasons, listed, product = seen
+    assert "SyntaxError" in reasons["wont_parse"]
+    assert "No module named 'nonesuch'" in reasons["wont_import"]
+    assert "No module named 'absent_module'" in reasons["absent_module"]
+    assert "must be literals" in reasons["unliteral"]
+    assert "was read with other rank" in reasons["disagrees"]
+    assert all(listed[name] for name in reasons)
+    assert listed["numpy"] is None
+    assert product == [[1, 0], [0, 1]]
+
+
+def test_two_files_with_one_name_are_refused_with_both_places(tmp_path):
+    (tmp_path / "twin.py").write_text(KERNEL.format(name="numpy"))
+    distribution(tmp_path, "twins", {"matmul": "twin"})
+    message = python(
+        """
+        import json, registry
+        try:
+            registry.variants("matmul")
+        except registry.DuplicateVariant as error:
+            print(json.dumps(str(error)))
+        """,
+        path=[tmp_path],
+    )
+    assert "numpy.py:" in message
+    assert "twin.py:" in message
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """Register, look up, take packages away: the catalogue always says what can be had, and `get` agrees."""
+
+    names = st.sampled_from(["alpha", "beta", "gamma", "numpy"])
+
+    def __init__(self):
+        super().__init__()
+        self.machine = Machine("cuda", "torch", "numba")
+        self.zoo = Zoo(ROOT / "kernels", self.machine)
+        self.operation = "matmul"
+        self.known = {v.name: v.requires for v in self.zoo.variants(self.operation)}
+        self.ours = {}
+
+    @rule(name=names, answer=st.integers(0, 9), rank=st.integers(0, 100), requires=st.sampled_from([(), ("numba",), ("widget",)]))
+    def register(self, name, answer, rank, requires):
+        add = self.zoo.register(self.operation, name, rank=rank, requires=requires)
+        function = lambda a, b: np.full((a.shape[0], b.shape[1]), answer, a.dtype)  # noqa: E731
+        if name in self.known:
+            with pytest.raises(DuplicateVariant, match=f"'{name}' is registered twice: .*:.* and .*:"):
+                add(function)
+        else:
+            assert add(function) is function
+            self.known[name] = requires
+            self.ours[name] = (answer, rank, requires)
+
+    @rule(package=st.sampled_from(["numba", "widget"]))
+    def install(self, package):
+        self.machine.absent = tuple(p for p in self.machine.absent if p != package)
+
+    @rule(name=names)
+    def look_up(self, name):
+        a = np.ones((2, 2))
+        if name not in self.known:
+            with pytest.raises(UnknownVariant):
+                self.zoo.get(self.operation, name)
+        elif any(self.machine.missing(p) for p in self.known[name]):
+            with pytest.raises(VariantUnavailable, match=f"'{name}' cannot run here"):
+                self.zoo.get(self.operation, name)
+        elif name in self.ours:
+            assert (self.zoo.get(self.operation, name)(a, a) == self.ours[name][0]).all()
+
+    @precondition(lambda self: self.ours)
+    @rule()
+    def choose(self):
+        a = np.ones((2, 2), np.float32)
+        chosen = self.zoo.explain(self.operation, a, a).chosen
+        can_serve = [v for v in self.zoo.variants(self.operation) if v.available]
+        assert chosen.rank == max(v.rank for v in can_serve)
+        result = self.zoo.get(self.operation)(a, a)
+        if chosen.name in self.ours:
+            assert (result == self.ours[chosen.name][0]).all()
+
+    @rule(operation=st.sampled_from(["matmuls", "", "loop"]))
+    def unknown_operation(self, operation):
+        with pytest.raises(UnknownOperation):
+            self.zoo.get(operation)
+
+    @invariant()
+    def the_list_is_complete_and_sorted(self):
+        listed = self.zoo.variants(self.operation)
+        assert {v.name for v in listed} == set(self.known)
+        assert [v.rank for v in listed] == sorted(v.rank for v in listed)
+        assert all(v.available is not any(self.machine.missing(p) for p in v.requires) for v in listed if v.device == "cpu")
+
+
+TestRegistryMachine = RegistryMachine.TestCase
+TestRegistryMachine.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
