@@ -41,7 +41,7 @@ def main() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(registry.__version__, prog_name="kernel-zoo")
 def cli() -> None:
-    """Many implementations of the same operation: which is right, and which is fast here?
+    r"""Hold every implementation of an operation to one contract, and see which is fast here.
 
     \b
     kernel-zoo list                            what there is
@@ -134,7 +134,7 @@ def _example_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _example(operation: str, size: str | None, file: Path | None, sample: int, dtype: str, changes: tuple[str, ...]) -> Any:
     contract: Any = registry.contract(operation)
-    parameters = {}
+    parameters: dict[str, float | str] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
@@ -225,20 +225,18 @@ def compare(operation: str, plot: Path | None, limit: float, as_json: bool, **op
                 f"{timed[0].median / m.median:,.4g}",
                 f"{before.median / m.median:.3g}",
                 _measure.rate(m.rate, trial.unit),
-                f"{m.agreement.share:.0%}",
+                f"{m.agreement.share:.1%}",
             )
             before = m
         for m in untimed:
-            table.add_row(
-                m.variant.name, "WRONG" if m.status == "wrong" else m.status, style="red" if m.status == "wrong" else "dim"
-            )
+            wrong = m.status == "wrong"
+            table.add_row(m.variant.name, "WRONG" if wrong else m.status, style="red" if wrong else "dim")
         _print(table)
         for m in untimed:
             click.echo(f"{m.variant.name}: {'WRONG' if m.status == 'wrong' else m.status}, {m.reason}")
         packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items() if version)
-        click.echo(
-            f"{where['processor']}, {where['cores']} cores, Python {where['python']}, {packages}, commit {where['commit']}"
-        )
+        machine = f"{where['processor']}, {where['cores']} cores, Python {where['python']}"
+        click.echo(f"{machine}, {packages}, commit {where['commit']}")
     if plot and timed:
         from kernels import _plot
 

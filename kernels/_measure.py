@@ -129,7 +129,7 @@ class Trial:
             started = time.perf_counter()
             function(*args, **kwargs)
             seconds = time.perf_counter() - started
-            estimate = seconds * self.work / max(units, 1)
+            estimate: float = seconds * self.work / max(units, 1)
             if estimate <= enough or seconds > 0.05 or rows >= total:
                 return estimate
             rows *= 8
@@ -198,7 +198,7 @@ def rate(units: float, unit: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Return the machine, the versions and the commit that a figure belongs to."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in ("numpy", "torch", "numba"):
         try:
             packages[name] = metadata.version(name)

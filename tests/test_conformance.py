@@ -17,7 +17,7 @@ def trials():
                 yield pytest.param(variant, property_, id=f"{operation}-{variant.name}-{property_.__name__}", marks=marks)
 
 
-@pytest.mark.parametrize(("variant", "property_"), trials())
+@pytest.mark.parametrize(("variant", "property_"), list(trials()))
 def test_variant_has_property(variant, property_):
     if not variant.available:
         pytest.skip(str(variant.reason))

@@ -167,7 +167,7 @@ def test_an_option_narrows_the_choice_and_is_checked():
     assert "batch_size" in chosen.options
     assert step(x, 1.0, batch_size=7).shape == x.shape
     for bad, error in ((0, ValueError), (-1, ValueError), ("7", TypeError), (2.5, TypeError), (True, TypeError)):
-        with pytest.raises(error, match="meanshift_step: .*batch_size"):
+        with pytest.raises(error, match=r"meanshift_step: .*batch_size"):
             registry.get("meanshift_step", chosen.name)(x, 1.0, batch_size=bad)
     with pytest.raises(TypeError, match="has no argument 'bach_size'"):
         step(x, 1.0, bach_size=7)
@@ -183,7 +183,7 @@ def test_limits_are_a_variants_own_word_and_hold():
     small, large = np.ones((2, 2)), np.ones((9, 9))
     assert (zoo.get("matmul")(small, small) == 7).all()
     assert (zoo.get("matmul")(large, large) == 9).all()
-    assert "at most 100 flops" in dict((v.name, r) for v, r in zoo.explain("matmul", large, large).considered)["small"]
+    assert "at most 100 flops" in {v.name: r for v, r in zoo.explain("matmul", large, large).considered}["small"]
     with pytest.raises(ValueError, match="variant 'small' takes at most 100 flops; this call has 1458"):
         zoo.get("matmul", "small")(large, large)
     zoo.register("meanshift_step", "one_kernel", rank=1000, limits={"kernel": ("flat",)})(
