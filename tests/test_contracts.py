@@ -1,0 +1,194 @@
+"""The contracts themselves: references against exact arithmetic, bounds that mean something, examples that are what they say."""
+
+import inspect
+import itertools
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+from numpy._core.tests.test_multiarray import MatmulCommon
+
+import registry
+from kernels import _conformance, _gufunc, _numerics
+
+OPERATIONS = registry.operations()
+
+
+def test_numpys_own_matmul_tests_accept_every_variant_that_declares_every_dtype():
+    """NumPy ships its test class in its wheel; it is run as it is, its dtypes (bool and object too) and all."""
+    every = {np.dtype(code).name for code in MatmulCommon.types if code not in "gG"} | {"longdouble", "clongdouble"}
+    able = [v for v in registry.variants("matmul") if v.available and every <= set(v.dtypes)]
+    assert len(able) >= 2
+    tests = [name for name, _ in inspect.getmembers(MatmulCommon, inspect.isfunction) if name.startswith("test_")]
+    assert len(tests) >= 8
+    for variant, test in itertools.product(able, tests):
+        suite = type("Suite", (MatmulCommon,), {"matmul": staticmethod(registry.get("matmul", variant.name))})()
+        getattr(suite, test)()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_contract_has_what_an_operation_needs(operation):
+    contract = registry.contract(operation)
+    assert inspect.getdoc(getattr(contract, operation)) == inspect.getdoc(registry.get(operation))
+    assert set(contract.ARRAYS) <= set(inspect.signature(getattr(contract, operation)).parameters)
+    assert {"tiny", "lecture", "medium", "large"} <= set(contract.SIZES)
+    for size in contract.SIZES:
+        example = contract.example(size, dtype="float64", seed=3)
+        again = contract.example(size, dtype="float64", seed=3)
+        assert all(np.array_equal(x, y) for x, y in zip(example.args, again.args, strict=True))
+        getattr(contract, operation)(*example.args, **example.kwargs)
+        assert contract.work(*example.args, **example.kwargs)[contract.RATE] > 0
+
+
+def test_the_lectures_sizes_are_among_the_examples():
+    matmul = registry.contract("matmul")
+    shapes = {tuple(a.shape for a in matmul.example(size).args) for size in matmul.SIZES}
+    assert {((5, 784), (784, 10)), ((50_000, 784), (784, 10))} <= shapes
+    step = registry.contract("meanshift_step")
+    for size, kernel, bandwidth in (("lecture", "gaussian", 2.5), ("lecture_triangular", "triangular", 8.0)):
+        example = step.example(size, dtype="float64")
+        assert example.args[0].shape == (1500, 2)
+        assert (example.args[1], example.kwargs["kernel"], example.steps) == (bandwidth, kernel, 5)
+        clusters = example.args[0].reshape(6, 250, 2)
+        assert np.abs(clusters.mean(axis=1)).max() < 36
+        covariances = [np.cov(cluster.T) for cluster in clusters]
+        # The standard error of a variance from 250 samples is 5 sqrt(2/249) = 0.45; six of those allow for all 18 entries.
+        assert all(np.abs(covariance - 5 * np.eye(2)).max() < 6 * 0.45 for covariance in covariances)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_rows_of_the_reference_are_the_reference_of_the_rows(operation):
+    contract = registry.contract(operation)
+    example = contract.example("tiny", dtype="float32")
+    index = np.array([3, 1])
+    args, kwargs = contract.rows(index, *example.args, **example.kwargs)
+    whole = contract.reference(*example.args, **example.kwargs, dtype="float32")
+    np.testing.assert_array_equal(contract.reference(*args, **kwargs, dtype="float32"), whole[index])
+    whole = contract.bound(*example.args, **example.kwargs, dtype="float32")
+    np.testing.assert_array_equal(contract.bound(*args, **kwargs, dtype="float32"), whole[index])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_the_matmul_reference_is_within_its_own_rounding_of_exact_fractions(dtype):
+    contract = registry.contract("matmul")
+    rng = np.random.default_rng(1)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((4, 9), (9, 3)))
+    got = contract.reference(a, b, dtype=dtype)
+    unit = float(np.finfo(got.dtype).eps) / 2
+    for i, j in np.ndindex(got.shape):
+        for part in (np.real, np.imag):
+            terms = [part(x * y) if np.iscomplexobj(a) else None for x, y in zip(a[i], b[:, j], strict=True)]
+            if terms[0] is not None:
+                products = [_complex_product(x, y, part) for x, y in zip(a[i], b[:, j], strict=True)]
+            elif part is np.real:
+                products = [Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a[i], b[:, j], strict=True)]
+            else:
+                continue
+            exact = sum(products)
+            size = float(sum(abs(a[i]) * abs(b[:, j])))
+            assert abs(Fraction(*part(got[i, j]).as_integer_ratio()) - exact) <= 2 * 11 * unit * size
+
+
+def _complex_product(x, y, part):
+    xr, xi, yr, yi = (Fraction(float(v)) for v in (x.real, x.imag, y.real, y.imag))
+    return xr * yr - xi * yi if part is np.real else xr * yi + xi * yr
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])
+def test_the_matmul_reference_wraps_integers_as_numpy_does(dtype):
+    info = np.iinfo(dtype)
+    rng = np.random.default_rng(2)
+    a, b = (rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True) for shape in ((5, 40), (40, 4)))
+    np.testing.assert_array_equal(registry.contract("matmul").reference(a, b, dtype=dtype), a @ b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", registry.contract("meanshift_step").KERNELS)
+def test_the_meanshift_reference_agrees_with_fifty_digits(kernel, dtype):
+    contract = registry.contract("meanshift_step")
+    rng = np.random.default_rng(4)
+    x, data = (rng.standard_normal((n, 3)).astype(dtype) for n in (5, 12))
+    h = 1.3
+    got = contract.reference(x, h, data=data, kernel=kernel, dtype=dtype)
+    bound = contract.bound(x, h, data=data, kernel=kernel, dtype=dtype)
+    share = _numerics.reference_share(dtype)
+    with mpmath.workdps(50):
+        weigh = {
+            "gaussian": lambda q: mpmath.exp(-q * q / 2),
+            "triangular": lambda q: max(mpmath.mpf(0), 1 - q),
+            "epanechnikov": lambda q: max(mpmath.mpf(0), 1 - q * q),
+            "flat": lambda q: mpmath.mpf(q <= 1),
+        }[kernel]
+        for i, point in enumerate(x):
+            point = [mpmath.mpf(float(v)) for v in point]
+            sites = [[mpmath.mpf(float(v)) for v in site] for site in data]
+            weights = [
+                weigh(mpmath.sqrt(sum((a - b) ** 2 for a, b in zip(point, s, strict=True))) / mpmath.mpf(h)) for s in sites
+            ]
+            for k in range(3):
+                exact = sum(w * s[k] for w, s in zip(weights, sites, strict=True)) / sum(weights) if sum(weights) else point[k]
+                numerator, denominator = got[i, k].as_integer_ratio()
+                assert abs(mpmath.mpf(numerator) / denominator - exact) <= float(share * bound[i, k])
+
+
+def test_a_gaussian_far_from_all_data_goes_to_the_nearest():
+    contract = registry.contract("meanshift_step")
+    x, data = np.zeros((1, 1)), np.array([[1e6], [1e6 + 1]])
+    assert contract.reference(x, 1.0, data=data, dtype="float64")[0, 0] == 1e6
+
+
+class TestCompare:
+    """What holds results to references: NaN never passes, and the masks must be alike."""
+
+    ones = np.ones(3)
+
+    @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+    def test_a_special_value_where_the_reference_is_finite_never_passes(self, special):
+        for bound in (1.0, np.inf, np.nan):
+            result = np.array([1, special, 1])
+            assert not _numerics.compare(result, self.ones, np.full(3, bound)).passes
+
+    def test_masks_must_be_equal(self):
+        nan, inf = np.array([1, np.nan, 1]), np.array([1, np.inf, 1])
+        zero = np.zeros(3)
+        assert _numerics.compare(nan, nan, zero).passes
+        assert _numerics.compare(inf, inf, zero).passes
+        for result, reference in ((self.ones, nan), (self.ones, inf), (nan, inf), (inf, nan), (-inf, inf)):
+            assert not _numerics.compare(result, reference, np.full(3, 1e9)).passes
+
+    def test_a_nan_bound_passes_only_an_exact_result(self):
+        assert not _numerics.compare(self.ones + 1e-9, self.ones, np.full(3, np.nan)).passes
+
+    def test_the_largest_share_and_its_place_are_told(self):
+        agreement = _numerics.compare(np.array([1, 1.5, 1.1]), self.ones, np.array([1, 1, 0.01]))
+        assert agreement.worst == (2,)
+        assert agreement.share == pytest.approx(10)
+
+    def test_a_bound_wider_than_the_data_is_vacuous(self):
+        assert _numerics.compare(self.ones, self.ones, np.array([0.5, 2, np.inf]), scale=1.0).vacuous == pytest.approx(2 / 3)
+
+    def test_shapes_must_be_equal(self):
+        with pytest.raises(ValueError, match="shape"):
+            _numerics.compare(np.ones((1, 3)), self.ones, self.ones)
+
+
+def test_gufunc_signatures_parse_as_numpys():
+    signature = _gufunc.parse("(m?,k),(k,n?)->(m?,n?)")
+    assert signature == ((("m", "k"), ("k", "n")), ("m", "n"), frozenset("mn"))
+
+
+def test_bounds_are_tight_enough_to_see_a_wrong_dtype():
+    """Rounding the inputs to half the digits must break the bound, or it would let such a kernel pass."""
+    contract = registry.contract("meanshift_step")
+    x = contract.example("tiny", dtype="float64").args[0]
+    y = contract.reference(x.astype("float32"), 2.5, dtype="float32").astype(float)
+    reference, bound = (f(x, 2.5, dtype="float64") for f in (contract.reference, contract.bound))
+    assert not _numerics.compare(y, reference, bound).passes
+
+
+def test_the_referee_reads_nan_past_the_edge():
+    """The bordered layout puts NaN round an array, where a kernel that reads too far finds it."""
+    inside = _conformance.LAYOUTS["bordered"](np.ones((2, 2)))
+    assert np.isnan(inside.base).sum() == 16 - 4
+    assert np.isfinite(inside).all()
