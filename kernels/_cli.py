@@ -23,7 +23,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 def main() -> None:
     """Run the command; whatever goes wrong is one clear line and an exit code: 1 refused, 2 misused, 130 interrupted."""
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        sys.exit(cli.main(prog_name="kernel-zoo", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -38,19 +38,20 @@ def main() -> None:
         sys.exit(1)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+EXAMPLES = """\b
+kernel-zoo list                            what there is
+kernel-zoo compare matmul                  check and time every variant
+kernel-zoo compare meanshift_step --input points.csv
+kernel-zoo show matmul einsum              all about one variant
+kernel-zoo explain matmul                  which variant get("matmul") would take, and why
+kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
 @click.version_option(registry.__version__, prog_name="kernel-zoo")
 def cli() -> None:
-    r"""Hold every implementation of an operation to one contract, and see which is fast here.
-
-    \b
-    kernel-zoo list                            what there is
-    kernel-zoo compare matmul                  check and time every variant
-    kernel-zoo compare meanshift_step --input points.csv
-    kernel-zoo show matmul einsum              all about one variant
-    kernel-zoo explain matmul                  which variant `get("matmul")` would take, and why
-    kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
-    """
+    """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
 def _print(table: Table) -> None:

@@ -166,16 +166,19 @@ def time_in_turns(trial: Trial, admitted: list[tuple[Measurement, Callable[..., 
     """Sample the runs of all that passed in turns, yielding after each sample; the checked run was the warm-up."""
     turns = []
     for measurement, function in admitted:
-        timer = timeit.Timer(functools.partial(trial.run, function))
-        once = max(timer.timeit(1), 1e-7)
-        number = max(1, round(SAMPLE_SECONDS / once))
-        rounds = round(min(max(1 / (once * number), ROUNDS[0]), ROUNDS[1]))
-        turns.append((measurement, timer, number, rounds))
+        turns.append((measurement, timeit.Timer(functools.partial(trial.run, function)), *repetitions(trial, function)))
     for turn in range(ROUNDS[1]):
         for measurement, timer, number, rounds in turns:
             if turn < rounds:
                 measurement.samples.append(timer.timeit(number) / number)
                 yield measurement
+
+
+def repetitions(trial: Trial, function: Callable[..., Any]) -> tuple[int, int]:
+    """Return how many runs make a sample long enough to time, and how many samples to take."""
+    once = max(timeit.Timer(functools.partial(trial.run, function)).timeit(1), 1e-7)
+    number = max(1, round(SAMPLE_SECONDS / once))
+    return number, round(min(max(1 / (once * number), ROUNDS[0]), ROUNDS[1]))
 
 
 def duration(seconds: float) -> str:

@@ -165,7 +165,7 @@ class OnlyDLPack:
 def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
     matmul = registry.get("matmul")
     a = np.eye(2)
-    tensor = torch.eye(2)
+    tensor, graded = torch.eye(2), torch.eye(2).requires_grad_()
     cases = [
         ((a, [[1, 2], [3, 4]]), TypeError, r"argument b: expected a NumPy array.*got list; numpy\.asarray"),
         ((3.0, a), TypeError, r"argument a: .*got float"),
@@ -173,7 +173,7 @@ def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
         ((a, tensor), TypeError, r"argument b: expected an array of numpy like a, got one of torch; convert"),
         ((np.ma.masked_array(a), a), TypeError, r"argument a: expected a plain array, got MaskedArray"),
         ((a.view(np.matrix), a), TypeError, r"argument a: expected a plain array, got matrix"),
-        ((tensor.requires_grad_(), tensor), ValueError, r"argument a: requires grad.*pass a\.detach\(\)"),
+        ((graded, tensor), ValueError, r"argument a: requires grad.*pass a\.detach\(\)"),
         ((torch.eye(2).to_sparse(), torch.eye(2)), ValueError, r"argument a: expected a dense tensor.*sparse"),
         ((torch.eye(2, device="meta"), torch.eye(2, device="meta")), ValueError, r"argument a: .*meta"),
         ((torch.eye(2), torch.eye(2, device="meta")), ValueError, r"argument b: .*meta"),
@@ -183,7 +183,7 @@ def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
         with pytest.raises(error, match=message):
             matmul(*args)
     with torch.no_grad():
-        assert torch.equal(matmul(tensor, tensor), torch.eye(2))
+        assert torch.equal(matmul(graded, graded), torch.eye(2))
 
 
 EXTENT = st.integers(0, 3)

@@ -343,7 +343,7 @@ def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
     unknown = changes.keys() - {"bandwidth", "kernel"}
     if unknown:
         raise TypeError(f"meanshift_step: no parameter {', '.join(sorted(unknown))}; there are bandwidth and kernel")
-    return changes
+    return changes | ({"bandwidth": _real(changes["bandwidth"])} if "bandwidth" in changes else {})
 
 
 def _example(x: np.ndarray[Any, Any], about: dict[str, Any]) -> Example:

@@ -1,0 +1,80 @@
+"""What the front desk costs: importing the registry, `get` once warm, and calling a kernel through it.
+
+    python bench/overhead.py [--json]
+
+A call's cost is that of the whole way through the desk with 4x4 arrays of the kernel's own kind, less a bare call of
+the same kernel: here one that returns at once, so that the difference does not drown in the kernel's own time.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import timeit
+
+import numpy as np
+
+import registry
+from kernels import _dispatch, _measure
+
+ROUNDS = 31
+
+
+def import_seconds():
+    """Return the median time that `import registry` adds to a fresh process."""
+    code = "import time; start = time.perf_counter(); import registry; print(time.perf_counter() - start)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(ROUNDS)]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def seconds(function, number=5000):
+    return timeit.timeit(function, number=number) / number
+
+
+def desk_seconds(variant, args, kwargs):
+    """Return the median cost of the desk for one variant, sampled in turns with the bare call."""
+
+    def stub(*args, **kwargs):
+        return args[0]
+
+    op = _dispatch.Operation(registry._zoo, variant.operation)
+    through = _dispatch.fixed(op, variant, stub)
+    bare_args, bare_kwargs = op.function(*args, **kwargs)
+    bare_kwargs = {**bare_kwargs, **variant.options}
+    assert through(*args, **kwargs) is args[0], "the arrays did not pass straight through"
+    differences = []
+    for _ in range(ROUNDS):
+        long_way = seconds(lambda: through(*args, **kwargs))
+        differences.append(long_way - seconds(lambda: stub(*bare_args, **bare_kwargs)))
+    return statistics.median(differences)
+
+
+def main():
+    registry.get("matmul", "numpy")
+    figures = {"import registry": import_seconds()}
+    samples = [timeit.timeit('get("matmul", "numpy")', globals={"get": registry.get}, number=100_000) for _ in range(ROUNDS)]
+    figures['get("matmul", "numpy"), warm'] = statistics.median(samples) / 100_000
+    for operation in registry.operations():
+        for variant in registry.variants(operation):
+            if variant.available and variant.device == "cpu":
+                square = np.ones((4, 4), np.float32)
+                if variant.arrays == "torch":
+                    import torch
+
+                    square = torch.asarray(square)
+                args = (square, square) if operation == "matmul" else (square, 2.5)
+                registry.get(operation, variant.name)
+                figures[f"{operation} {variant.name}, through the desk"] = desk_seconds(variant, args, {})
+                if operation == "meanshift_step":
+                    cost = desk_seconds(variant, args, {"check_finite": False})
+                    figures[f"{operation} {variant.name}, check_finite=False"] = cost
+    if "--json" in sys.argv:
+        print(json.dumps({"environment": _measure.environment(), "seconds": figures}, indent=2))
+        return
+    for name, value in figures.items():
+        print(f"{name:55} {_measure.duration(value)}")
+    print(_measure.environment())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""The command line as a person or a script meets it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import registry
+
+ROOT = Path(registry.__file__).parent
+ZOO = [sys.executable, "-m", "registry"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def zoo(*args, cwd=None, code=0):
+    done = subprocess.run([*ZOO, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, check=False)
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+def test_list_names_every_variant_and_why_some_cannot_run():
+    text = zoo("list").stdout
+    rows = json.loads(zoo("list", "--json").stdout)
+    assert {(row["operation"], row["name"]) for row in rows} == {
+        (operation, v.name) for operation in registry.operations() for v in registry.variants(operation)
+    }
+    for row in rows:
+        assert row["name"] in text
+        assert (row["reason"] is None) is row["available"]
+
+
+def test_listing_loads_neither_numpy_nor_torch_nor_numba():
+    code = (
+        "import sys, registry\n"
+        "sys.argv = ['kernel-zoo', 'list']\n"
+        "try:\n    registry.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "assert not {'numpy', 'torch', 'numba'} & set(sys.modules), 'loaded a heavy package'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+
+
+def test_show_tells_all_about_a_variant():
+    for operation in registry.operations():
+        variant = registry.variants(operation)[0]
+        text = zoo("show", operation, variant.name).stdout
+        assert variant.source in text
+        facts = json.loads(zoo("show", operation, variant.name, "--json").stdout)
+        assert facts["dtypes"] == list(variant.dtypes)
+        assert facts["precision"] == variant.precision
+
+
+def test_explain_says_what_would_run():
+    facts = json.loads(zoo("explain", "meanshift_step", "--set", "kernel=flat", "--json").stdout)
+    assert facts["chosen"] in {v.name for v in registry.variants("meanshift_step")}
+    assert f"{facts['chosen']}: runs" in zoo("explain", "meanshift_step").stdout
+
+
+def compare(*args, **kwargs):
+    return json.loads(zoo("compare", *args, "--json", **kwargs).stdout)
+
+
+def test_compare_orders_the_ladder_and_gives_no_time_to_what_did_not_pass():
+    found = compare("matmul", "--size", "tiny")
+    rows = found["rows"]
+    timed = [row for row in rows if row["status"] == "timed"]
+    assert {row["variant"] for row in rows} == {v.name for v in registry.variants("matmul")}
+    assert [row["median_seconds"] for row in timed] == sorted((row["median_seconds"] for row in timed), reverse=True)
+    assert timed[0]["speedup_over_slowest"] == 1
+    for row in rows:
+        assert ("median_seconds" in row) is (row["status"] == "timed")
+        assert row["status"] == "timed" or row["reason"]
+    assert all(0 <= row["error_over_bound"] <= 1 for row in timed)
+    assert found["environment"]["packages"]["numpy"] == np.__version__
+
+
+def test_compare_prints_a_table_and_draws_a_picture(tmp_path):
+    for name in ("ladder.png", "ladder.svg"):
+        text = zoo("compare", "meanshift_step", "--size", "tiny", "--plot", tmp_path / name).stdout
+        timed = [v.name for v in registry.variants("meanshift_step") if v.available]
+        for name_of_variant in timed:
+            assert re.search(rf"{name_of_variant} .*[µnm]?s .*pairs/s .*%", text)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ladder.png", "ladder.svg"]
+    with Image.open(tmp_path / "ladder.png") as picture:
+        assert picture.width > 500
+    drawn = (tmp_path / "ladder.svg").read_text()
+    assert all(f"<!-- {name} -->" in drawn for name in timed)
+
+
+def test_compare_skips_what_would_take_too_long_and_says_for_how_long():
+    rows = compare("matmul", "--size", "large", "--limit", "0.4")["rows"]
+    skipped = [row for row in rows if row["status"] == "skipped"]
+    assert skipped
+    assert all(re.match(r"would take about [\d.e+]+ \w+ a run \(the limit is 400 ms\)", row["reason"]) for row in skipped)
+    assert any(row["status"] == "timed" for row in rows)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".png"])
+def test_compare_runs_on_a_persons_own_file(tmp_path, suffix):
+    points = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    path = tmp_path / f"points{suffix}"
+    if suffix == ".npy":
+        np.save(path, points.reshape(-1, 3))
+    elif suffix == ".npz":
+        np.savez(path, points=points.reshape(-1, 3))
+    elif suffix == ".csv":
+        rows = ["red,green,blue", *(",".join(map(str, row)) for row in points.reshape(-1, 3))]
+        path.write_text("\n".join(rows) + "\n")
+    else:
+        Image.fromarray(points).save(path)
+    found = compare("meanshift_step", "--input", path, "--sample", 100, "--set", "bandwidth=20", "--dtype", "float64")
+    assert found["example"] == f"points{suffix}, n = 100, d = 3, gaussian, bandwidth 20"
+    assert any(row["status"] == "timed" for row in found["rows"])
+    whole = zoo("explain", "meanshift_step", "--input", path, "--sample", 0).stdout
+    assert "n = 2000, d = 3" in whole
+
+
+def test_compare_multiplies_a_persons_own_matrices(tmp_path):
+    a, b = np.random.default_rng(0).standard_normal((2, 6, 6))
+    np.savez(tmp_path / "two.npz", a=a, b=b[:, :2])
+    assert "6x6 @ 6x2" in compare("matmul", "--input", tmp_path / "two.npz")["example"]
+    np.save(tmp_path / "one.npy", a[:4])
+    assert "4x6 @ 6x4" in compare("matmul", "--input", tmp_path / "one.npy")["example"]
+
+
+def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "text.npy").write_text("not an array")
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "ragged.csv").write_text("1,2\n3\n")
+    (tmp_path / "words.csv").write_text("a,b\nx,y\n")
+    (tmp_path / "heading.csv").write_text("a,b\n")
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    np.save(tmp_path / "strings.npy", np.array(["a"]))
+    np.save(tmp_path / "nan.npy", np.full((5, 2), np.nan))
+    np.save(tmp_path / "flat.npy", np.ones(5))
+    np.save(tmp_path / "none.npy", np.ones((0, 2)))
+    np.savez(tmp_path / "three.npz", x=np.ones(1), y=np.ones(1), z=np.ones(1))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "three.npz").read_bytes()[:100])
+    cases = {
+        "list matmull": (1, "no operation 'matmull'; did you mean 'matmul'?"),
+        "show matmul nunpy": (1, "matmul: no variant 'nunpy'; did you mean 'numpy'?"),
+        "explain matmul --selector gpu": (1, "no variant 'gpu'"),
+        "compare matmul --size huge": (2, "matmul: no size 'huge' (there are: tiny, lecture"),
+        "compare matmul --dtype float8": (2, "'float8' is not one of"),
+        "compare matmul --plot x.pdf": (2, "ends in .png or .svg"),
+        "compare matmul --plot no/such/x.png": (2, "there is no folder"),
+        "compare meanshift_step --set bandwidth": (2, "expected KEY=VALUE"),
+        "compare meanshift_step --set bandwith=3": (1, "no parameter bandwith; there are bandwidth and kernel"),
+        "explain meanshift_step --set bandwidth=-1": (1, "argument bandwidth: expected a finite number above 0, got -1.0"),
+        "explain meanshift_step --set bandwidth=wide": (1, "argument bandwidth: expected a real number, got str"),
+        "explain meanshift_step --set kernel=cosine": (1, "argument kernel: expected one of gaussian"),
+        "compare meanshift_step --size lecture --input nan.npy": (2, "exclude each other"),
+        "compare meanshift_step --input nan.npy --sample -1": (2, "--sample -1"),
+        "compare meanshift_step --input absent.npy": (1, "No such file"),
+        "compare meanshift_step --input .": (1, "."),
+        "compare meanshift_step --input empty.npy": (1, "empty.npy is empty; expected .npy, .npz, .csv or a picture"),
+        "compare meanshift_step --input text.npy": (1, "text.npy cannot be read"),
+        "compare meanshift_step --input text.png": (1, "not a picture, or a damaged one"),
+        "compare meanshift_step --input ragged.csv": (1, "rows have 1 and 2 columns"),
+        "compare meanshift_step --input words.csv": (1, "could not convert string to float: 'x'"),
+        "compare meanshift_step --input heading.csv": (1, "no columns"),
+        "compare meanshift_step --input objects.npy": (1, "objects.npy cannot be read"),
+        "compare meanshift_step --input strings.npy": (1, "dtype <U1; expected numbers"),
+        "compare meanshift_step --input nan.npy": (1, "NaN or infinite points"),
+        "compare meanshift_step --input flat.npy": (1, "shape (5,); expected points, (n, d)"),
+        "compare meanshift_step --input none.npy": (1, "expected at least one entry"),
+        "compare meanshift_step --input three.npz": (1, "holds x, y, z; expected one array"),
+        "compare meanshift_step --input cut.npz": (1, "cut.npz cannot be read"),
+        "compare matmul --input flat.npy": (1, "shape (5,); expected a matrix"),
+        "compare matmul --input three.npz": (1, "expected one matrix, or a and b"),
+        "check matmul no.such.module:f": (1, "no.such.module:f cannot be loaded: ModuleNotFoundError"),
+        "check matmul numpy:pi": (1, "numpy:pi is a float, expected a function"),
+        "nonsense": (2, "No such command 'nonsense'"),
+    }
+    before = sorted(tmp_path.iterdir())
+    running = {
+        line: subprocess.Popen(
+            [*ZOO, *line.split()], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for line in cases
+    }
+    for line, (code, message) in cases.items():
+        out, err = running[line].communicate()
+        assert running[line].returncode == code, (line, out, err)
+        assert message in err, (line, err)
+        assert "Traceback" not in err
+        assert len([text for text in err.splitlines() if not text.startswith(("Usage:", "Try '")) and text]) == 1, (line, err)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_help_is_there_for_every_command():
+    assert "kernel-zoo compare matmul" in zoo("--help").stdout
+    for command in ("list", "show", "explain", "compare", "check"):
+        assert "Usage:" in zoo(command, "--help").stdout
+
+
+WRONG = '''
+"""A matmul that loses the last term of every sum."""
+import numpy as np
+from registry import register
+
+@register("matmul", "loses_the_last_term", rank=5)
+def matmul(a, b):
+    return a[:, :-1] @ b[:-1]
+
+@register("matmul", "raises", rank=5)
+def raises(a, b):
+    raise RuntimeError("out of luck")
+'''
+
+
+def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
+    (tmp_path / "wrong_kernels.py").write_text(WRONG)
+    info = tmp_path / "wrong-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[kernel_zoo]\nmatmul = wrong_kernels\n")
+    text = zoo("compare", "matmul", "--size", "tiny", cwd=tmp_path, code=1).stdout
+    assert re.search(r"loses_the_last_term +│ +WRONG │ ", text)
+    assert re.search(r"loses_the_last_term: WRONG, off by \d+", text)
+    assert "raises: WRONG, RuntimeError: out of luck" in text
+    rows = {row["variant"]: row for row in compare("matmul", "--size", "tiny", cwd=tmp_path, code=1)["rows"]}
+    assert rows["loses_the_last_term"]["error_over_bound"] > 1
+    assert "median_seconds" not in rows["loses_the_last_term"]
+    refused = zoo("check", "matmul", "loses_the_last_term", "--examples", 5, cwd=tmp_path, code=1).stdout
+    assert "loses_the_last_term: REFUSED" in refused
+    assert "smallest failing example: matmul(a=np.array(" in refused
+
+
+def test_check_accepts_a_right_function_and_refuses_a_wrong_one(tmp_path):
+    (tmp_path / "mine.py").write_text("def right(a, b):\n    return a @ b\n\ndef wrong(a, b):\n    return a @ b * 1.001\n")
+    assert "mine:right: conforms" in zoo("check", "matmul", "mine:right", "--examples", 5, cwd=tmp_path).stdout
+    verdict = json.loads(zoo("check", "matmul", "mine:wrong", "--examples", 5, "--json", cwd=tmp_path, code=1).stdout)
+    assert not verdict["passed"]
+    assert any("off by" in (row["failure"] or "") for row in verdict["properties"])
+
+
+def test_ctrl_c_leaves_no_trace(tmp_path):
+    process = subprocess.Popen(
+        [*ZOO, "compare", "meanshift_step", "--size", "large", "--limit", "100", "--plot", "ladder.png"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert err.strip().endswith("kernel-zoo: interrupted")
+    assert not out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_is_no_error():
+    process = subprocess.Popen([*ZOO, "list"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    with process:
+        assert process.stderr.read() == ""
