@@ -46,22 +46,26 @@ class Operation:
         self.signature = inspect.signature(self.function)
         core = getattr(self.contract, "CORE", None)
         self.core = _gufunc.parse(core) if core else None
-        names = list(self.signature.parameters)
-        by_position = [key for key in names if self.signature.parameters[key].kind is not inspect.Parameter.KEYWORD_ONLY]
-        self.by_position = by_position
-        self.slots: list[Any] = [by_position.index(key) if key in by_position else key for key in self.contract.ARRAYS]
-        self.all_arrays = self.slots == list(range(len(names)))
+        kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
+        self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
+        self.leading = len(self.contract.ARRAYS) - len(self.keyed)  # arrays come first by position, then by keyword
 
     def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Pick the arrays out of a normalised call."""
-        if self.all_arrays:
-            return args
-        return tuple([args[slot] if type(slot) is int else kwargs[slot] for slot in self.slots])
+        return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Validate a call; what the operation has no name for is an option of some variant."""
         own = {key: value for key, value in kwargs.items() if key in self.signature.parameters}
         options = {key: value for key, value in kwargs.items() if key not in own}
+        try:
+            given = self.signature.bind(*args, **own).arguments
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+        defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
+        brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
+        _arrays.require_arrays(self.name, brought)
         args, kwargs = self.function(*args, **own)
         return self.describe(args, kwargs, options)
 
@@ -108,7 +112,7 @@ class Operation:
         adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
         args: Any = list(call.args)
         kwargs: Any = {**call.kwargs, **variant.options, **call.options}
-        for slot, array in zip(self.slots, call.arrays, strict=True):
+        for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
             (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
         arrays = self.arrays(tuple(args), kwargs)
         if self.core is None or _gufunc.is_core(self.core, arrays):
@@ -139,17 +143,13 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
 
 def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
-    validate, own, pick = op.function, op.signature.parameters.keys(), op.arrays
-    is_native, defaults = _native_test(op, variant), dict(variant.options)
+    validate, is_native, defaults = op.function, _native_test(op, variant), dict(variant.options)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not kwargs.keys() <= own:
-            request = op.request(args, kwargs)
-        else:
+        if is_native(args, kwargs):
             args, kwargs = validate(*args, **kwargs)
-            if is_native(pick(args, kwargs)):
-                return kernel(*args, **kwargs, **defaults)
-            request = op.describe(args, kwargs, {})
+            return kernel(*args, **kwargs, **defaults)
+        request = op.request(args, kwargs)
         refusal = op.refusal(variant, request, variant.name)
         if refusal:
             raise refusal.error(f"{op.name}: variant {variant.name!r} {refusal.reason}")
@@ -163,24 +163,20 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
 
     A choice that hung on the arrays' type, dtype and device alone is remembered until a variant is registered.
     """
-    validate, own, pick = op.function, op.signature.parameters.keys(), op.arrays
-    remembered: dict[Any, tuple[Callable[[tuple[Any, ...]], bool], Callable[..., Any]]] = {}
+    validate = op.function
+    remembered: dict[Any, tuple[Callable[..., bool], Callable[..., Any]]] = {}
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs and not kwargs.keys() <= own:
-            request = op.request(args, kwargs)
-            key = None
-        else:
+        first = args[0] if args else None
+        key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
+        is_native, serve = remembered.get(key, (None, None))
+        if is_native is not None and serve is not None and is_native(args, kwargs):
             args, kwargs = validate(*args, **kwargs)
-            arrays = pick(args, kwargs)
-            first = arrays[0]
-            key = (type(first), first.dtype, getattr(first, "device", None), op.zoo.generation)
-            is_native, serve = remembered.get(key, (None, None))
-            if is_native is not None and serve is not None and is_native(arrays):
-                return serve(*args, **kwargs)
-            request = op.describe(args, kwargs, {})
+            return serve(*args, **kwargs)
+        request = op.request(args, kwargs)
         variant, kernel = _choose(op, request, selector)
-        if key and not any(v.limits for v in op.zoo.candidates(op.name, selector)):
+        by_arrays_alone = not request.options and not any(v.limits for v in op.zoo.candidates(op.name, selector))
+        if by_arrays_alone and first is request.arrays[0]:
             remembered[key] = _native_test(op, variant), functools.partial(kernel, **variant.options)
         return op.run(variant, kernel, request)
 
@@ -210,39 +206,50 @@ def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, Calla
     raise (errors[0] if errors else VariantUnavailable)(message)
 
 
-def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...]], bool]:
-    """Return a cheap test of whether a kernel can take arrays as they are; validation has found them alike in kind and device."""
+def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
+    """Return a cheap test of whether a call brings plain arrays that the variant's kernel can take as they are.
+
+    It stands in for everything the long way asks of arrays, so it answers yes only to the ordinary.
+    """
+    core, leading, keyed, own = op.core, op.leading, op.keyed, op.signature.parameters.keys()
+    ranks = [len(dimensions) for dimensions in core.inputs] if core else [None] * (leading + len(keyed))
     if variant.limits:
-        return lambda arrays: False  # they depend on more than the arrays
-    ranks = [len(dimensions) for dimensions in op.core.inputs] if op.core else [None] * len(op.slots)
+        return lambda args, kwargs: False  # they depend on more than the arrays
     if variant.arrays == "numpy":
         dtypes: set[Any] = {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}
         compiled = variant.layout == "C"
 
-        def is_native(arrays: tuple[Any, ...]) -> bool:
-            if type(arrays[0]) is not np.ndarray or arrays[0].dtype not in dtypes:
-                return False
-            dtype = arrays[0].dtype
-            for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
-                if type(array) is not np.ndarray or array.dtype is not dtype or (rank is not None and array.ndim != rank):
-                    return False
-                if compiled and not array.flags.carray:
-                    return False
-            return True
+        def is_plain(array: Any) -> bool:
+            return type(array) is np.ndarray and (not compiled or array.flags.carray)
     else:
         import torch
 
         dtypes = {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}
-        here = operator.attrgetter(f"is_{variant.device}")
+        tensor, strided, here = torch.Tensor, torch.strided, operator.attrgetter(f"is_{variant.device}")
 
-        def is_native(arrays: tuple[Any, ...]) -> bool:
-            if not isinstance(arrays[0], torch.Tensor) or arrays[0].dtype not in dtypes or not here(arrays[0]):
+        def is_plain(array: Any) -> bool:
+            return type(array) is tensor and here(array) and array.layout is strided and not array.requires_grad
+
+    def is_native(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        arrays = args[:leading]
+        if kwargs:
+            if not kwargs.keys() <= own:
                 return False
-            dtype = arrays[0].dtype
-            for array, rank in zip(arrays, ranks):  # noqa: B905
-                if array.dtype is not dtype or (rank is not None and array.ndim != rank):
-                    return False
-            return True
+            for key in keyed:
+                if kwargs.get(key) is not None:
+                    arrays = (*arrays, kwargs[key])
+        if len(arrays) < leading or not is_plain(arrays[0]):
+            return False
+        first = arrays[0]
+        dtype = first.dtype
+        if dtype not in dtypes:
+            return False
+        for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
+            if array is not first and not (is_plain(array) and array.dtype is dtype):
+                return False
+            if rank is not None and array.ndim != rank:
+                return False
+        return True
 
     return is_native
 

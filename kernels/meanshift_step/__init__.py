@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels._arrays import Array, all_finite, dtype_name, require_arrays
+from kernels._arrays import Array, all_finite, dtype_name
 from kernels._examples import Example
 from kernels._numerics import gamma, precision_of, reference_share, wide
 
@@ -71,10 +71,7 @@ def meanshift_step(
     seeking, and clustering, sections 2 and 3.
     """
     op = "meanshift_step"
-    if data is None:
-        require_arrays(op, x=x)
-    else:
-        require_arrays(op, x=x, data=data)
+    if data is not None:
         if data.ndim != 2 or (x.ndim == 2 and data.shape[1] != x.shape[1]):
             expected = f"(m, {x.shape[1]})" if x.ndim == 2 else "(m, d)"
             raise ValueError(f"{op}: argument data: expected shape {expected} like x, got {tuple(data.shape)}")
