@@ -409,16 +409,14 @@ class Zoo:
             return self._callables[operation, selector]
         except (KeyError, TypeError):
             pass
-        with self._lock:
-            candidates = self.candidates(operation, selector)
-            if selector in SELECTORS:
-                self._require_one(operation, selector, candidates)
-            else:
-                self._function(candidates[0])
-            dispatch: Any = _import("kernels._dispatch", self.folder)
-            made: Callable[..., Any] = dispatch.make_callable(self, operation, selector)
-            self._callables[operation, selector] = made
-        return made
+        candidates = self.candidates(operation, selector)
+        if selector in SELECTORS:
+            self._require_one(operation, selector, candidates)
+        else:
+            self._function(candidates[0])
+        dispatch: Any = _import("kernels._dispatch", self.folder)
+        # Two threads may both get here, and must leave with the same callable.
+        return self._callables.setdefault((operation, selector), dispatch.make_callable(self, operation, selector))
 
     def check(
         self,
@@ -450,6 +448,9 @@ class Zoo:
         ConformanceError
             With the property that failed and the smallest failing example.
         """
+        reason = self.system.missing("hypothesis")
+        if reason:
+            raise ModuleNotFoundError(f"check {reason}")
         conformance: Any = _import("kernels._conformance", self.folder)
         conformance.check(self, operation, function, device=device, dtypes=dtypes, max_examples=max_examples)
 
@@ -491,19 +492,19 @@ class Zoo:
 
         Raises VariantUnavailable; a file that fails stays broken for the process, with its error as the reason.
         """
-        with self._lock:
-            function = self._functions.get((variant.operation, variant.name))
+        # Python's import lock lets one thread in; holding our own meanwhile could deadlock with a direct import.
+        function = self._functions.get((variant.operation, variant.name))
+        if function is None and variant.available:
+            try:
+                _import(variant.module, self.folder)
+            except Exception as error:
+                self._broken[variant.file] = f"its file failed to import: {type(error).__name__}: {error}"
+            function = self._imported.get((variant.file, variant.operation, variant.name))
             if function is None and variant.available:
-                try:
-                    _import(variant.module, self.folder)
-                except Exception as error:
-                    self._broken[variant.file] = f"its file failed to import: {type(error).__name__}: {error}"
-                function = self._imported.get((variant.file, variant.operation, variant.name))
-                if function is None and variant.available:
-                    self._broken[variant.file] = "importing its file did not register it"
-            if function is None or not variant.available:
-                raise VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {variant.reason}")
-            return function
+                self._broken[variant.file] = "importing its file did not register it"
+        if function is None or not variant.available:
+            raise VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {variant.reason}")
+        return function
 
     def _why_not(self, variant: Variant) -> str | None:
         needs = (*variant.requires, *(() if variant.device == "cpu" else (variant.device,)))

@@ -94,6 +94,25 @@ def test_get_returns_the_operation(operation, selector):
     assert registry.get(operation, selector) is function
 
 
+def test_eight_threads_may_ask_first_all_at_once():
+    same, right = python("""
+        import json, registry, threading, numpy as np
+        together, found = threading.Barrier(8), []
+        def ask(name):
+            together.wait()
+            if name is None:
+                import kernels.matmul.elementwise
+            found.append((name, registry.get("matmul", name or "elementwise")))
+        names = ["numpy", "numpy", "loop", "loop", "auto", "auto", None, "elementwise"]
+        threads = [threading.Thread(target=ask, args=(name,)) for name in names]
+        [t.start() for t in threads], [t.join() for t in threads]
+        same = len({id(f) for _, f in found}) == 4 and len(found) == 8
+        print(json.dumps([same, all(f(np.eye(2), np.eye(2)).tolist() == [[1, 0], [0, 1]] for _, f in found)]))
+    """)
+    assert same
+    assert right
+
+
 def test_unknown_names_are_answered_with_what_exists_and_the_nearest():
     with pytest.raises(UnknownOperation, match=r"no operation 'matmull'; did you mean 'matmul'\? \(there are: .*meanshift_step"):
         registry.get("matmull")

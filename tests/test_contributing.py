@@ -1,0 +1,95 @@
+"""The recipes of CONTRIBUTING.md, followed word for word in a copy of the project, and the examples run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import registry
+
+ROOT = Path(registry.__file__).parent
+RECIPES = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Return a copy of the project's sources, to be changed."""
+    for name in ("kernels", "tests", "bench"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("registry.py", "pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def run(folder, *command, code=0):
+    environment = {**os.environ, "PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def write_recipe(folder, path):
+    """Write the file that CONTRIBUTING.md shows below its name."""
+    shown = RECIPES[RECIPES.index(f"`{path}`") :]
+    block = re.search(r"^( *)```python\n(.*?)^ *```$", shown, re.DOTALL | re.MULTILINE)
+    lines = [line.removeprefix(block[1]) for line in block[2].splitlines()]
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_text("\n".join(lines) + "\n")
+
+
+def test_a_kernel_is_one_file(copy):
+    write_recipe(copy, "kernels/matmul/outer.py")
+    listed = json.loads(run(copy, "registry", "list", "matmul", "--json"))
+    assert "outer" in {row["name"] for row in listed}
+    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "matmul-outer")
+    assert re.search(r"\b10 passed", tests), tests
+    benchmarks = run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer")
+    assert "test_speed[matmul-tiny-outer]" in benchmarks
+    assert "outer: conforms" in run(copy, "registry", "check", "matmul", "outer", "--examples", "10")
+    rows = json.loads(run(copy, "registry", "compare", "matmul", "--size", "tiny", "--json"))["rows"]
+    assert next(row for row in rows if row["variant"] == "outer")["status"] == "timed"
+
+
+def test_a_broken_kernel_turns_the_suite_red(copy):
+    """One term too few, and the tests, the comparison and the referee all say so."""
+    write_recipe(copy, "kernels/matmul/outer.py")
+    file = copy / "kernels/matmul/outer.py"
+    file.write_text(file.read_text().replace("range(a.shape[1])", "range(a.shape[1] - 1)"))
+    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "matmul-outer", code=1)
+    assert re.search(r"agrees_with_reference failed: entry \(.*\) is .*, expected .*: off by", tests)
+    assert "outer: WRONG" in run(copy, "registry", "compare", "matmul", "--size", "tiny", code=1)
+    assert "outer: REFUSED" in run(copy, "registry", "check", "matmul", "outer", "--examples", "10", code=1)
+    assert re.search(r"AssertionError: off by", run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer", code=1))
+
+
+def test_an_operation_is_one_folder(copy):
+    for name in ("__init__", "_properties", "broadcast"):
+        write_recipe(copy, f"kernels/scale_rows/{name}.py")
+    listed = json.loads(run(copy, "registry", "list", "--json"))
+    assert {"operation": "scale_rows", "name": "broadcast"}.items() <= listed[-1].items()
+    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "scale_rows")
+    assert re.search(r"\b6 passed", tests), tests
+    run(copy, "pytest", "-q", "tests/test_contracts.py", "-k", "scale_rows")
+    assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
+    assert "runs" in run(copy, "registry", "explain", "scale_rows")
+    assert "scale_rows-tiny-broadcast" in run(copy, "pytest", "-q", "bench", "-k", "scale_rows and tiny")
+
+
+def test_the_readme_runs():
+    """The five lines of Python that the README shows do what it says."""
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_an_example_runs(path, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, path], cwd=tmp_path, env=environment, check=True, capture_output=True)
