@@ -67,10 +67,6 @@ class Operation:
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         _arrays.require_arrays(self.name, brought)
         args, kwargs = self.function(*args, **own)
-        return self.describe(args, kwargs, options)
-
-    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Call:
-        """Describe a call that the contract has validated and normalised."""
         arrays = self.arrays(args, kwargs)
         caller = _arrays.caller_of(arrays[0])
         return Call(args, kwargs, options, arrays, caller, _arrays.promoted(caller, arrays))
