@@ -36,6 +36,7 @@ __all__ = [
     "Zoo",
     "candidates",
     "check",
+    "conformance_test",
     "contract",
     "explain",
     "get",
@@ -454,6 +455,28 @@ class Zoo:
         conformance: Any = _import("kernels._conformance", self.folder)
         conformance.check(self, operation, function, device=device, dtypes=dtypes, max_examples=max_examples)
 
+    def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
+        """Return a pytest test for another project's suite, which reports each property of a function under its own name.
+
+        Parameters
+        ----------
+        operation, function
+            As `check` takes them.
+        **claims
+            ``device``, ``dtypes`` and ``max_examples``, as `check` takes them.
+
+        Examples
+        --------
+        A whole test file::
+
+            import registry
+            from mypackage import matmul
+            test_matmul = registry.conformance_test("matmul", matmul)
+        """
+        conformance: Any = _import("kernels._conformance", self.folder)
+        test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
+        return test
+
     def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation:
         """Say, for these very arguments, which variants were considered, why each was rejected, and which runs.
 
@@ -667,6 +690,7 @@ def _import(module: str, folder: Path) -> ModuleType:
 _zoo = Zoo(Path(__file__).resolve().parent / "kernels")
 check = _zoo.check
 candidates = _zoo.candidates
+conformance_test = _zoo.conformance_test
 contract = _zoo.contract
 explain = _zoo.explain
 get = _zoo.get

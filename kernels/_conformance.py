@@ -51,13 +51,17 @@ class Case:
     arrays: dict[str, np.ndarray[Any, Any]]
     parameters: dict[str, Any]
     dtype: str
+    layouts: dict[str, str] = field(default_factory=dict)  # how each array lies in memory, by a name of LAYOUTS
 
     def __repr__(self) -> str:
         return f"Case({self.code()})"
 
     def code(self) -> str:
-        """Return the call's arguments as Python that rebuilds them."""
-        arrays = [f"{name}={_literal(array, self.dtype)}" for name, array in self.arrays.items()]
+        """Return the call's arguments as Python that rebuilds them, layouts included."""
+        arrays = []
+        for name, array in self.arrays.items():
+            text, layout = _literal(array, self.dtype), self.layouts.get(name)
+            arrays.append(f"{name}={f'LAYOUTS[{layout!r}]({text})' if layout else text}")
         return ", ".join(arrays + [f"{key}={value!r}" for key, value in self.parameters.items()])
 
 
@@ -216,16 +220,13 @@ LAYOUTS: dict[str, Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]] = {
 
 def laid_out(case: Case, data: st.DataObject) -> Case:
     """Return the case with each array in a drawn layout; a 0-stride one repeats its first column, values and all."""
-    arrays = {
-        name: LAYOUTS[data.draw(st.sampled_from(list(LAYOUTS)), label=f"layout of {name}")](array)
-        for name, array in case.arrays.items()
-    }
-    return replace(case, arrays=arrays)
+    names = {name: data.draw(st.sampled_from(list(LAYOUTS)), label=f"layout of {name}") for name in case.arrays}
+    return replace(case, arrays={name: LAYOUTS[names[name]](array) for name, array in case.arrays.items()}, layouts=names)
 
 
 def plain(case: Case) -> Case:
     """Return the case with its arrays copied to C order."""
-    return replace(case, arrays={name: np.array(array, order="C") for name, array in case.arrays.items()})
+    return replace(case, arrays={name: np.array(array, order="C") for name, array in case.arrays.items()}, layouts={})
 
 
 # The general properties
@@ -436,6 +437,8 @@ def _naming(property_: Property, subject: Subject) -> Iterator[None]:
         lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
         if subject.record.case is not None:
             lines.append(f"smallest failing example: {subject.operation}({subject.record.case.code()})")
+            if subject.record.case.layouts:
+                lines.append("(LAYOUTS is in kernels._conformance)")
         raise ConformanceError("\n".join(lines)) from error
 
 
@@ -446,6 +449,21 @@ def check(
     subject = function_subject(zoo, operation, function, device, dtypes)
     for property_ in all_properties(subject.contract):
         run(property_, subject, max_examples)
+
+
+def conformance_test(
+    zoo: Zoo, operation: str, function: Callable[..., Any], max_examples: int = 100, **claims: Any
+) -> Callable[..., None]:
+    """Return a pytest test that holds a function to every property, each under its own name; see `registry.conformance_test`."""
+    import pytest
+
+    subject = function_subject(zoo, operation, function, **claims)
+
+    @pytest.mark.parametrize("property_", all_properties(subject.contract), ids=lambda property_: property_.__name__)
+    def test(property_: Property) -> None:
+        run(property_, subject, max_examples)
+
+    return test
 
 
 def exactness(dtype: str) -> float:

@@ -1,0 +1,97 @@
+"""The referee as a product: the same verdict twice, examples that reproduce, and a way in for other projects' tests."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import registry
+from kernels import _conformance, _numerics
+from registry import ConformanceError
+
+ROOT = Path(registry.__file__).parent
+
+
+def assumes_c_order(a, b):
+    """Read a as if it lay in C order: right for contiguous arrays alone."""
+    flat = np.lib.stride_tricks.as_strided(a, strides=(a.itemsize * a.shape[1], a.itemsize)) if a.flags.f_contiguous else a
+    return flat @ b
+
+
+def drops_tails(a, b):
+    """Lose the columns past the last whole tile of sixteen."""
+    c = a @ b
+    if c.shape[1] > 16:
+        c[:, c.shape[1] // 16 * 16 :] = 0
+    return c
+
+
+def refusal(function, operation="matmul"):
+    with pytest.raises(ConformanceError) as caught:
+        registry.check(operation, function, max_examples=50)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("function", [assumes_c_order, drops_tails])
+def test_two_runs_give_the_same_verdict_and_the_same_example(function):
+    assert refusal(function) == refusal(function)
+
+
+@pytest.mark.parametrize("function", [assumes_c_order, drops_tails])
+def test_the_smallest_example_reproduces_and_names_property_error_and_bound(function):
+    message = refusal(function)
+    assert re.match(r"matmul: \w+ failed: entry \(.*\) is .*, expected .*: off by .* times the bound of ", message)
+    call = re.search(r"smallest failing example: (matmul\(.*\))$", message, re.MULTILINE)[1]
+    given = eval(call, {"np": np, "LAYOUTS": _conformance.LAYOUTS, "matmul": dict})
+    contract = registry.contract("matmul")
+    dtype = given["a"].dtype.name
+    reference, bound = contract.reference(**given, dtype=dtype), contract.bound(**given, dtype=dtype)
+    assert not _numerics.compare(function(**given), reference, bound).passes
+    assert _numerics.compare(given["a"] @ given["b"], reference, bound).passes
+
+
+def test_three_lines_run_the_suite_in_another_project(tmp_path):
+    """Each property is a test of its own there; a wrong function fails some of them."""
+    (tmp_path / "mypackage.py").write_text(
+        "def matmul(a, b):\n    return a @ b\n\n"
+        "def wrong(a, b):\n    return (a.astype('float16') @ b.astype('float16')).astype(a.dtype)\n"
+    )
+    lines = """
+        import registry
+        from mypackage import matmul
+        test_matmul = registry.conformance_test("matmul", matmul, max_examples=10)
+    """
+    (tmp_path / "test_right.py").write_text(textwrap.dedent(lines))
+    (tmp_path / "test_wrong.py").write_text(textwrap.dedent(lines).replace("import matmul", "import wrong as matmul"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    right, wrong = (
+        subprocess.run([*command, name], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        for name in ("test_right.py", "test_wrong.py")
+    )
+    properties = _conformance.all_properties(registry.contract("matmul"))
+    assert f"{len(properties)} passed" in right.stdout, right.stdout
+    assert wrong.returncode == 1
+    assert "FAILED test_wrong.py::test_matmul[agrees_with_reference]" in wrong.stdout
+
+
+def test_check_refuses_what_raises_or_returns_something_else():
+    def raises(a, b):
+        raise RuntimeError("out of luck")
+
+    assert "RuntimeError: out of luck" in refusal(raises)
+    assert "has dtype" in refusal(lambda a, b: (a @ b).astype("float16"))
+    assert "shape" in refusal(lambda a, b: (a @ b)[..., None])
+    for nothing in (lambda a, b: None, lambda a, b: [[1.0]]):
+        refusal(nothing)
+
+
+def test_check_takes_functions_on_tensors():
+    torch = pytest.importorskip("torch")
+    registry.check("matmul", torch.matmul, max_examples=10)
+    assert "agrees_with_reference" in refusal(lambda a, b: torch.matmul(a, b) * 1.001)
