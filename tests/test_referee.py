@@ -95,3 +95,35 @@ def test_check_takes_functions_on_tensors():
     torch = pytest.importorskip("torch")
     registry.check("matmul", torch.matmul, max_examples=10)
     assert "agrees_with_reference" in refusal(lambda a, b: torch.matmul(a, b) * 1.001)
+
+
+def forgets_an_entry(a, b):
+    """Leave NaN in the last entry of anything larger than a tile."""
+    c = a @ b
+    if c.size > 256:
+        c[-1, -1] = np.nan
+    return c
+
+
+def lets_nan_pass(result, reference, bound, scale=np.inf):
+    """Compare as `err > bound` does: false for NaN."""
+    with np.errstate(all="ignore"):
+        share = float(np.nan_to_num(np.abs(result - reference) / bound, nan=0.0).max(initial=0))
+    return _numerics.Agreement(share, (0,) * result.ndim, 0.0)
+
+
+SLIPS = [
+    pytest.param("compare", lets_nan_pass, forgets_an_entry, id="a comparison that NaN passes"),
+    pytest.param("EXTENTS", (1, 2, 3, 0, 5, 8, 15, 16), drops_tails, id="shapes that stay within a tile"),
+    pytest.param("LAYOUTS", {"contiguous": np.copy}, assumes_c_order, id="arrays that are all contiguous"),
+]
+
+
+@pytest.mark.parametrize(("name", "slip", "wrong"), SLIPS)
+def test_one_plausible_slip_in_the_suite_lets_a_wrong_kernel_through(monkeypatch, name, slip, wrong):
+    """With the slip the wrong kernel passes, without it it is refused: so this test turns red if the suite ever slips so."""
+    subject = _conformance.function_subject(registry._zoo, "matmul", wrong)
+    with pytest.raises(ConformanceError):
+        _conformance.run(_conformance.agrees_with_reference, subject, 100)
+    monkeypatch.setattr(_conformance, name, slip)
+    _conformance.run(_conformance.agrees_with_reference, subject, 100)
