@@ -284,9 +284,12 @@ def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(list(registry.DEVICES)))
 @click.option("--dtype", "dtypes", multiple=True, help="A dtype the function claims to take (repeat for more).")
 @click.option("--examples", default=100, show_default=True, help="Examples drawn for each property.")
+@click.option("--seed", default=0, show_default=True, help="The same seed draws the same examples.")
 @click.option("--stats", is_flag=True, help="Show how hard each property looked: time, largest extent, vacuous bounds.")
 @JSON
-def check(operation: str, target: str, device: str, dtypes: tuple[str, ...], examples: int, stats: bool, as_json: bool) -> None:
+def check(
+    operation: str, target: str, device: str, dtypes: tuple[str, ...], examples: int, seed: int, stats: bool, as_json: bool
+) -> None:
     """Hold TARGET, a variant or package.module:function, to the operation's contract. Exits with 1 on refusal."""
     if registry.missing("hypothesis"):
         raise click.UsageError(f"check {registry.missing('hypothesis')}")
@@ -296,7 +299,7 @@ def check(operation: str, target: str, device: str, dtypes: tuple[str, ...], exa
     rows = []
     for property_ in _conformance.all_properties(subject.contract):
         try:
-            record, failure = _conformance.run(property_, subject, examples), None
+            record, failure = _conformance.run(property_, subject, examples, seed), None
         except registry.ConformanceError as error:
             record, failure = None, str(error)
         row: dict[str, Any] = {"property": property_.__name__, "passed": failure is None, "failure": failure}

@@ -1,4 +1,4 @@
-"""Judges from other projects: scikit-learn's estimator checks and torch's own sample inputs. (NumPy's are in test_contracts.)"""
+"""Judges from other projects: scikit-learn's estimator checks and torch's own sample inputs; NumPy's are in test_contracts."""
 
 import numpy as np
 import pytest

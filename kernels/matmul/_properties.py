@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._conformance import SMALL, Case, Subject, exactness, extents
+from kernels._conformance import LAYOUTS, SMALL, Case, Subject, exactness, extents, in_layouts, plain
 from kernels._numerics import precision_of
 
 REAL = ("float32", "float64")
@@ -138,11 +138,68 @@ def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> No
     assert (result == plain * 2.0 ** (p + q)).all(), "scaling by powers of two changed the digits"
 
 
+def propagates_special_values_as_ieee(subject: Subject, data: st.DataObject) -> None:
+    """Zeros, NaN and infinities among the entries give what IEEE arithmetic gives, in any order: 0 inf is NaN, 2 inf is inf."""
+    real = tuple(dtype for dtype in _floating(subject) if "complex" not in dtype and dtype != "clongdouble")
+    if not real:
+        return
+    case, rng = _matrices(subject, data, real)
+    share = data.draw(st.sampled_from([0.5, 0.1, 0.02]), label="share of special values")
+    for array in case.arrays.values():
+        chosen = rng.random(array.shape) < share
+        array[chosen] = rng.choice([0.0, 0.0, np.nan, np.inf, -np.inf], chosen.sum())
+    with np.errstate(invalid="ignore"):
+        expected, result = subject.reference(case), subject.call(subject.note(case))
+    assert (np.isnan(result) == np.isnan(expected)).all(), "a NaN was lost or made up"
+    infinite = np.isinf(expected)
+    assert (result[infinite] == expected[infinite]).all(), "an infinity was lost"
+    assert not np.isinf(result[~infinite]).any(), "an infinity was made up"
+
+
+def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
+    """Both operands in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
+    dtype = data.draw(st.sampled_from(_floating(subject)), label="dtype")
+    m, k, n = data.draw(st.permutations([2, 3, 5, 17]), label="m, k, n and one that is not used")[:3]
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    operands = Case({"a": fill(rng, (m, k), dtype), "b": fill(rng, (k, n), dtype)}, {}, dtype)
+    for layout in LAYOUTS:
+        case = subject.note(in_layouts(operands, {"a": layout, "b": layout}))
+        subject.judge(plain(case), subject.call(case))
+
+
+def agrees_where_one_extent_is_long(subject: Subject, data: st.DataObject) -> None:
+    """One extent goes past the tiles and splits of fast kernels, up to 1025, and the other two are small."""
+    dtype = data.draw(dtypes_of(subject.dtypes), label="dtype")
+    long = data.draw(st.sampled_from([255, 256, 257, 511, 512, 513, 1023, 1024, 1025]), label="long extent")
+    shape = [long, *data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), label="other extents")]
+    m, k, n = (shape[i] for i in data.draw(st.permutations([0, 1, 2]), label="order of m, k, n"))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    case = subject.note(Case({"a": fill(rng, (m, k), dtype), "b": fill(rng, (k, n), dtype)}, {}, dtype))
+    subject.judge(case, subject.call(case))
+
+
+def returns_fresh_memory_for_the_identity(subject: Subject, data: st.DataObject) -> None:
+    """A @ I and I @ B are copies, not the operands themselves."""
+    dtype = data.draw(st.sampled_from(_floating(subject)), label="dtype")
+    m, k, n = data.draw(st.tuples(*[st.integers(1, 8)] * 3), label="m, k, n")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    a, b = fill(rng, (m, k), dtype), fill(rng, (k, n), dtype)
+    identity = np.eye(k, dtype=a.dtype)
+    for operands in ({"a": a, "b": identity}, {"a": identity, "b": b}):
+        case = subject.note(Case(operands, {}, dtype))
+        result = subject.call(case)
+        assert not any(np.shares_memory(result, array) for array in operands.values()), "the result shares memory with an operand"
+
+
 PROPERTIES = (
     is_exact_on_small_integers,
     keeps_a_matrix_times_the_identity,
     confines_nan_to_its_row_and_column,
     scales_exactly_by_powers_of_two,
+    propagates_special_values_as_ieee,
+    reads_every_layout,
+    agrees_where_one_extent_is_long,
+    returns_fresh_memory_for_the_identity,
 )
 
 _ONES = np.ones((2, 3), np.float32)

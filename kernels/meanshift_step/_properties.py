@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from kernels._conformance import SMALL, Case, Subject, extents
+from kernels._conformance import LAYOUTS, SMALL, Case, Subject, extents, in_layouts, plain
 from kernels._numerics import precision_of
 from kernels.meanshift_step import KERNELS
 
@@ -141,6 +142,71 @@ def is_exact_on_a_lattice(subject: Subject, data: st.DataObject) -> None:
     assert (np.abs(subject.call(case) - expected) <= allowed).all(), "exact weights gave an inexact mean"
 
 
+def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> None:
+    """A step whose squared distances leave the dtype's range, but whose distances do not, has the digits of one of unit size.
+
+    Scaling by a power of two is exact until something underflows or overflows. Sites are whole numbers of 1/256 from 1/256
+    to 1, so that differences, and their products with the least of a dtype's weights, stay normal.
+    """
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    working = precision_of(dtype)
+    assert working is not None
+    n, d = data.draw(st.sampled_from([1, 2, 17, 33]), label="n"), data.draw(st.integers(1, 3), label="d")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    x = (rng.integers(1, 257, (n, d)) / 256).astype(dtype)
+    kernel = data.draw(st.sampled_from(KERNELS), label="kernel")
+    bandwidth = 2.0 ** data.draw(st.integers(-1, 1), label="log2 h") * (1 + rng.random())
+    least = math.log2(working.tiny)
+    p = data.draw(st.sampled_from([least / 2 - 8, -least / 2 + 4]), label="p")
+    factor = 2.0 ** int(p)
+    scaled = {"x": x * x.dtype.type(factor)}
+    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
+        unit = subject.call(Case({"x": x}, {"bandwidth": bandwidth, "kernel": kernel}, dtype))
+        case = subject.note(Case(scaled, {"bandwidth": bandwidth * factor, "kernel": kernel}, dtype))
+        result = subject.call(case)
+    assert (result == unit * unit.dtype.type(factor)).all(), "squared distances left the range of the dtype"
+
+
+def weighs_a_gaussian_to_its_end(subject: Subject, data: st.DataObject) -> None:
+    """A gaussian has weight wherever it is above the unit roundoff of the nearest point's: it ends at no 3, 4 or 7 bandwidths."""
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    working = precision_of(dtype)
+    assert working is not None
+    end = math.sqrt(-2 * math.log(working.unit))  # there the weight is the unit roundoff
+    distance = end * data.draw(st.integers(1, 16), label="sixteenths of the end") / 16
+    sites = np.array([[0.0], [distance]], dtype)  # the near one pulls by nothing, so that the far one shows
+    case = subject.note(Case({"x": sites[:1], "data": sites}, {"bandwidth": 1.0, "kernel": "gaussian"}, dtype))
+    subject.judge(case, subject.call(case))
+
+
+def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
+    """Points and data in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    n, m, d = data.draw(st.permutations([2, 3, 5, 17]), label="n, m, d and one that is not used")[:3]
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    arrays = {"x": points(rng, "cloud", n, d).astype(dtype), "data": points(rng, "cloud", m, d).astype(dtype)}
+    parameters = {
+        "bandwidth": 2 * math.sqrt(d) * (1 + rng.random()),
+        "kernel": data.draw(st.sampled_from(KERNELS), label="kernel"),
+    }
+    for layout in LAYOUTS:
+        case = subject.note(in_layouts(Case(arrays, parameters, dtype), {"x": layout, "data": layout}))
+        subject.judge(plain(case), subject.call(case))
+
+
+def agrees_where_one_side_is_long(subject: Subject, data: st.DataObject) -> None:
+    """The points or the data go past the batches and splits of fast kernels, up to 1025, and the other side is small."""
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    long = data.draw(st.sampled_from([255, 256, 257, 511, 512, 513, 1023, 1024, 1025]), label="long side")
+    short, d = data.draw(st.integers(1, 4), label="short side"), data.draw(st.integers(1, 3), label="d")
+    n, m = (long, short) if data.draw(st.booleans(), label="x is long") else (short, long)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    arrays = {"x": points(rng, "cloud", n, d).astype(dtype), "data": points(rng, "cloud", m, d).astype(dtype)}
+    parameters = {"bandwidth": 1 + rng.random(), "kernel": data.draw(st.sampled_from(KERNELS), label="kernel")}
+    case = subject.note(Case(arrays, parameters, dtype))
+    subject.judge(case, subject.call(case))
+
+
 PROPERTIES = (
     takes_x_as_its_own_data,
     commutes_with_permutation,
@@ -148,6 +214,10 @@ PROPERTIES = (
     stays_where_nothing_is_in_reach,
     scales_exactly_by_powers_of_two,
     is_exact_on_a_lattice,
+    keeps_its_digits_across_the_range,
+    weighs_a_gaussian_to_its_end,
+    reads_every_layout,
+    agrees_where_one_side_is_long,
 )
 
 _X = np.ones((3, 2), np.float32)
