@@ -437,7 +437,10 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
 def _naming(property_: Property, subject: Subject) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except Exception as raised:
+        error = raised
+        while isinstance(error, ExceptionGroup):  # Hypothesis's word that an example failed now and then, as races do
+            error = error.exceptions[0]
         what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
         if subject.record.case is not None:

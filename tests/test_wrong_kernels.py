@@ -51,7 +51,7 @@ def test_a_wrong_kernel_is_refused(operation, function):
 
 @pytest.mark.parametrize(("operation", "function"), _functions("RIGHT"))
 def test_a_correct_kernel_passes(operation, function):
-    registry.check(operation, function, max_examples=settings.default.max_examples)
+    registry.check(operation, function, max_examples=min(50, settings.default.max_examples))
 
 
 def test_the_failing_example_is_small():
