@@ -27,7 +27,7 @@ def ladder(timed: list[Measurement], title: str, path: Path) -> None:
     times = [measurement.median for measurement in timed]
     colours = [f"C{sorted({m.variant.framework for m in timed}).index(m.variant.framework)}" for m in timed]
     bars = axes.barh([measurement.variant.name for measurement in timed], times, color=colours)
-    labels = [f"{duration(t)}  ({slowest / t:,.3g}x)" for t in times]
+    labels = [f"{duration(t)}  ({slowest / t:,.{0 if slowest / t >= 100 else 1}f}x)" for t in times]
     axes.bar_label(bars, labels, padding=4)
     axes.set_xscale("log")
     axes.set_xlim(min(times) / 2, max(times) * 30)

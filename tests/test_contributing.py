@@ -28,7 +28,8 @@ def copy(tmp_path):
 
 
 def run(folder, *command, code=0):
-    environment = {**os.environ, "PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
+    environment = {**outside, "PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
