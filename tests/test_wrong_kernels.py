@@ -34,7 +34,7 @@ def _functions(which):
 @pytest.fixture
 def without_shrinking(monkeypatch):
     """Most of the time on a wrong kernel goes into making its example small, which another test looks at."""
-    phases = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate, target=Phase.target)
+    phases = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)
     monkeypatch.setattr(_conformance, "Phase", phases)
 
 
