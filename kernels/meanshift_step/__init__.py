@@ -195,18 +195,20 @@ def bound(
         The step's arguments, as `reference` takes them.
     dtype : str
         The working dtype: u is its unit roundoff, eta its smallest normal number.
-    precision : {"working", "expansion"}
+    precision : {"working", "expansion", "truncated"}
         The class of error. "working": distances from differences, and x_i + sum w (data_j - x_i) / sum w.
         "expansion": distances from |x|^2 + |y|^2 - 2xy after centring on the data's mean, and sum w z_j / sum w of
-        the centred data z; its error grows with the square of the data's extent over the bandwidth.
+        the centred data z; its error grows with the square of the data's extent over the bandwidth. "truncated":
+        as "working", and a gaussian's far or approximated weights may move a point by u bandwidths for each of the data,
+        a rate at which the sums' own rounding may grow.
 
     Returns
     -------
     ndarray, shape (n, d)
         Infinite where the weights' own uncertainty reaches their sum.
     """
-    if precision not in ("working", "expansion"):
-        raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: 'working', 'expansion')")
+    if precision not in ("working", "expansion", "truncated"):
+        raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: 'working', 'expansion', 'truncated')")
     working = precision_of(dtype)
     assert working is not None
     u, eta = working.unit, working.tiny
@@ -221,20 +223,22 @@ def bound(
     z, z_data = np.abs(x - centre) + centre_error, np.abs(data - centre) + centre_error
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for pairs in _pairs(x, bandwidth, data, kernel):
-            if precision == "working":
+            if precision != "expansion":
                 r2_error = gamma(d + 2, u) * pairs.r2 + d * eta
             else:  # z = (x - c) / h rounds twice
                 r2_error = (gamma(d + 3, u) + 4 * u) * ((z[pairs.rows, None] + z_data) ** 2).sum(axis=-1) + d * eta
             w, e = pairs.weights, _weight_error(pairs, r2_error, bandwidth, kernel, d, u, eta, precision)
             y = x[pairs.rows] + (w[..., None] * pairs.differences).sum(axis=1) / np.maximum(w.sum(axis=1), eta)[:, None]
             spread = (e[..., None] * np.abs(data - y[:, None])).sum(axis=1)
-            arms = np.abs(pairs.differences) if precision == "working" else z_data[None]
+            arms = np.abs(pairs.differences) if precision != "expansion" else z_data[None]
             sums = ((w + e)[..., None] * arms).sum(axis=1)
             certain = (w.sum(axis=1) - e.sum(axis=1))[:, None]
             block = (spread + (gamma(m + 3, u) + gamma(m, u) + 2 * u) * sums + m * eta) / certain * (1 + 2 * u)
             block += u * np.abs(y)
             if precision == "expansion":
                 block += u * np.abs(y) + 2 * u * np.abs(y - centre) + u * z_data.max(axis=0)
+            if precision == "truncated" and kernel == "gaussian":
+                block += m * u * bandwidth
             alone = (w == 0).all(axis=1) & (e == 0).all(axis=1)  # nothing within reach for certain: the row stays, bit for bit
             limit[pairs.rows] = np.where(alone[:, None], 0, np.where(certain > 0, block, np.inf))
     return limit * (1 + reference_share(dtype))
@@ -256,7 +260,7 @@ def _weight_error(
         return np.asarray(np.exp(pairs.log_weights + q2_error / 2) * (1 + 8 * u) - w * (1 - 8 * u) + eta)
     if kernel == "triangular":
         r = np.sqrt(pairs.r2)
-        if precision == "working":
+        if precision != "expansion":
             r_error = (gamma(d + 2, u) + 2 * u) * r + math.sqrt(d * eta)
         else:
             r_error = np.minimum(np.sqrt(r2_error), r2_error / np.maximum(r, eta)) + 2 * u * r
