@@ -15,6 +15,7 @@ Arrays are filled by NumPy from a drawn seed: drawing them entry by entry is som
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import threading
@@ -43,6 +44,7 @@ TILES = EXTENTS[-9:]
 SMALL, LARGE = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 THREADS, REPEATS = 8, 12
+GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
 
 
 @dataclass(frozen=True)
@@ -125,21 +127,36 @@ class Subject:
         return np.asarray(self.contract.bound(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision))
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
-        """Hold a result to the reference within the bound.
+        """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside."""
+        self.hold(result, self.reference(case), self.bound(case), self.scale(case))
+
+    def scale(self, case: Case) -> Any:
+        """Return the size beyond which a bound says nothing."""
+        return self.contract.scale(**case.arrays, **case.parameters)
+
+    def hold(self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any, scale: Any, claim: str = "") -> None:
+        """Hold a result to what it must be within a bound, entry by entry.
+
+        Without a claim that is the reference, in its own precision. A claim says why another result, which may be no
+        wider than this one, must be the same: finite, and within what both may be off by.
 
         Raises
         ------
         AssertionError
             With the worst entry, if one is outside its bound.
         """
-        expected, bound = self.reference(case), self.bound(case)
         assert result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}"
-        agreement: Agreement = compare(result, expected, bound, self.contract.scale(**case.arrays, **case.parameters))
+        if claim:
+            assert np.isfinite(expected).all(), f"{claim}: one result is not finite"
+            expected = expected.astype(np.result_type(expected, bound))
+        bound = np.broadcast_to(bound, expected.shape)
+        agreement: Agreement = compare(result, expected, bound, scale)
         self.record.worst = max(self.record.worst, agreement.share)
         self.record.entries += result.size
         self.record.vacuous += agreement.vacuous * result.size
         assert agreement.passes, (
-            f"entry {agreement.worst} is {result[agreement.worst]}, expected {expected[agreement.worst]}: "
+            f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
+            f"expected {expected[agreement.worst]}: "
             f"off by {agreement.share:.3g} times the bound of {float(bound[agreement.worst]):.3g}"
         )
 
@@ -233,6 +250,45 @@ def plain(case: Case) -> Case:
     return replace(case, arrays={name: np.array(array, order="C") for name, array in case.arrays.items()}, layouts={})
 
 
+# Memory round what a kernel allocates
+
+_one_guard = threading.Lock()
+
+
+@contextmanager
+def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
+    """Let what is allocated by NumPy's `empty` and `zeros` lie between guard bytes; yield all of it, guards included.
+
+    All bits are set in the guards and in what `empty` returns: NaN, so that an entry never written shows too.
+    """
+    blocks: list[np.ndarray[Any, Any]] = []
+    own = {name: getattr(np, name) for name in ("empty", "zeros", "empty_like", "zeros_like")}
+
+    def guarding(plain: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(plain)
+        def allocate(*args: Any, **kwargs: Any) -> Any:
+            array = plain(*args, **kwargs)
+            order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else None
+            if type(array) is not np.ndarray or array.dtype.hasobject or not array.nbytes or order is None:
+                return array
+            blocks.append(np.full(array.nbytes + 2 * GUARD, 0xFF, np.uint8))
+            inside = blocks[-1][GUARD:-GUARD].view(array.dtype).reshape(array.shape, order=order)
+            if plain.__name__.startswith("zeros"):
+                inside[...] = 0
+            return inside
+
+        return allocate
+
+    with _one_guard:
+        for name, plain in own.items():
+            setattr(np, name, guarding(plain))
+        try:
+            yield blocks
+        finally:
+            for name, plain in own.items():
+                setattr(np, name, plain)
+
+
 # The general properties
 
 
@@ -263,17 +319,38 @@ def agrees_at_larger_sizes(subject: Subject, data: st.DataObject) -> None:
     subject.judge(case, subject.call(case))
 
 
+def stays_within_what_it_allocates(subject: Subject, data: st.DataObject) -> None:
+    """Nothing is written before or after the arrays that a kernel gets from NumPy, and no entry of them is left unwritten.
+
+    What compiled code or another library allocates for itself is out of reach. The first call lets Numba compile, which
+    knows NumPy's functions by identity and cannot be handed others.
+    """
+    case = subject.note(laid_out(_draw(subject, data), data))
+    subject.call(case)
+    with _guards() as blocks:
+        result = subject.call(case)
+    for block in blocks:
+        assert (np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated"
+    subject.judge(plain(case), result)
+
+
 def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
     """Inputs are untouched, results are fresh memory, and the same call gives the same bits, twelve times over."""
     case = subject.note(laid_out(_draw(subject, data), data))
-    before = {name: (array.tobytes(), array.strides) for name, array in case.arrays.items()}
+    before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
     results = [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls"))]
     for name, array in case.arrays.items():
-        assert (array.tobytes(), array.strides) == before[name], f"argument {name} was changed"
+        assert (_owner(array).tobytes(), array.strides) == before[name], f"argument {name}, or memory round it, was changed"
         assert not np.shares_memory(array, results[0]), f"the result shares memory with argument {name}"
     assert not np.shares_memory(results[0], results[1]), "two results share memory"
+    assert results[0].flags.writeable, "the result cannot be written to"
     if subject.deterministic:
         assert all(_same_bits(result, results[0]) for result in results), "the same call gave other bits"
+
+
+def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the array whose memory this is a part of: with borders, where it has them."""
+    return _owner(array.base) if isinstance(array.base, np.ndarray) else array
 
 
 def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -331,13 +408,19 @@ def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> 
 GENERAL: tuple[Property, ...] = (
     agrees_with_reference,
     agrees_at_larger_sizes,
+    stays_within_what_it_allocates,
     leaves_its_arguments_alone,
     sees_fresh_contents,
     serves_eight_threads,
     refuses_what_the_contract_refuses,
 )
 # The share of the asked-for examples that a property gets: each of these does the work of many.
-_SHARES: dict[Property, float] = {agrees_at_larger_sizes: 0.05, serves_eight_threads: 0.1, leaves_its_arguments_alone: 0.5}
+_SHARES: dict[Property, float] = {
+    agrees_at_larger_sizes: 0.05,
+    serves_eight_threads: 0.1,
+    leaves_its_arguments_alone: 0.5,
+    stays_within_what_it_allocates: 0.5,
+}
 
 
 # Running them

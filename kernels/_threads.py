@@ -7,6 +7,7 @@ depend on how the range is shared, so that results are the same on any number of
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,15 @@ def share_out(work: Callable[[int, int], object], extent: int, least: int = 1) -
     """Call `work(start, stop)` over shares of `range(extent)`, one on each core and none smaller than `least`."""
     global _pool
     shares = max(1, min(CORES, extent // max(1, least)))
-    edges = [extent * i // shares for i in range(shares + 1)]
-    if shares > 1 and _pool is None:
+    if shares == 1:
+        work(0, extent)
+        return
+    if _pool is None:
         _pool = ThreadPoolExecutor(CORES - 1, thread_name_prefix="kernel-zoo")
-    others = [_pool.submit(work, *edge) for edge in zip(edges[1:-1], edges[2:], strict=True)] if _pool and shares > 1 else []
+    mine, *theirs = itertools.pairwise(extent * i // shares for i in range(shares + 1))
+    others = [_pool.submit(work, *share) for share in theirs]
     try:
-        work(edges[0], edges[1])
+        work(*mine)
     finally:
         for other in others:
             other.result()

@@ -9,7 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance import LAYOUTS, SMALL, Case, Subject, exactness, extents, in_layouts, plain
-from kernels._numerics import precision_of
+from kernels._numerics import precision_of, wide
 
 REAL = ("float32", "float64")
 
@@ -191,6 +191,90 @@ def returns_fresh_memory_for_the_identity(subject: Subject, data: st.DataObject)
         assert not any(np.shares_memory(result, array) for array in operands.values()), "the result shares memory with an operand"
 
 
+def commutes_with_transposition(subject: Subject, data: st.DataObject) -> None:
+    """B^T A^T is the transpose of AB."""
+    case, _ = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    mirrored = subject.note(Case({"a": b.T, "b": a.T}, {}, case.dtype))
+    claim = "B^T A^T is not the transpose of A B"
+    subject.hold(subject.call(mirrored).T, subject.call(case), 2 * subject.bound(case), subject.scale(case), claim)
+
+
+def commutes_with_permutations(subject: Subject, data: st.DataObject) -> None:
+    """Permuting the rows of A or the columns of B permutes those of the result, and permuting the inner index changes nothing."""
+    case, rng = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    rows, inner, columns = (rng.permutation(extent) for extent in (*a.shape, b.shape[1]))
+    permuted = subject.note(Case({"a": a[rows][:, inner], "b": b[inner][:, columns]}, {}, case.dtype))
+    result = np.empty_like(subject.call(case))
+    result[np.ix_(rows, columns)] = subject.call(permuted)
+    subject.hold(
+        result, subject.call(case), 2 * subject.bound(case), subject.scale(case), "permuting rows and columns changed entries"
+    )
+
+
+def is_associative(subject: Subject, data: st.DataObject) -> None:
+    """(AB)C is A(BC), within what the four products may be off by."""
+    case, rng = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    assume(b.size)  # a sum over nothing is bounded by its underflow, which says nothing
+    c = fill(rng, (b.shape[1], data.draw(st.sampled_from([1, 2, 17]), label="columns of C")), case.dtype)
+    then = Case({"a": b, "b": c}, {}, case.dtype)
+    left = Case({"a": subject.call(case), "b": c}, {}, case.dtype)
+    right = Case({"a": a, "b": subject.call(then)}, {}, case.dtype)
+    first, second = subject.bound(case), subject.bound(then)
+    bound = subject.bound(left) + first @ np.abs(c) + subject.bound(right) + np.abs(a) @ second
+    size = np.abs(a).astype(float) @ np.abs(b).astype(float) @ np.abs(c).astype(float)
+    subject.hold(subject.call(left), subject.call(right), bound, size, "(A B) C is not A (B C)")
+
+
+def adds_up_over_a_split(subject: Subject, data: st.DataObject) -> None:
+    """Where A and B are cut along the inner index, the products of the parts add up to the product."""
+    case, rng = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    cut = int(rng.integers(a.shape[1] + 1))
+    parts = [Case({"a": a[:, k], "b": b[k]}, {}, case.dtype) for k in (slice(cut), slice(cut, None))]
+    total = sum(subject.call(part).astype(wide(case.dtype)) for part in parts)
+    bound = subject.bound(case) + sum(subject.bound(part) for part in parts)
+    subject.hold(
+        total, subject.call(case), bound, subject.scale(case), f"the products of the parts before and after {cut} do not add up"
+    )
+
+
+def treats_rows_and_columns_apart(subject: Subject, data: st.DataObject) -> None:
+    """A block of the result's rows and columns is the product of those rows of A and columns of B."""
+    case, rng = _matrices(subject, data, _floating(subject))
+    a, b = case.arrays["a"], case.arrays["b"]
+    (top, bottom), (left, right) = (sorted(rng.integers(extent + 1, size=2)) for extent in (a.shape[0], b.shape[1]))
+    block = Case({"a": a[top:bottom], "b": b[:, left:right]}, {}, case.dtype)
+    part = subject.call(case)[top:bottom, left:right]
+    claim = f"the product of rows {top} to {bottom} and columns {left} to {right} is not that block of the whole"
+    subject.hold(subject.call(block), part, 2 * subject.bound(block), subject.scale(block), claim)
+
+
+def is_zero_for_an_empty_sum(subject: Subject, data: st.DataObject) -> None:
+    """Without an inner extent the product is zeros; without rows or columns it is empty, and has the right shape."""
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    m, n = data.draw(st.sampled_from([(3, 5), (0, 5), (3, 0), (0, 0), (129, 65)]), label="m, n")
+    k = data.draw(st.sampled_from([0, 0, 7]) if not m * n else st.just(0), label="k")
+    rng = np.random.default_rng(0)
+    case = subject.note(Case({"a": fill(rng, (m, k), dtype), "b": fill(rng, (k, n), dtype)}, {}, dtype))
+    result = subject.call(case)
+    assert result.shape == (m, n), f"the result has shape {result.shape}, expected {(m, n)}"
+    assert (result == 0).all(), "an empty sum is not zero"
+
+
+def keeps_small_numbers(subject: Subject, data: st.DataObject) -> None:
+    """Products below the smallest normal number lose no more than subnormal numbers must: they are not flushed to zero."""
+    case, _ = _matrices(subject, data, tuple(dtype for dtype in REAL if dtype in subject.dtypes) or _floating(subject))
+    working = precision_of(case.dtype)
+    assert working is not None
+    exponent = int(np.log2(working.tiny)) - data.draw(st.integers(-4, 12), label="powers of two below the smallest normal")
+    arrays = {"a": np.ldexp(case.arrays["a"], exponent // 2), "b": np.ldexp(case.arrays["b"], exponent - exponent // 2)}
+    case = subject.note(Case({name: array.astype(case.arrays[name].dtype) for name, array in arrays.items()}, {}, case.dtype))
+    subject.judge(case, subject.call(case))
+
+
 PROPERTIES = (
     is_exact_on_small_integers,
     keeps_a_matrix_times_the_identity,
@@ -200,6 +284,13 @@ PROPERTIES = (
     reads_every_layout,
     agrees_where_one_extent_is_long,
     returns_fresh_memory_for_the_identity,
+    commutes_with_transposition,
+    commutes_with_permutations,
+    is_associative,
+    adds_up_over_a_split,
+    treats_rows_and_columns_apart,
+    is_zero_for_an_empty_sum,
+    keeps_small_numbers,
 )
 
 _ONES = np.ones((2, 3), np.float32)
