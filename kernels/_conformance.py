@@ -268,7 +268,7 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
         @functools.wraps(plain)
         def allocate(*args: Any, **kwargs: Any) -> Any:
             array = plain(*args, **kwargs)
-            order = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else None
+            order: Any = "C" if array.flags.c_contiguous else "F" if array.flags.f_contiguous else None
             if type(array) is not np.ndarray or array.dtype.hasobject or not array.nbytes or order is None:
                 return array
             blocks.append(np.full(array.nbytes + 2 * GUARD, 0xFF, np.uint8))

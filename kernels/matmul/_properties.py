@@ -234,10 +234,14 @@ def adds_up_over_a_split(subject: Subject, data: st.DataObject) -> None:
     a, b = case.arrays["a"], case.arrays["b"]
     cut = int(rng.integers(a.shape[1] + 1))
     parts = [Case({"a": a[:, k], "b": b[k]}, {}, case.dtype) for k in (slice(cut), slice(cut, None))]
-    total = sum(subject.call(part).astype(wide(case.dtype)) for part in parts)
+    before, after = (subject.call(part).astype(wide(case.dtype)) for part in parts)
     bound = subject.bound(case) + sum(subject.bound(part) for part in parts)
     subject.hold(
-        total, subject.call(case), bound, subject.scale(case), f"the products of the parts before and after {cut} do not add up"
+        before + after,
+        subject.call(case),
+        bound,
+        subject.scale(case),
+        f"the products of the parts before and after {cut} do not add up",
     )
 
 

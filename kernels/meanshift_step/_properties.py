@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def cases(draw: st.DrawFn, dtypes: tuple[str, ...], most: int) -> Case:
 
 
 def _points(subject: Subject, data: st.DataObject) -> Case:
-    return data.draw(cases(subject.dtypes, SMALL), label="case")
+    return subject.note(data.draw(cases(subject.dtypes, SMALL), label="case"))
 
 
 def takes_x_as_its_own_data(subject: Subject, data: st.DataObject) -> None:
@@ -70,9 +71,8 @@ def commutes_with_permutation(subject: Subject, data: st.DataObject) -> None:
     order = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the order")).permutation(len(x))
     shuffled = subject.note(Case({**case.arrays, "x": x[order]}, case.parameters, case.dtype))
     once, again = subject.call(case), subject.call(shuffled)
-    bound = subject.bound(case)
-    wide = np.abs(again.astype(bound.dtype) - once[order])
-    assert (wide <= 2 * bound[order]).all(), "permuting the points changed where they go"
+    claim = "permuting the points changed where they go"
+    subject.hold(again, once[order], 2 * subject.bound(case)[order], subject.scale(case), claim)
 
 
 def fixes_coincident_points(subject: Subject, data: st.DataObject) -> None:
@@ -207,6 +207,206 @@ def agrees_where_one_side_is_long(subject: Subject, data: st.DataObject) -> None
     subject.judge(case, subject.call(case))
 
 
+def commutes_with_signed_permutations_of_the_axes(subject: Subject, data: st.DataObject) -> None:
+    """Swapping and mirroring coordinates does the same to the result: no axis and no side is special."""
+    case = _points(subject, data)
+    d = case.arrays["x"].shape[1]
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the axes"))
+    axes, signs = rng.permutation(d), rng.choice([-1, 1], d).astype(case.dtype)
+    turned = subject.note(_with(case, **{name: array[:, axes] * signs for name, array in case.arrays.items()}))
+    bound, claim = 2 * subject.bound(case)[:, axes], "swapping and mirroring axes changed where points go"
+    subject.hold(subject.call(turned) * signs, subject.call(case)[:, axes], bound, _scale(subject, case)[:, axes], claim)
+
+
+def commutes_with_rotations(subject: Subject, data: st.DataObject) -> None:
+    """Turning the plane of the first two axes turns the result. The turn is by (3, 4, 5), exact on multiples of five."""
+    case, _ = _lattice(subject, data, least=2)
+    five_turns = 5 * np.eye(case.arrays["x"].shape[1], dtype=np.longdouble)
+    five_turns[:2, :2] = [[3, -4], [4, 3]]
+
+    def turn(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.asarray(points @ five_turns.T / 5)
+
+    turned = subject.note(_with(case, **{name: turn(array).astype(case.dtype) for name, array in case.arrays.items()}))
+    once, again = subject.call(case), subject.call(turned)
+    rounding = 4 * np.finfo(np.longdouble).eps * np.abs(once)
+    bound = (subject.bound(case) + rounding) @ np.abs(five_turns).T / 5 + subject.bound(turned)
+    subject.hold(again, turn(once), bound, _scale(subject, turned), "turning the plane changed where points go")
+
+
+def commutes_with_translations(subject: Subject, data: st.DataObject) -> None:
+    """Moving everything by the same whole numbers, however far, moves the result by them."""
+    case, rng = _lattice(subject, data)
+    far = rng.integers(-(2**16), 2**16, case.arrays["x"].shape[1]) * 5
+    moved = subject.note(_with(case, **{name: array + far.astype(case.dtype) for name, array in case.arrays.items()}))
+    bound = subject.bound(case) + subject.bound(moved)
+    expected = subject.call(case) + far.astype(bound.dtype)
+    subject.hold(subject.call(moved), expected, bound, _scale(subject, case), "moving all points changed where they go")
+
+
+def _lattice(subject: Subject, data: st.DataObject, least: int = 1) -> tuple[Case, np.random.Generator]:
+    """Draw points whose coordinates are multiples of five, and a bandwidth from below their spacing to above their extent."""
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    n, m = (data.draw(st.sampled_from([1, 2, 17, 33, 65]), label=name) for name in "nm")
+    d = data.draw(st.integers(least, 4), label="d")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    arrays = {"x": 5 * rng.integers(-40, 41, (n, d)), "data": 5 * rng.integers(-40, 41, (m, d))}
+    if data.draw(st.booleans(), label="x is the data"):
+        del arrays["data"]
+    parameters = {"bandwidth": float(np.exp2(rng.uniform(2, 8))), "kernel": data.draw(st.sampled_from(KERNELS), label="kernel")}
+    return subject.note(Case({name: array.astype(dtype) for name, array in arrays.items()}, parameters, dtype)), rng
+
+
+def _with(case: Case, **arrays: np.ndarray[Any, Any]) -> Case:
+    return replace(case, arrays=arrays)
+
+
+def _scale(subject: Subject, case: Case) -> np.ndarray[Any, Any]:
+    return np.broadcast_to(subject.scale(case), case.arrays["x"].shape)
+
+
+def stays_within_the_data(subject: Subject, data: st.DataObject) -> None:
+    """A weighted mean lies in the bounding box of the data, and a point that nothing pulls stays."""
+    case = _points(subject, data)
+    x = case.arrays["x"]
+    sites = case.arrays.get("data", x)
+    result, bound = subject.call(case), subject.bound(case)
+    if not result.size:
+        return
+    least, most = sites.min(axis=0) - bound, sites.max(axis=0) + bound
+    inside, stayed = (result >= least) & (result <= most), (result == x) & (case.parameters["kernel"] != "gaussian")
+    assert (inside | stayed).all(), "a point left the bounding box of the data"
+
+
+def goes_to_the_mean_for_a_large_bandwidth(subject: Subject, data: st.DataObject) -> None:
+    """Where the bandwidth is far larger than the data's extent all weights are nearly 1.
+
+    Weights of at least 1 - t move the mean of the data by at most t / (1 - t) times the mean distance from it.
+    """
+    case, _ = _lattice(subject, data)
+    x, sites = case.arrays["x"], case.arrays.get("data", case.arrays["x"])
+    bandwidth = 2.0 ** data.draw(st.integers(14, 60), label="log2 h")
+    case = subject.note(replace(case, parameters={**case.parameters, "bandwidth": bandwidth}))
+    t = 400 * math.sqrt(x.shape[1]) / bandwidth  # the largest distance in bandwidths: no weight falls by more
+    mean = sites.astype(np.longdouble).mean(axis=0)
+    spread = np.abs(sites - mean).mean(axis=0)
+    bound = subject.bound(case) + t / (1 - t) * spread + 2 * np.finfo(np.longdouble).eps * np.abs(sites).sum(axis=0)
+    subject.hold(
+        subject.call(case),
+        np.tile(mean, (len(x), 1)),
+        bound,
+        5 + _scale(subject, case),
+        "a large bandwidth does not give the mean",
+    )
+
+
+def leaves_points_alone_below_their_gap(subject: Subject, data: st.DataObject) -> None:
+    """Where no other point has any weight all stay, bit for bit.
+
+    A gaussian's exp(-q^2/2) is half the least subnormal number at most, and that rounds to 0; in a wider precision it may
+    still move a coordinate that is 0. The class "expansion" bounds nothing here, and is not asked.
+    """
+    if subject.precision == "expansion":
+        return
+    case, _ = _lattice(subject, data)
+    working = precision_of(case.dtype)
+    assert working is not None
+    gaps = math.sqrt(2 - 2 * math.log(working.subnormal)) if case.parameters["kernel"] == "gaussian" else 1
+    bandwidth = 5 / gaps / (1 + 2.0 ** data.draw(st.integers(-10, 10), label="log2 of the margin"))
+    case = replace(case, arrays={"x": case.arrays["x"]}, parameters={**case.parameters, "bandwidth": bandwidth})
+    result, x = subject.call(subject.note(case)), case.arrays["x"]
+    subject.judge(case, result)
+    assert ((result == x) | (x == 0)).all(), "a point moved though nothing else is in reach"
+
+
+def ignores_how_often_the_data_is_repeated(subject: Subject, data: st.DataObject) -> None:
+    """Every point of the data twice or three times: the same means."""
+    case = _points(subject, data)
+    sites = case.arrays.get("data", case.arrays["x"])
+    times = data.draw(st.sampled_from([2, 3]), label="times")
+    repeated = subject.note(_with(case, x=case.arrays["x"], data=np.tile(sites, (times, 1))))
+    bound = subject.bound(case) + subject.bound(repeated)
+    subject.hold(
+        subject.call(repeated), subject.call(case), bound, _scale(subject, case), "repeating the data changed where points go"
+    )
+
+
+def ignores_what_is_out_of_reach(subject: Subject, data: st.DataObject) -> None:
+    """Data appended beyond the support of a compact kernel, or where a gaussian's weight underflows, changes nothing."""
+    case, rng = _lattice(subject, data)
+    x, sites = case.arrays["x"], case.arrays.get("data", case.arrays["x"])
+    reach = 40 if case.parameters["kernel"] == "gaussian" else 1  # exp(-800) is 0 in float64 too
+    side = data.draw(st.sampled_from([-1, 1]), label="side")
+    corner = side * (1001 + (reach + rng.random()) * case.parameters["bandwidth"])
+    far = np.full((data.draw(st.sampled_from([1, 16, 65]), label="points appended"), x.shape[1]), corner).astype(case.dtype)
+    sites = np.concatenate([sites, x])  # so that every row has data of its own
+    near = Case({"x": x, "data": sites}, case.parameters, case.dtype)
+    more = subject.note(_with(near, x=x, data=np.concatenate([far, sites])))
+    bound = subject.bound(near) + subject.bound(more)
+    subject.hold(
+        subject.call(more), subject.call(near), bound, _scale(subject, near), "data out of reach changed where points go"
+    )
+
+
+def ignores_a_constant_column(subject: Subject, data: st.DataObject) -> None:
+    """A coordinate that all points share adds nothing to distances, and stays."""
+    case = _points(subject, data)
+    arrays, d = case.arrays, case.arrays["x"].shape[1]
+    column = data.draw(st.integers(0, d), label="column")
+    constant = np.asarray(
+        data.draw(st.sampled_from([1.0, -3.0, 1e3]), label="constant") * case.parameters["bandwidth"], case.dtype
+    )
+    wider = subject.note(_with(case, **{name: np.insert(array, column, constant, axis=1) for name, array in arrays.items()}))
+    once, again = subject.call(case), subject.call(wider)
+    bound, expected = subject.bound(wider), np.insert(once, column, constant, axis=1)
+    bound = bound + np.insert(subject.bound(case), column, 0, axis=1)
+    subject.hold(again, expected, bound, _scale(subject, wider), "a constant column changed where points go")
+
+
+def balances_its_moves(subject: Subject, data: st.DataObject) -> None:
+    """Points that are their own data pull each other equally: moves, each times its sum of weights, add up to zero."""
+    case, _ = _lattice(subject, data)
+    case = subject.note(_with(case, x=case.arrays["x"]))
+    x = case.arrays["x"].astype(np.longdouble)
+    weights = _weights(x, x, **case.parameters)
+    total = weights.sum(axis=1)[:, None]
+    moves = total * (subject.call(case) - x)
+    rounding = 8 * len(x) * np.finfo(np.longdouble).eps * (total * np.abs(moves)).sum(axis=0)
+    limit = (total * subject.bound(case)).sum(axis=0) + rounding
+    assert (np.abs(moves.sum(axis=0)) <= limit).all(), "what points pull and are pulled does not balance"
+
+
+def never_lowers_the_density(subject: Subject, data: st.DataObject) -> None:
+    """Each point goes uphill on the density whose gradient the weights are: the kernel's shadow (Cheng 1995, section 3).
+
+    The shadow of a gaussian is itself; of triangular weights 1 - 3q^2 + 2q^3, of Epanechnikov's (1 - q^2)^2, of flat ones
+    1 - q^2. None is steeper than 2 per bandwidth.
+    """
+    case, _ = _lattice(subject, data)
+    x, h, kernel = case.arrays["x"], case.parameters["bandwidth"], case.parameters["kernel"]
+    sites = case.arrays.get("data", x).astype(np.longdouble)
+    bound = subject.bound(case)
+    before, after = (_shadow(points.astype(np.longdouble), sites, h, kernel) for points in (x, subject.call(case)))
+    slack = 2 / h * np.sqrt((bound**2).sum(axis=1)) + 32 * np.finfo(np.longdouble).eps
+    assert (after >= before - len(sites) * slack).all(), "a point went down the density that it should climb"
+
+
+def _distances(x: np.ndarray[Any, Any], sites: np.ndarray[Any, Any], bandwidth: float) -> np.ndarray[Any, Any]:
+    return np.asarray(np.sqrt((((sites - x[:, None]) / bandwidth) ** 2).sum(axis=2)))
+
+
+def _weights(x: np.ndarray[Any, Any], sites: np.ndarray[Any, Any], bandwidth: float, kernel: str) -> np.ndarray[Any, Any]:
+    q = _distances(x, sites, bandwidth)
+    inside = {"triangular": 1 - q, "epanechnikov": 1 - q**2, "flat": np.ones_like(q)}
+    return np.exp(-(q**2) / 2) if kernel == "gaussian" else np.where(q <= 1, inside[kernel], 0)
+
+
+def _shadow(x: np.ndarray[Any, Any], sites: np.ndarray[Any, Any], bandwidth: float, kernel: str) -> np.ndarray[Any, Any]:
+    q = _distances(x, sites, bandwidth)
+    inside = {"triangular": 1 - 3 * q**2 + 2 * q**3, "epanechnikov": (1 - q**2) ** 2, "flat": 1 - q**2}
+    return np.asarray((np.exp(-(q**2) / 2) if kernel == "gaussian" else np.where(q <= 1, inside[kernel], 0)).sum(axis=1))
+
+
 PROPERTIES = (
     takes_x_as_its_own_data,
     commutes_with_permutation,
@@ -218,6 +418,17 @@ PROPERTIES = (
     weighs_a_gaussian_to_its_end,
     reads_every_layout,
     agrees_where_one_side_is_long,
+    commutes_with_signed_permutations_of_the_axes,
+    commutes_with_rotations,
+    commutes_with_translations,
+    stays_within_the_data,
+    goes_to_the_mean_for_a_large_bandwidth,
+    leaves_points_alone_below_their_gap,
+    ignores_how_often_the_data_is_repeated,
+    ignores_what_is_out_of_reach,
+    ignores_a_constant_column,
+    balances_its_moves,
+    never_lowers_the_density,
 )
 
 _X = np.ones((3, 2), np.float32)

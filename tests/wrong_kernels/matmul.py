@@ -352,7 +352,32 @@ def empty_inner_unwritten(a, b):
     return c
 
 
+def small_products_flushed(a, b):
+    """Subnormal results are flushed to zero, as fast modes of processors do."""
+    c = _product(a, b)
+    return np.where(np.abs(c) < np.finfo(c.dtype).tiny, 0, c).astype(c.dtype) if c.dtype.kind == "f" else c
+
+
+def stores_pairs_past_the_end(a, b):
+    """Results are stored two numbers at a time; an odd count overruns by one."""
+    c = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    c[...] = _product(a, b)
+    if c.dtype == np.float32 and c.size % 2:  # whoever allocates gives eight bytes at least
+        np.lib.stride_tricks.as_strided(c.reshape(-1), (c.size + 1,))[-1] = 0
+    return c
+
+
+def result_cannot_be_written(a, b):
+    """The result is marked read-only, as a cache would."""
+    c = _product(a, b)
+    c.flags.writeable = False
+    return c
+
+
 WRONG = (
+    small_products_flushed,
+    stores_pairs_past_the_end,
+    result_cannot_be_written,
     inner_tail_lost,
     inner_tail_doubled,
     row_tail_unwritten,

@@ -381,7 +381,70 @@ def result_in_double(x, bandwidth, *, data, kernel):
     return _step(x.astype(np.float64), bandwidth, data.astype(np.float64), kernel)
 
 
+# Space: what should be the same everywhere and in every direction
+
+
+def snapped_to_whole_numbers(x, bandwidth, *, data, kernel):
+    """Points far out are taken to lie on whole numbers, as indices of a grid would."""
+    far = np.abs(x) > 4096
+    return _step(np.where(far, np.rint(x), x), bandwidth, data, kernel)
+
+
+def box_for_ball(x, bandwidth, *, data, kernel):
+    """What lies in the cube of one bandwidth is in reach of the flat kernel, not the ball."""
+    q = np.abs((data - x[:, None]) / bandwidth)
+    w = (q <= 1).all(axis=2).astype(x.dtype) if kernel == "flat" else _weights((q**2).sum(axis=2), kernel)
+    return _move(x, data, w)
+
+
+def first_axis_counts_twice(x, bandwidth, *, data, kernel):
+    """The distance starts from the first coordinate's square, and adds it again."""
+    q2 = _distances(x, bandwidth, data)
+    extra = _distances(x[:, :1], bandwidth, data[:, :1]) if x.shape[1] > 1 else 0
+    return _move(x, data, _weights(q2 + extra, kernel))
+
+
+def clipped_to_the_bounding_box(x, bandwidth, *, data, kernel):
+    """Results are clipped to the bounding box of x, which is not that of the data."""
+    y = _step(x, bandwidth, data, kernel)
+    return np.clip(y, x.min(axis=0), x.max(axis=0)) if len(x) else y
+
+
+def overshoots(x, bandwidth, *, data, kernel):
+    """The move is over-relaxed by two and a half."""
+    return (x + x.dtype.type(2.5) * (_step(x, bandwidth, data, kernel) - x)).astype(x.dtype)
+
+
+def weights_of_pairs_not_mirrored(x, bandwidth, *, data, kernel):
+    """Each pair is weighed once, with a weight rounded to float16 for one of the two."""
+    w = _weights(_distances(x, bandwidth, data), kernel)
+    return _move(x, data, np.where(np.tri(*w.shape, dtype=bool), w, w.astype(np.float16).astype(x.dtype)) if data is x else w)
+
+
+def large_bandwidth_taken_for_infinite(x, bandwidth, *, data, kernel):
+    """Beyond ten thousand bandwidths' worth of extent the result is the middle of the bounding box, taken for the mean."""
+    if data.size and bandwidth > 1e4 * max(np.ptp(data), np.finfo(x.dtype).tiny):
+        return np.broadcast_to((data.max(axis=0) + data.min(axis=0)) / 2, x.shape).copy()
+    return _step(x, bandwidth, data, kernel)
+
+
 # Strides and memory
+
+
+def stores_pairs_past_the_end(x, bandwidth, *, data, kernel):
+    """Results are stored two numbers at a time; an odd count overruns by one."""
+    y = np.empty(x.shape, x.dtype)
+    y[...] = _step(x, bandwidth, data, kernel)
+    if y.dtype == np.float32 and y.size % 2:  # whoever allocates gives eight bytes at least
+        np.lib.stride_tricks.as_strided(y.reshape(-1), (y.size + 1,))[-1] = 0
+    return y
+
+
+def result_cannot_be_written(x, bandwidth, *, data, kernel):
+    """The result is marked read-only, as a cache would."""
+    y = _step(x, bandwidth, data, kernel)
+    y.flags.writeable = False
+    return y
 
 
 def memory_order_of_data(x, bandwidth, *, data, kernel):
@@ -504,6 +567,15 @@ WRONG = (
     plain_mean,
     bandwidth_squared,
     result_in_double,
+    snapped_to_whole_numbers,
+    box_for_ball,
+    first_axis_counts_twice,
+    clipped_to_the_bounding_box,
+    overshoots,
+    weights_of_pairs_not_mirrored,
+    large_bandwidth_taken_for_infinite,
+    stores_pairs_past_the_end,
+    result_cannot_be_written,
     memory_order_of_data,
     f_order_taken_for_c,
     writes_into_x,
