@@ -1,7 +1,12 @@
-"""Judges from other projects: scikit-learn's estimator checks and torch's own sample inputs; NumPy's are in test_contracts."""
+"""Judges from other projects: scikit-learn's estimators, array-api-tests' cases, torch's samples; NumPy's are in test_contracts."""
 
+import array_api_strict
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_strategies
+from hypothesis.extra.array_api import make_strategies_namespace
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -62,3 +67,58 @@ def test_every_product_is_within_its_bound_on_torchs_own_samples(dtype):
             arrays = {"a": _conformance.values(a), "b": _conformance.values(b)}
             case = _conformance.Case(arrays, {}, dtype)
             subject.judge(case, subject.call(case, "torch"))
+
+
+# The cases of matmul in data-apis/array-api-tests (test_linalg.py; not on PyPI): any two real dtypes that promote, any two
+# shapes, of which those that do not fit must be refused. Theirs leave values of floating dtypes open; ours do not.
+STANDARD = make_strategies_namespace(array_api_strict)
+WRONG_SHAPES = [
+    ((), (2, 2)),
+    ((2, 2), ()),
+    ((2,), (3,)),
+    ((2,), (3, 2)),
+    ((2, 3), (2,)),
+    ((2, 3), (2, 3)),
+    ((2, 2, 3), (3, 3, 1)),
+]
+
+
+@st.composite
+def two_arrays(draw, shapes):
+    dtypes = draw(st.tuples(*[STANDARD.real_dtypes()] * 2))
+    try:
+        promoted = array_api_strict.result_type(*dtypes)
+    except TypeError:
+        assume(False)
+    limits = {"min_value": 0, "max_value": 100}
+    a, b = (draw(STANDARD.arrays(dtype, shape, elements=limits)) for dtype, shape in zip(dtypes, shapes, strict=True))
+    return a, b, promoted
+
+
+@pytest.mark.parametrize("variant", PRODUCTS, ids=lambda variant: variant.name)
+@settings(max_examples=min(100, settings.default.max_examples), suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_product_passes_the_cases_of_the_array_api(variant, data):
+    product = registry.get("matmul", variant.name)
+    shapes = data.draw(
+        numpy_strategies.mutually_broadcastable_shapes(signature=np.matmul.signature, max_dims=2, min_side=0, max_side=4)
+    )
+    a, b, promoted = data.draw(two_arrays(shapes.input_shapes))
+    dtype = str(promoted).rpartition(".")[2]
+    if dtype not in variant.dtypes:
+        with pytest.raises(TypeError, match=rf"takes dtype .*; got {dtype}"):
+            product(a, b)
+        return
+    result = product(a, b)
+    assert type(result) is type(a)
+    assert (result.shape, result.dtype) == (shapes.result_shape, promoted)
+    case = _conformance.Case({name: np.asarray(array).astype(dtype) for name, array in (("a", a), ("b", b))}, {}, dtype)
+    _conformance.subject_of(registry._zoo, variant).judge(case, np.asarray(result))
+
+
+@pytest.mark.parametrize("shapes", WRONG_SHAPES)
+def test_every_product_refuses_the_wrong_shapes_of_the_array_api(shapes):
+    a, b = (array_api_strict.ones(shape) for shape in shapes)
+    for variant in PRODUCTS:
+        with pytest.raises(ValueError, match="matmul: argument [ab]: expected"):
+            registry.get("matmul", variant.name)(a, b)
