@@ -1,4 +1,4 @@
-"""Judges from other projects: scikit-learn's estimators, array-api-tests' cases, torch's samples; NumPy's are in test_contracts."""
+"""Judges from other projects: scikit-learn's estimator checks, array-api-tests, torch's samples; NumPy's are in test_contracts."""
 
 import array_api_strict
 import numpy as np
@@ -120,5 +120,5 @@ def test_every_product_passes_the_cases_of_the_array_api(variant, data):
 def test_every_product_refuses_the_wrong_shapes_of_the_array_api(shapes):
     a, b = (array_api_strict.ones(shape) for shape in shapes)
     for variant in PRODUCTS:
-        with pytest.raises(ValueError, match="matmul: argument [ab]: expected"):
+        with pytest.raises(ValueError, match=r"matmul: argument [ab]: expected"):
             registry.get("matmul", variant.name)(a, b)
