@@ -1,4 +1,4 @@
-"""Judges from other projects: scikit-learn's estimator checks, array-api-tests, torch's samples; NumPy's are in test_contracts."""
+"""Judges from other projects: scikit-learn's estimators, array-api-tests, torch's samples; NumPy's are in test_contracts."""
 
 import array_api_strict
 import numpy as np
