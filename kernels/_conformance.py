@@ -111,6 +111,8 @@ class Subject:
         """Call the function on a case's arrays as they lie, and return its result in NumPy."""
         given_arrays = {name: present(array, kind, case.dtype, self.device) for name, array in case.arrays.items()}
         result = self.function(**given_arrays, **case.parameters)
+        if case.dtype == "object" and np.ndim(result) == 0:
+            result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
         first = next(iter(given_arrays.values()))
         assert type(result) is type(first) or np.ndim(result) == 0, (
             f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}"
