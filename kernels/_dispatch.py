@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 
 
 class Refusal(NamedTuple):
-    """Why a variant cannot serve a call, and the error that a caller who insists on it gets."""
+    """Why a variant is passed over.
+
+    Attributes
+    ----------
+    reason : str
+    error : type or None
+        What a caller who insists on it gets; None if it could serve, but says that another would be faster.
+    by_values : bool
+        Whether it hangs on more than the arrays' type, dtype and device.
+    """
 
     reason: str
-    error: type[Exception]
+    error: type[Exception] | None
+    by_values: bool = False
 
 
 class Call(NamedTuple):
@@ -87,35 +97,49 @@ class Operation:
                 return Refusal(f"takes {key} as {type(variant.options[key]).__name__}; got {value!r}", TypeError)
             if type(value) in (int, float) and not value > 0:
                 return Refusal(f"takes {key} above 0; got {value!r}", ValueError)
-        return self._beyond_limits(variant, call) if variant.limits else None
+        return self.beyond_limits(variant, call.args, call.kwargs) if variant.limits else None
 
-    def _beyond_limits(self, variant: Variant, call: Call) -> Refusal | None:
-        facts = {
-            **self.contract.work(*call.args, **call.kwargs),
-            **dict(zip(self.by_position, call.args, strict=False)),
-            **call.kwargs,
-        }
+    def beyond_limits(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Refusal | None:
+        """Say which limit of a variant a normalised call goes beyond, or None."""
+        facts = {**dict(zip(self.by_position, args, strict=False)), **kwargs}
         for key, limit in variant.limits.items():
-            fact = facts[key]
+            fact = facts[key] if key in facts else self.contract.work(*args, **kwargs)[key]
             if isinstance(limit, tuple) and fact not in limit:
-                return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError)
+                return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
             if not isinstance(limit, tuple) and not fact <= limit:
-                return Refusal(f"takes at most {limit:g} {key}; this call has {fact:g}", ValueError)
+                return Refusal(f"takes at most {limit:g} {key}; this call has {fact:g}", ValueError, by_values=True)
         return None
+
+    def doubt(self, variant: Variant, call: Call) -> Refusal | None:
+        """Say why a variant that can serve a call should not: its file is broken, or `unsuited` there says it would lose."""
+        try:
+            unsuited = _unsuited(self.zoo._function(variant))
+        except VariantUnavailable:
+            return Refusal(str(variant.reason), VariantUnavailable)
+        if unsuited is None:
+            return None
+        args, kwargs = self._adapted(variant, call)
+        reason = unsuited(*args, **kwargs)
+        return Refusal(reason, None, by_values=True) if reason else None
 
     def run(self, variant: Variant, kernel: Callable[..., Any], call: Call) -> Any:
         """Adapt the arrays to the kernel's kind, run it, and hand the result back as the caller's kind."""
-        adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
-        args: Any = list(call.args)
-        kwargs: Any = {**call.kwargs, **variant.options, **call.options}
-        for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
-            (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
-        arrays = self.arrays(tuple(args), kwargs)
+        args, kwargs = self._adapted(variant, call)
+        kwargs |= {**variant.options, **call.options}
+        arrays = self.arrays(args, kwargs)
         if self.core is None or _gufunc.is_core(self.core, arrays):
             result = kernel(*args, **kwargs)
         else:
             result = _gufunc.apply(self.core, functools.partial(kernel, **kwargs), arrays)
         return _arrays.hand_back(result, call.caller, call.arrays[0])
+
+    def _adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
+        args: Any = list(call.args)
+        kwargs: Any = dict(call.kwargs)
+        for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
+            (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
+        return tuple(args), kwargs
 
     def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
         wanted = None if array.dtype == dtype else dtype
@@ -147,7 +171,7 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
             return kernel(*args, **kwargs, **defaults)
         request = op.request(args, kwargs)
         refusal = op.refusal(variant, request, variant.name)
-        if refusal:
+        if refusal and refusal.error:
             raise refusal.error(f"{op.name}: variant {variant.name!r} {refusal.reason}")
         return op.run(variant, kernel, request)
 
@@ -155,28 +179,45 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
 
 
 def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
-    """Return a callable that takes, for each call, the best variant that can serve it.
+    """Return a callable that takes, for each call, the best variant that can serve it and does not say it would lose.
 
-    A choice that hung on the arrays' type, dtype and device alone is remembered until a variant is registered.
+    A choice is remembered for the arrays' type, dtype and device until a variant is registered; what was passed over for
+    more than those is asked again on each call.
     """
     validate = op.function
-    remembered: dict[Any, tuple[Callable[..., bool], Callable[..., Any]]] = {}
+    remembered: dict[Any, tuple[Callable[..., bool], list[Callable[..., Any]], Callable[..., Any]]] = {}
 
     def call(*args: Any, **kwargs: Any) -> Any:
         first = args[0] if args else None
         key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
-        is_native, serve = remembered.get(key, (None, None))
+        is_native, objections, serve = remembered.get(key, (None, [], None))
         if is_native is not None and serve is not None and is_native(args, kwargs):
-            args, kwargs = validate(*args, **kwargs)
-            return serve(*args, **kwargs)
+            plain_args, plain_kwargs = validate(*args, **kwargs)
+            if all(objection(*plain_args, **plain_kwargs) for objection in objections):
+                return serve(*plain_args, **plain_kwargs)
         request = op.request(args, kwargs)
-        variant, kernel = _choose(op, request, selector)
-        by_arrays_alone = not request.options and not any(v.limits for v in op.zoo.candidates(op.name, selector))
-        if by_arrays_alone and first is request.arrays[0]:
-            remembered[key] = _native_test(op, variant), functools.partial(kernel, **variant.options)
+        variant, passed_over = _choose(op, request, selector)
+        kernel = op.zoo._function(variant)
+        varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
+        same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
+        if same_arrays and not request.options and _unsuited(kernel) is None:
+            objections = [_objection(op, *each) for each in varying]
+            remembered[key] = _native_test(op, variant), objections, functools.partial(kernel, **variant.options)
         return op.run(variant, kernel, request)
 
     return call
+
+
+def _unsuited(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
+    """Return the function by which a kernel's file says, of a normalised call, why another variant would be faster, or None."""
+    function: Callable[..., str | None] | None = getattr(kernel, "__globals__", {}).get("unsuited")
+    return function
+
+
+def _objection(op: Operation, variant: Variant, refusal: Refusal) -> Callable[..., Any]:
+    """Return the test that, while true of a normalised call, keeps a variant from it."""
+    unsuited = None if refusal.error else _unsuited(op.zoo._function(variant))
+    return unsuited or (lambda *args, **kwargs: op.beyond_limits(variant, args, kwargs))
 
 
 def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:
@@ -185,21 +226,22 @@ def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:
     return sorted(candidates, key=lambda v: (-v.rank, v.arrays != request.caller.kind))
 
 
-def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, Callable[..., Any]]:
-    refusals = []
+def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, list[tuple[Variant, Refusal]]]:
+    """Choose the best variant for a call; return what was passed over too."""
+    passed_over: list[tuple[Variant, Refusal]] = []
     for variant in _ranked(op, request, selector):
-        refusal = op.refusal(variant, request, selector)
+        refusal = op.refusal(variant, request, selector) or op.doubt(variant, request)
         if refusal is None:
-            try:
-                return variant, op.zoo._function(variant)
-            except VariantUnavailable:  # its file turned out to be broken
-                refusal = Refusal(str(variant.reason), VariantUnavailable)
-        refusals.append((variant, refusal))
+            return variant, passed_over
+        passed_over.append((variant, refusal))
+    for variant, refusal in passed_over:
+        if refusal.error is None:  # slow is better than not at all
+            return variant, passed_over
     # What every working variant refuses is the caller's to mend; else the machine is at fault.
-    errors = [refusal.error for _, refusal in refusals if refusal.error is not VariantUnavailable]
-    lines = [f"  {variant.name}: {refusal.reason}" for variant, refusal in refusals]
+    errors = [refusal.error for _, refusal in passed_over if refusal.error is not VariantUnavailable]
+    lines = [f"  {variant.name}: {refusal.reason}" for variant, refusal in passed_over]
     message = "\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines])
-    raise (errors[0] if errors else VariantUnavailable)(message)
+    raise ((errors and errors[0]) or VariantUnavailable)(message)
 
 
 def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
@@ -254,6 +296,15 @@ def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwar
     """Say what a call would do, without running a kernel."""
     op = Operation(zoo, operation)
     request = op.request(args, kwargs)
-    refusals = [(variant, op.refusal(variant, request, selector)) for variant in _ranked(op, request, selector)]
-    considered = tuple((variant, refusal.reason if refusal else None) for variant, refusal in refusals)
-    return Explanation(operation, selector, considered, next((v for v, reason in considered if reason is None), None))
+    considered: list[tuple[Variant, Refusal | None]] = []
+    chosen = None
+    for variant in _ranked(op, request, selector):
+        refusal = op.refusal(variant, request, selector)
+        if refusal is None and chosen is None and variant.name != selector:
+            refusal = op.doubt(variant, request)
+        if refusal is None and chosen is None:
+            chosen = variant
+        considered.append((variant, refusal))
+    slow = (variant for variant, refusal in considered if refusal and refusal.error is None)
+    reasons = tuple((variant, refusal.reason if refusal else None) for variant, refusal in considered)
+    return Explanation(operation, selector, reasons, chosen or next(slow, None))

@@ -212,6 +212,43 @@ def test_limits_are_a_variants_own_word_and_hold():
     assert zoo.explain("meanshift_step", small, 1.0).chosen.name != "one_kernel"
 
 
+PICKY = """
+def unsuited(a, b):
+    return None if a.shape[0] > 4 else f"{a.shape[0]} rows are too few"
+
+def matmul(a, b):
+    return np.full((a.shape[0], b.shape[1]), 7.0)
+"""
+
+
+def test_a_variant_that_says_it_would_lose_is_passed_over_until_it_would_not():
+    zoo, file = fresh_zoo(), {"np": np}
+    exec(PICKY, file)
+    zoo.register("matmul", "picky", rank=1000)(file["matmul"])
+    small, large, product = np.ones((3, 3)), np.ones((9, 9)), zoo.get("matmul")
+    for _ in range(2):  # what is remembered of one call must not decide the next
+        assert (product(small, small) == 3).all()
+        assert (product(large, large) == 7).all()
+        assert (product(small.astype("float32"), small.astype("float32")) == 3).all()
+    assert {v.name: r for v, r in zoo.explain("matmul", small, small).considered}["picky"] == "3 rows are too few"
+    assert zoo.explain("matmul", large, large).chosen.name == "picky"
+    assert (zoo.get("matmul", "picky")(small, small) == 7).all()  # whoever names it gets it
+
+
+def test_slow_is_better_than_not_at_all():
+    zoo, file = fresh_zoo(), {"np": np}
+    exec(PICKY, file)
+    zoo.register("matmul", "picky", rank=1000, dtypes=("int8",))(file["matmul"])
+    for variant in zoo.variants("matmul"):
+        if variant.name != "picky":
+            object.__setattr__(variant, "dtypes", ("float64",))
+    small = np.ones((3, 3), np.int8)
+    explanation = zoo.explain("matmul", small, small)
+    assert explanation.chosen.name == "picky"
+    assert "picky: runs" in str(explanation)
+    assert (zoo.get("matmul")(small, small) == 7).all()
+
+
 def test_reserved_names_and_bad_declarations_are_refused():
     zoo = fresh_zoo()
     for name in ("auto", "cpu", "cuda", ""):
