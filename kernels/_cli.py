@@ -285,7 +285,9 @@ def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
 @click.option("--dtype", "dtypes", multiple=True, help="A dtype the function claims to take (repeat for more).")
 @click.option("--examples", default=100, show_default=True, help="Examples drawn for each property.")
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same examples.")
-@click.option("--stats", is_flag=True, help="Show how hard each property looked: time, largest extent, vacuous bounds.")
+@click.option(
+    "--stats", is_flag=True, help="Show how hard each property looked: time, largest extent, tiles crossed, vacuous bounds."
+)
 @JSON
 def check(
     operation: str, target: str, device: str, dtypes: tuple[str, ...], examples: int, seed: int, stats: bool, as_json: bool
@@ -305,12 +307,13 @@ def check(
         row: dict[str, Any] = {"property": property_.__name__, "passed": failure is None, "failure": failure}
         if record is not None:
             row |= {"examples": record.examples, "worst_error_over_bound": record.worst, "seconds": record.seconds}
-            row |= {"largest_extent": record.largest, "vacuous_share": record.vacuous_share}
+            row |= {"largest_extent": record.largest, "tile_crossings": record.crossings, "vacuous_share": record.vacuous_share}
         rows.append(row)
         if not as_json:
             verdict = "refused" if record is None else f"{record.examples:5} examples, worst error {record.worst:4.0%} of bound"
             if stats and record is not None:
-                verdict += f", {record.seconds:5.1f} s, extents to {record.largest}, {record.vacuous_share:.1%} vacuous"
+                verdict += f", {record.seconds:5.1f} s, extents to {record.largest}, "
+                verdict += f"{record.crossings} across tiles, {record.vacuous_share:.1%} vacuous"
             click.echo(f"{property_.__name__:40} {verdict}")
             if failure:
                 click.echo(failure)

@@ -77,13 +77,30 @@ def _literal(array: np.ndarray[Any, Any], dtype: str) -> str:
 
 @dataclass
 class Record:
-    """What a property saw of a subject: how much it asked, and how close it came."""
+    """What a property saw of a subject: how much it asked, and how close it came.
+
+    Attributes
+    ----------
+    examples, entries : int
+        Examples drawn, and entries of results compared.
+    worst : float
+        The largest error as a share of its bound.
+    vacuous : float
+        The number of entries whose bound said nothing.
+    largest, crossings : int
+        The largest extent of an array, and the calls in which one goes past a tile of 16 and ends inside another.
+    seconds : float
+        What it took.
+    case : Case or None
+        The last call that was tried.
+    """
 
     examples: int = 0
     worst: float = 0.0
     entries: int = 0
     vacuous: float = 0.0
     largest: int = 0
+    crossings: int = 0
     seconds: float = 0.0
     case: Case | None = None
 
@@ -164,8 +181,10 @@ class Subject:
 
     def note(self, case: Case) -> Case:
         """Remember a case as the one under trial, so that a failure can show it."""
+        extents = [extent for array in case.arrays.values() for extent in array.shape]
         self.record.case = case
-        self.record.largest = max(self.record.largest, *(max(a.shape, default=0) for a in case.arrays.values()))
+        self.record.largest = max([self.record.largest, *extents])
+        self.record.crossings += any(extent > 16 and extent % 16 for extent in extents)
         return case
 
 
