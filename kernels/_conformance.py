@@ -3,8 +3,9 @@
 The properties here are general; an operation brings its own, and the strategy that draws its calls, in
 `kernels/<operation>/_properties.py`:
 
-cases(dtypes, most)
-    A Hypothesis strategy for `Case`; `most` bounds the work of the definition, so that a slow kernel can be asked too.
+cases(subject, most)
+    A Hypothesis strategy for a `Case` that a `Subject` takes; `most` bounds the work of the definition, so that a slow
+    kernel can be asked too.
 PROPERTIES
     Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
 REFUSED
@@ -20,7 +21,7 @@ import importlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # Shapes that find bugs straddle the tiles of blocked kernels.
 EXTENTS = (1, 2, 3, 0, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 TILES = EXTENTS[-9:]
+LENGTHS = (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)
 SMALL, LARGE = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 THREADS, REPEATS = 8, 12
@@ -122,6 +124,8 @@ class Subject:
     deterministic: bool = True
     device: str = "cpu"
     kinds: tuple[str, ...] = ("numpy",)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    most: int = LARGE  # bounds the work of a case further, for a subject that runs on a stand-in for its device
     record: Record = field(default_factory=Record)
 
     def call(self, case: Case, kind: str = "numpy") -> np.ndarray[Any, Any]:
@@ -136,6 +140,23 @@ class Subject:
         )
         assert _arrays.dtype_name(result.dtype) == case.dtype, f"the result has dtype {result.dtype}, expected {case.dtype}"
         return values(result)
+
+    @property
+    def small(self) -> int:
+        """The most work of an ordinary case."""
+        return min(SMALL, self.most)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Extents past the tiles, batches and splits of fast kernels, as far as the work of a case allows."""
+        return [length for length in LENGTHS if 4 * length <= self.most] or [max(EXTENTS)]
+
+    def within(self, key: str, choices: Iterable[Any]) -> list[Any]:
+        """Return those choices for an argument, or a quantity of the operation's `work`, that the subject's limits allow."""
+        limit = self.limits.get(key, math.inf)
+        return [
+            each for each in choices if key not in self.limits or (each in limit if isinstance(limit, tuple) else each <= limit)
+        ]
 
     def reference(self, case: Case) -> np.ndarray[Any, Any]:
         """Return the case's result in the reference's precision."""
@@ -314,7 +335,7 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
 
 
 def _draw(subject: Subject, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
-    return subject.note(data.draw(strategy_of(subject)(subject.dtypes, most), label=label))
+    return subject.note(data.draw(properties_of(subject).cases(subject, min(most, subject.most)), label=label))
 
 
 def _poison(case: Case) -> None:
@@ -452,12 +473,6 @@ def properties_of(subject: Subject) -> Any:
     return importlib.import_module(f"{subject.contract.__name__}._properties")
 
 
-def strategy_of(subject: Subject) -> Callable[[tuple[str, ...], int], st.SearchStrategy[Case]]:
-    """Return an operation's strategy for cases."""
-    strategy: Callable[[tuple[str, ...], int], st.SearchStrategy[Case]] = properties_of(subject).cases
-    return strategy
-
-
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
     """Return the general properties and those of an operation."""
     own: tuple[Property, ...] = importlib.import_module(f"{contract.__name__}._properties").PROPERTIES
@@ -475,6 +490,7 @@ def subject_of(zoo: Zoo, variant: Variant) -> Subject:
         variant.deterministic,
         variant.device,
         ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package))),
+        variant.limits,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels._arrays import Array
+from kernels._arrays import Array, dtype_name
 from kernels._examples import Example
 from kernels._numerics import gamma, precision_of, reference_share, wide
 
@@ -133,7 +133,7 @@ def work(a: Array, b: Array) -> dict[str, float]:
     k = a.shape[-1]
     n = b.shape[-1] if b.ndim > 1 else 1
     batch = math.prod(np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2])))
-    entry = a.dtype.itemsize
+    entry = np.dtype(dtype_name(a.dtype)).itemsize  # not every library's dtypes know it
     return {"flops": 2 * batch * m * k * n, "bytes": entry * (math.prod(a.shape) + math.prod(b.shape) + batch * m * n)}
 
 

@@ -53,16 +53,16 @@ def dtypes_of(dtypes: tuple[str, ...]) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, dtypes: tuple[str, ...], most: int) -> Case:
+def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
     """Draw operands: matrices, sometimes vectors or broadcast batches."""
-    dtype = draw(dtypes_of(dtypes))
+    dtype = draw(dtypes_of(subject.dtypes))
     m, k, n = draw(shapes(most))
     a_shape, b_shape = draw(
         st.sampled_from(
             [((m, k), (k, n))] * 5
             + [((k,), (k, n)), ((m, k), (k,)), ((k,), (k,)), ((2, m, k), (k, n)), ((3, 1, m, k), (2, k, n))]
         )
-        if most == SMALL
+        if most <= SMALL
         else st.just(((m, k), (k, n)))
     )
     exponent = draw(st.integers(-6, 6) if dtype == "float16" else st.integers(-40, 40))
@@ -74,7 +74,7 @@ def _matrices(
     subject: Subject, data: st.DataObject, dtypes: tuple[str, ...], integers: bool = False
 ) -> tuple[Case, np.random.Generator]:
     dtype = data.draw(st.sampled_from(dtypes), label="dtype")
-    m, k, n = data.draw(shapes(SMALL), label="m, k, n")
+    m, k, n = data.draw(shapes(subject.small), label="m, k, n")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     if integers:
         a, b = (rng.integers(-8, 9, shape).astype("float32" if dtype == "bfloat16" else dtype) for shape in ((m, k), (k, n)))
@@ -170,7 +170,7 @@ def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
 def agrees_where_one_extent_is_long(subject: Subject, data: st.DataObject) -> None:
     """One extent goes past the tiles and splits of fast kernels, up to 1025, and the other two are small."""
     dtype = data.draw(dtypes_of(subject.dtypes), label="dtype")
-    long = data.draw(st.sampled_from([255, 256, 257, 511, 512, 513, 1023, 1024, 1025]), label="long extent")
+    long = data.draw(st.sampled_from(subject.lengths), label="long extent")
     shape = [long, *data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)), label="other extents")]
     m, k, n = (shape[i] for i in data.draw(st.permutations([0, 1, 2]), label="order of m, k, n"))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
