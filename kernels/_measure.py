@@ -71,14 +71,14 @@ class Measurement:
 class Trial:
     """An example of an operation, ready to be run, checked and timed with any variant."""
 
-    def __init__(self, contract: ModuleType, example: Example, dtype: str) -> None:
+    def __init__(self, contract: ModuleType, example: Example, dtype: str, rows: int = CHECKED_ROWS) -> None:
         self.contract = contract
         self.example = example
         self.dtype = dtype
         self.unit: str = contract.RATE
-        rows = len(example.args[0])
+        total = len(example.args[0])
         rng = np.random.default_rng(0)
-        self.checked = np.arange(rows) if rows <= CHECKED_ROWS else np.sort(rng.choice(rows, CHECKED_ROWS, replace=False))
+        self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
         self._expected: dict[str, tuple[Any, Any]] = {}
 
     @property
@@ -115,24 +115,31 @@ class Trial:
         return compare(np.asarray(after)[self.checked], expected, bound)
 
     def estimate(self, function: Callable[..., Any], enough: float) -> float:
-        """Estimate the seconds of one run from runs on a few rows, more of them until the fixed cost is small.
+        """Estimate the seconds of one run from runs on a few rows.
 
-        Returns early with an upper estimate once that is at most `enough`.
+        More rows are taken until what they add outweighs the fixed cost, which may be that of sorting all data. Returns
+        early with an upper estimate once that is at most `enough`.
         """
-        rows, seconds = 1, 0.0
-        total = len(self.example.args[0])
+        total, steps = len(self.example.args[0]), self.example.steps
+        self._time_rows(function, 1)  # compiles
+        rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:
-            args, kwargs = self.contract.rows(np.arange(min(rows, total)), *self.example.args, **self.example.kwargs)
-            units = self.contract.work(*args, **kwargs)[self.unit]
-            if rows == 1:
-                function(*args, **kwargs)  # compiles
-            started = time.perf_counter()
-            function(*args, **kwargs)
-            seconds = time.perf_counter() - started
-            estimate: float = seconds * self.work / max(units, 1)
-            if estimate <= enough or seconds > 0.05 or rows >= total:
-                return estimate
-            rows *= 8
+            upper = seconds * self.work / max(units, 1)
+            if upper <= enough or rows >= total:
+                return upper
+            fewer = seconds, units
+            rows = min(total, rows * (8 if seconds < 0.05 else 2))
+            seconds, units = self._time_rows(function, rows)
+            added = seconds - fewer[0]
+            if seconds > 0.05 and added > fewer[0] / 2:
+                return steps * (seconds + added / (units - fewer[1]) * (self.work / steps - units))
+
+    def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
+        """Return the seconds of a run on the first rows alone, and its units of work."""
+        args, kwargs = self.contract.rows(np.arange(rows), *self.example.args, **self.example.kwargs)
+        started = time.perf_counter()
+        function(*args, **kwargs)
+        return time.perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
 
 
 def admit(trial: Trial, variants: Iterable[Variant], enough: float) -> Iterator[tuple[Measurement, Callable[..., Any]]]:
