@@ -78,7 +78,7 @@ def scipy_cdist(x, bandwidth, data, kernel):
 
 @registry.register("meanshift_step", "scikit-learn", requires=("sklearn",), precision="expansion", limits={"kernel": ("flat",)})
 def scikit_learn(x, bandwidth, data, kernel):
-    """One iteration of sklearn.cluster.MeanShift from every point: the mean of what its nearest-neighbour search finds in reach."""
+    """One iteration of sklearn.cluster.MeanShift from every point: the mean of what its neighbour search finds in reach."""
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(radius=bandwidth).fit(data)

@@ -104,14 +104,21 @@ def list_(operation: str | None, as_json: bool) -> None:
 @click.argument("variant")
 @JSON
 def show(operation: str, variant: str, as_json: bool) -> None:
-    """Show all about one variant."""
-    facts = _facts(registry.candidates(operation, variant)[0])
+    """Show all about one variant, and time its first call in two new processes: imports and compilation, then from the cache."""
+    from kernels import _measure
+
+    chosen = registry.candidates(operation, variant)[0]
+    facts = _facts(chosen)
+    if not as_json:
+        for key, value in facts.items():
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"{key + ':':15}{'-' if text in (None, '', {}) else text}")
+    times = _measure.first_calls(chosen) if chosen.available and chosen.module else None
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for key, value in facts.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        click.echo(f"{key + ':':15}{'-' if text in (None, '', {}) else text}")
+        click.echo(json.dumps({**facts, "first_call_seconds": times}, indent=2))
+    elif times:
+        once, again = map(_measure.duration, times)
+        click.echo(f"{'first call:':15}{once} with its imports and whatever it compiles, {again} in the next process")
 
 
 def _example_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,8 @@ import os
 import platform
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 import timeit
 from collections.abc import Callable, Iterable, Iterator
@@ -186,6 +188,27 @@ def repetitions(trial: Trial, function: Callable[..., Any]) -> tuple[int, int]:
     once = max(timeit.Timer(functools.partial(trial.run, function)).timeit(1), 1e-7)
     number = max(1, round(SAMPLE_SECONDS / once))
     return number, round(min(max(1 / (once * number), ROUNDS[0]), ROUNDS[1]))
+
+
+def first_calls(variant: Variant) -> tuple[float, float]:
+    """Return the seconds of a variant's first call on the tiny example in a new process, and in the next one after that.
+
+    Numba's cache is empty for the first and holds what it compiled for the second.
+    """
+    code = (
+        "import sys, time, registry\n"
+        "operation, name = sys.argv[1:]\n"
+        "example = registry.contract(operation).example('tiny')\n"
+        "start = time.perf_counter()\n"
+        "registry.get(operation, name)(*example.args, **example.kwargs)\n"
+        "print(time.perf_counter() - start)\n"
+    )
+    path = os.pathsep.join(filter(None, [str(Path(registry.__file__).parent), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": cache}
+        command = [sys.executable, "-c", code, variant.operation, variant.name]
+        once, again = (subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2))
+    return float(once.stdout), float(again.stdout)
 
 
 def duration(seconds: float) -> str:

@@ -56,6 +56,7 @@ def test_show_tells_all_about_a_variant():
         facts = json.loads(zoo("show", operation, variant.name, "--json").stdout)
         assert facts["dtypes"] == list(variant.dtypes)
         assert facts["precision"] == variant.precision
+        assert len(facts["first_call_seconds"]) == 2
 
 
 def test_explain_says_what_would_run():
