@@ -1,0 +1,74 @@
+"""Compiled kernels beside other threads and after a fork, in a process of their own: one that dies takes no test along."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import registry
+
+ROOT = Path(registry.__file__).parent
+COMPILED = [
+    v
+    for op in registry.operations()
+    for v in registry.variants(op)
+    if "numba" in v.requires and v.available and v.device == "cpu"
+]
+
+START = """
+import os, signal, sys, threading
+import numpy as np
+import registry
+
+operation, name = sys.argv[1:]
+example = registry.contract(operation).example("medium")
+kernel = registry.get(operation, name)
+
+def call():
+    return kernel(*example.args, **example.kwargs).tobytes()
+
+expected = call()
+"""
+CHILD_AFTER_A_FORK = """
+for _ in range(2):  # a child, and after it the parent and another child
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(call() != expected)
+    assert os.waitpid(child, 0)[1] == 0, "the child failed"
+    assert call() == expected
+"""
+BESIDE_TORCH = """
+import torch
+
+stop, squares = threading.Event(), torch.ones(512, 512)
+
+def busy():
+    while not stop.is_set():
+        squares @ squares
+
+others = [threading.Thread(target=busy) for _ in range(2)]
+for other in others:
+    other.start()
+try:
+    assert all(call() == expected for _ in range(5))
+finally:
+    stop.set()
+"""
+
+
+@pytest.mark.parametrize("variant", COMPILED, ids=lambda v: f"{v.operation}-{v.name}")
+@pytest.mark.parametrize("scene", [CHILD_AFTER_A_FORK, BESIDE_TORCH], ids=["child_after_a_fork", "beside_torch"])
+def test_compiled_kernels_stay_right_and_alive(variant, scene):
+    if scene is CHILD_AFTER_A_FORK and not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    if scene is BESIDE_TORCH:
+        pytest.importorskip("torch")
+    code = textwrap.dedent(START + scene)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "4"}
+    command = [sys.executable, "-c", code, variant.operation, variant.name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
