@@ -5,6 +5,7 @@ The properties here are general; an operation brings its own, and the strategy t
 
 cases(dtypes, most)
     A Hypothesis strategy for `Case`; `most` bounds the work of the definition, so that a slow kernel can be asked too.
+    Where variants have limits it takes these too, as the keyword `limits`, and draws within them.
 PROPERTIES
     Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
 REFUSED
@@ -15,11 +16,12 @@ Arrays are filled by NumPy from a drawn seed: drawing them entry by entry is som
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -103,6 +105,7 @@ class Subject:
     deterministic: bool = True
     device: str = "cpu"
     kinds: tuple[str, ...] = ("numpy",)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     record: Record = field(default_factory=Record)
 
     def call(self, case: Case, kind: str = "numpy") -> np.ndarray[Any, Any]:
@@ -349,9 +352,15 @@ def properties_of(subject: Subject) -> Any:
 
 
 def strategy_of(subject: Subject) -> Callable[[tuple[str, ...], int], st.SearchStrategy[Case]]:
-    """Return an operation's strategy for cases."""
-    strategy: Callable[[tuple[str, ...], int], st.SearchStrategy[Case]] = properties_of(subject).cases
-    return strategy
+    """Return an operation's strategy for cases; that of a limited variant's takes the limits too."""
+    strategy: Callable[..., st.SearchStrategy[Case]] = properties_of(subject).cases
+    return functools.partial(strategy, limits=subject.limits) if subject.limits else strategy
+
+
+def within(limits: Mapping[str, Any], key: str, values: Iterable[Any]) -> list[Any]:
+    """Return those values of an argument, or of a quantity of the operation's `work`, that a variant's limits allow."""
+    limit = limits.get(key, math.inf)
+    return [value for value in values if key not in limits or (value in limit if isinstance(limit, tuple) else value <= limit)]
 
 
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
@@ -371,6 +380,7 @@ def subject_of(zoo: Zoo, variant: Variant) -> Subject:
         variant.deterministic,
         variant.device,
         ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package))),
+        variant.limits,
     )
 
 

@@ -286,14 +286,15 @@ def scale(
 
 
 def work(x: Array, bandwidth: float = 1.0, *, data: Array | None = None, **_: Any) -> dict[str, float]:
-    """Return the pair evaluations of the definition, their floating-point operations, and the bytes read and written.
+    """Return the pair evaluations of the definition, their operations, the bytes read and written, and the dimensions.
 
     A pair costs d differences, squares and sums for the distance, one weight (counted as one operation), and d
     products and sums for the mean.
     """
     (n, d), m = x.shape, x.shape[0] if data is None else data.shape[0]
-    entry = x.dtype.itemsize
-    return {"pairs": n * m, "flops": n * m * (5 * d + 2), "bytes": entry * d * (2 * n + (m if data is not None else 0))}
+    entry = np.dtype(dtype_name(x.dtype)).itemsize  # not every library's dtypes know it
+    read_and_written = entry * d * (2 * n + (m if data is not None else 0))
+    return {"pairs": n * m, "flops": n * m * (5 * d + 2), "bytes": read_and_written, "dimensions": d}
 
 
 def rows(
