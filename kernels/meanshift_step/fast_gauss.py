@@ -19,6 +19,7 @@ the gaussian's decay, would be beyond what a few data far off may be wrong by.
 
 import functools
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -27,8 +28,8 @@ from kernels._threads import share_out
 from registry import register
 
 UNIT = 2.0**-24
-BUNDLE = 4096  # the most points of a cell that are summed in one go
-TILE = 32  # points that are evaluated together
+RUN = 4096  # the most points of a cell that are summed in one go
+TILE = 64  # points that are evaluated together
 PAIR = 50  # multiply-adds of an expansion that take as long as one pair summed directly
 CRAMER = 1.0864350  # |H_n(t)| exp(-t^2/2) < CRAMER 2^(n/2) sqrt(n!) (Abramowitz and Stegun, 22.14.17)
 
@@ -55,6 +56,17 @@ def errors(ratio, d, p, reach):
     growth = (1 + value) ** (d - 1)
     return d * value * growth, (slope + (d - 1) * (steepest + slope) * value) * growth
 
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+class Runs(NamedTuple):
+    """Points in the order of their cells, cut into runs of one cell each, with the box that each run fills, in edges."""
+
+    points: Any
+    keys: Any
+    starts: Any
+    boxes: Any
+
 
 @functools.lru_cache(maxsize=16)
 def expansion(ratio, d):
@@ -76,7 +88,7 @@ def expansion(ratio, d):
     return p, reach, tables, *errors(ratio, d, p, reach)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def extent(points, scale, low, high):
     """Widen the range of layers of cells in each dimension; return whether all points are finite."""
     finite = True
@@ -88,7 +100,7 @@ def extent(points, scale, low, high):
     return finite
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def encode(points, scale, low, strides, keys, start, stop):
     for i in range(start, stop):
         key = 0
@@ -97,7 +109,7 @@ def encode(points, scale, low, strides, keys, start, stop):
         keys[i] = key
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def counting_sort(keys, room):
     starts = np.zeros(room + 1, np.int64)
     for key in keys:
@@ -111,37 +123,78 @@ def counting_sort(keys, room):
     return order
 
 
-@njit(cache=True, nogil=True)
-def take(points, keys, order, sorted_points, sorted_keys, start, stop):
+@compiled
+def permute(points, order, backwards, out, start, stop):
     for i in range(start, stop):
-        sorted_keys[i] = keys[order[i]]
+        source, target = (i, order[i]) if backwards else (order[i], i)
         for k in range(points.shape[1]):
-            sorted_points[i, k] = points[order[i], k]
+            out[target, k] = points[source, k]
 
 
-@njit(cache=True, nogil=True)
-def bundle(points, keys, scale, most):
-    """Cut sorted points into runs within a cell, at most `most` long; return their starts, and the boxes they fill, in edges."""
-    n, d = points.shape
-    count = first = 0
-    for i in range(n):
-        if i == 0 or keys[i] != keys[i - 1] or i - first == most:
-            first, count = i, count + 1
-    starts = np.full(count + 1, n)
-    boxes = np.empty((count, 2, d))
-    count = 0
-    for i in range(n):
-        if i == 0 or keys[i] != keys[i - 1] or i - starts[count - 1] == most:
-            starts[count] = i
-            boxes[count, 0], boxes[count, 1] = np.inf, -np.inf
-            count += 1
+@compiled
+def bounding_boxes(points, starts, scale, boxes, start, stop):
+    for s in range(start, stop):
+        boxes[s, 0], boxes[s, 1] = np.inf, -np.inf
+        for i in range(starts[s], starts[s + 1]):
+            for k in range(points.shape[1]):
+                z = points[i, k] * scale
+                boxes[s, 0, k], boxes[s, 1, k] = min(boxes[s, 0, k], z), max(boxes[s, 1, k], z)
+
+
+def sort(points, keys, room, scale):
+    """Sort points by key, in linear time where the range of keys allows; return their runs, and the order."""
+    n = len(points)
+    order = counting_sort(keys, room) if room <= 4 * n + 2**16 else np.argsort(keys, kind="stable")
+    ordered, keys = np.empty_like(points), keys[order]
+    share_out(functools.partial(permute, points, order, False, ordered), n, 2**16)
+    new = np.flatnonzero(np.diff(keys, prepend=-1))
+    lengths = np.diff(new, append=n)
+    starts = np.repeat(new, -(-lengths // RUN))  # a long run is cut into pieces
+    starts += RUN * (np.arange(len(starts)) - np.searchsorted(starts, starts))
+    boxes = np.empty((len(starts), 2, points.shape[1]))
+    runs = Runs(ordered, keys[starts], np.append(starts, n), boxes)
+    share_out(functools.partial(bounding_boxes, ordered, runs.starts, scale, boxes), len(starts), 64)
+    return runs, order
+
+
+def strides_of(spans, ones):
+    """Return the strides of a key in which dimension `ones` counts in ones, and the one after it the most."""
+    strides, stride = np.empty(len(spans), np.int64), 1
+    for k in range(ones, ones - len(spans), -1):
+        strides[k], stride = stride, stride * spans[k]
+    return strides
+
+
+def number_cells(x, data, scale, reach):
+    """Return keys for the cells of x and of data, and how many layers each dimension has; None if integers do not suffice.
+
+    A key counts dimension 0 in ones. No cell is within reach of the range's edge, so that no neighbour is beyond it. Where
+    the range is too wide, gaps beyond reach are narrowed.
+    """
+    d = x.shape[1]
+    low, high = np.full(d, np.inf), np.full(d, -np.inf)
+    if not (extent(x, scale, low, high) and (data is x or extent(data, scale, low, high))):
+        return None
+    sets = [x] if data is x else [x, data]
+    spans = [int(s) + 1 + 2 * reach for s in high - low]
+    if math.prod(spans) < 2**62:
+        keys = [np.empty(len(points), np.int64) for points in sets]
+        for points, out in zip(sets, keys, strict=True):
+            share_out(functools.partial(encode, points, scale, low - reach, strides_of(spans, 0), out), len(points), 2**16)
+    else:
+        columns = []
         for k in range(d):
-            z, box = points[i, k] * scale, boxes[count - 1]
-            box[0, k], box[1, k] = min(box[0, k], z), max(box[1, k], z)
-    return starts, boxes
+            layers, found = np.unique(np.floor(np.concatenate(sets)[:, k].astype(float) * scale), return_inverse=True)
+            numbers = reach + np.cumsum(np.minimum(np.diff(layers, prepend=layers[0]), reach + 1)).astype(np.int64)
+            columns.append(numbers[found])
+            spans[k] = int(numbers[-1]) + 1 + reach
+        if math.prod(spans) >= 2**62:
+            return None
+        keys = np.split(sum(c * s for c, s in zip(columns, strides_of(spans, 0), strict=True)), [len(x)])
+    return keys[0], keys[0] if data is x else keys[1], spans
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lower_bound(keys, key):
     low, high = 0, len(keys)
     while low < high:
@@ -153,9 +206,9 @@ def lower_bound(keys, key):
     return low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rows_in_reach(key, keys, strides, reach, rows):
-    """Find the runs of bundles along dimension 0 within reach of a cell; return how many there are."""
+    """Find the rows of runs along dimension 0 within reach of a cell: where each crosses it, its first run and its end."""
     d, count = len(strides), 0
     for b in range(-reach if d > 1 else 0, reach + 1 if d > 1 else 1):
         for c in range(-reach if d > 2 else 0, reach + 1 if d > 2 else 1):
@@ -169,73 +222,88 @@ def rows_in_reach(key, keys, strides, reach, rows):
     return count
 
 
-@njit(cache=True, nogil=True)
-def survey(keys, counts, data_keys, data_starts, strides, reach, reached, found, start, stop):
-    """For each cell of targets, count the data within reach and the rows that hold them."""
+@compiled
+def survey(targets, data, strides, reach, reached, found, start, stop):
+    """For each run of targets, count the data within reach and the rows that hold them."""
     rows = np.empty(((2 * reach + 1) ** 2, 3), np.int64)
     for t in range(start, stop):
-        found[t] = rows_in_reach(keys[t], data_keys, strides, reach, rows)
+        found[t] = rows_in_reach(targets.keys[t], data.keys, strides, reach, rows)
         reached[t] = 0
         for r in range(found[t]):
-            reached[t] += data_starts[rows[r, 2]] - data_starts[rows[r, 1]]
+            reached[t] += data.starts[rows[r, 2]] - data.starts[rows[r, 1]]
 
 
-@njit(cache=True, nogil=True)
-def list_rows(keys, data_keys, strides, reach, firsts, centres, needed):
-    """List the rows within reach of each cell of targets, and mark the data that they hold."""
+@compiled
+def list_rows(keys, data_keys, strides, reach, ends, centres, needed):
+    """List where the rows within reach cross each of these cells, and mark the runs that they hold."""
     rows = np.empty(((2 * reach + 1) ** 2, 3), np.int64)
     for t in range(len(keys)):
-        for r in range(rows_in_reach(keys[t], data_keys, strides, reach, rows)):
-            centres[firsts[t] + r] = rows[r, 0]
+        count = rows_in_reach(keys[t], data_keys, strides, reach, rows)
+        for r in range(count):
+            centres[ends[t] - count + r] = rows[r, 0]
             needed[rows[r, 1] : rows[r, 2]] = True
 
 
-@njit(cache=True, nogil=True)
-def chebyshev(x, values):
-    values[0] = 1
-    if len(values) > 1:
-        values[1] = x
+@compiled
+def chebyshev(points, first, stop, k, scale, values):
+    """Fill T_a of a tile's coordinates in their cells, a row for each a; past the end the last point stands in."""
+    for i in range(TILE):
+        z = points[min(first + i, stop - 1), k] * scale
+        values[0, i] = 1
+        values[1, i] = 2 * (z - np.floor(z)) - 1
     for a in range(2, len(values)):
-        values[a] = 2 * x * values[a - 1] - values[a - 2]
+        before, now, x, after = values[a - 2], values[a - 1], values[1], values[a]
+        for i in range(TILE):
+            after[i] = 2 * x[i] * now[i] - before[i]
 
 
-@njit(cache=True, nogil=True)
-def moments(points, starts, chosen, scale, p, out, start, stop):
-    """Sum the products of Chebyshev polynomials over the data of each bundle, four at a time: rank-4 updates of head x tail."""
-    d = points.shape[1]
-    head, tail = np.ones((4, p if d > 1 else 1)), np.ones((4, p ** max(1, d - 1)))
-    last = np.empty((2, p))
+@compiled
+def derivatives(values, rates):
+    """Fill T_a' = 2 T_{a-1} + 2 x T_{a-1}' - T_{a-2}'."""
+    rates[0], rates[1] = 0, 1
+    for a in range(2, len(values)):
+        before, now, x, v, after = rates[a - 2], rates[a - 1], values[1], values[a - 1], rates[a]
+        for i in range(TILE):
+            after[i] = 2 * (v[i] + x[i] * now[i]) - before[i]
+
+
+@compiled
+def moments(data, chosen, scale, p, out, start, stop):
+    """Sum the products of Chebyshev polynomials over the data of each run, four at a time: rank-4 updates of head x tail."""
+    d = data.points.shape[1]
+    head, tail = np.ones((p if d > 1 else 1, TILE)), np.empty((TILE, p ** max(1, d - 1)))
+    basis = np.empty((2, p, TILE))
     for s in range(start, stop):
-        first, end = starts[chosen[s]], starts[chosen[s] + 1]
-        total = out[s].reshape(head.shape[1], tail.shape[1])
+        total = out[s].reshape(len(head), tail.shape[1])
         total[:] = 0
-        for i in range(first, end, 4):
-            for q in range(4):
-                if i + q >= end:
-                    head[q] = 0
-                    continue
-                for k in range(max(0, d - 2), d):
-                    z = points[i + q, k] * scale
-                    chebyshev(2 * (z - np.floor(z)) - 1, last[k - max(0, d - 2)])
-                if d == 1:
-                    head[q] = 1
-                    tail[q] = last[0]
-                elif d == 2:
-                    head[q], tail[q] = last[0], last[1]
+        end = data.starts[chosen[s] + 1]
+        for first in range(data.starts[chosen[s]], end, TILE):
+            size = min(TILE, end - first)
+            if d > 1:
+                chebyshev(data.points, first, end, 0, scale, head)
+            chebyshev(data.points, first, end, d - 1, scale, basis[0])
+            if d > 2:
+                chebyshev(data.points, first, end, 1, scale, basis[1])
+            for i in range(TILE):
+                if i >= size:
+                    tail[i] = 0
+                elif d < 3:
+                    for b in range(p):
+                        tail[i, b] = basis[0, b, i]
                 else:
-                    z = points[i + q, 0] * scale
-                    chebyshev(2 * (z - np.floor(z)) - 1, head[q])
                     for b in range(p):
                         for c in range(p):
-                            tail[q, b * p + c] = last[0, b] * last[1, c]
-            for a in range(head.shape[1]):
-                h0, h1, h2, h3 = head[0, a], head[1, a], head[2, a], head[3, a]
+                            tail[i, b * p + c] = basis[1, b, i] * basis[0, c, i]
+            for a in range(len(head)):
                 row = total[a]
-                for j in range(tail.shape[1]):
-                    row[j] += h0 * tail[0, j] + h1 * tail[1, j] + (h2 * tail[2, j] + h3 * tail[3, j])
+                for i in range(0, size, 4):
+                    h0, h1, h2, h3 = head[a, i], head[a, i + 1], head[a, i + 2], head[a, i + 3]
+                    t0, t1, t2, t3 = tail[i], tail[i + 1], tail[i + 2], tail[i + 3]
+                    for j in range(len(row)):
+                        row[j] += h0 * t0[j] + h1 * t1[j] + h2 * t2[j] + h3 * t3[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sweep(source_keys, sources, keys, tables, out, start, stop):
     """Translate along the dimension that the keys count in ones and the coefficients have first; leave it last."""
     reach, p = len(tables) // 2, tables.shape[1]
@@ -253,7 +321,7 @@ def sweep(source_keys, sources, keys, tables, out, start, stop):
                     t0, t1, t2, t3 = table[a, c], table[a, c + 1], table[a, c + 2], table[a, c + 3]
                     s0, s1, s2, s3 = source[c], source[c + 1], source[c + 2], source[c + 3]
                     for j in range(rest):
-                        row[j] += t0 * s0[j] + t1 * s1[j] + (t2 * s2[j] + t3 * s3[j])
+                        row[j] += t0 * s0[j] + t1 * s1[j] + t2 * s2[j] + t3 * s3[j]
                     c += 4
                 while c < p:
                     t0, s0 = table[a, c], source[c]
@@ -267,244 +335,174 @@ def sweep(source_keys, sources, keys, tables, out, start, stop):
                 rotated[j, a] = total[a, j]
 
 
-@njit(cache=True, nogil=True)
-def move(x, value, slope, count, bandwidth, ratio, error, steeper, y):
+@compiled
+def move(points, at, field, i, certificate, moved):
     """Take one point's step if its certificate allows, and say whether it does.
 
     What G may be off by, m times `error`, and its slope, m times `steeper`, leave the quotient off by at most
     (m steeper + |slope / G| m error) / (G - m error). That may be m u / 2, the other half being left to rounding.
+    Arrays come whole, since a view of one is a counted reference, and counting takes longer than the step.
     """
-    steepest = 0.0
-    for k in range(len(x)):
-        steepest = max(steepest, abs(slope[k]) / value)
+    count, bandwidth, ratio, error, steeper = certificate
+    d, value, steepest = points.shape[1], field[0, i], 0.0
+    for k in range(d):
+        steepest = max(steepest, abs(field[4 - d + k, i]) / value)
     if not 2 / ratio * (steeper + steepest * error) <= UNIT / 2 * (value - count * error):
         return False
-    for k in range(len(x)):
-        y[k] = x[k] + slope[k] / value * (2 / ratio * bandwidth)
+    for k in range(d):
+        moved[at, k] = points[at, k] + field[4 - d + k, i] / value * (2 / ratio * bandwidth)
     return True
 
 
-@njit(cache=True, nogil=True)
-def evaluate(points, starts, chosen, cells, coefficients, order, scale, p, certificate, y, kept, start, stop):
+@compiled
+def contract(f, start, p, basis, rows, out):
+    """Sum f_c basis_c over a tile, four terms at a time; f and the basis come whole, since views would be counted references."""
+    for i in range(TILE):
+        out[i] = 0
+    c = 0
+    while c + 4 <= p:
+        f0, f1, f2, f3 = f[start + c], f[start + c + 1], f[start + c + 2], f[start + c + 3]
+        r = rows + c
+        for i in range(TILE):
+            out[i] += f0 * basis[r, i] + f1 * basis[r + 1, i] + f2 * basis[r + 2, i] + f3 * basis[r + 3, i]
+        c += 4
+    while c < p:
+        f0, r = f[start + c], rows + c
+        for i in range(TILE):
+            out[i] += f0 * basis[r, i]
+        c += 1
+
+
+@compiled
+def add_product(a, basis, row, out, to):
+    for i in range(TILE):
+        out[to, i] += a[i] * basis[row, i]
+
+
+@compiled
+def evaluate(targets, chosen, cells, coefficients, scale, p, certificate, moved, kept, start, stop):
     """Read G and its slopes off the polynomial of each cell, for a tile of points at a time."""
-    d = points.shape[1]
-    extents = (p if d > 2 else 1, p if d > 1 else 1, p)
-    basis, slopes = np.zeros((3, p, TILE)), np.zeros((3, p, TILE))
-    basis[:, 0] = 1
-    field, inner = np.empty((4, TILE)), np.empty((5, TILE))
+    d = targets.points.shape[1]
+    extents = (p if d > 2 else 1, p if d > 1 else 1)
+    basis, slopes = np.ones((3 * p, TILE)), np.zeros((3 * p, TILE))
+    field, line, rate = np.empty((4, TILE)), np.empty(TILE), np.empty(TILE)
+    plane, f = np.empty((3, TILE)), np.empty(p**d)
     for s in range(start, stop):
-        f = coefficients[cells[s]].reshape(extents)
-        for first in range(starts[chosen[s]], starts[chosen[s] + 1], TILE):
-            size = min(TILE, starts[chosen[s] + 1] - first)
+        f[:] = coefficients[cells[s]]
+        end = targets.starts[chosen[s] + 1]
+        for first in range(targets.starts[chosen[s]], end, TILE):
             for k in range(d):
-                values, rates = basis[k + 3 - d], slopes[k + 3 - d]
-                for i in range(TILE):
-                    z = points[first + min(i, size - 1), k] * scale
-                    values[1, i] = 2 * (z - np.floor(z)) - 1
-                    rates[1, i] = 1
-                for a in range(2, p):
-                    for i in range(TILE):
-                        values[a, i] = 2 * values[1, i] * values[a - 1, i] - values[a - 2, i]
-                        rates[a, i] = 2 * (values[a - 1, i] + values[1, i] * rates[a - 1, i]) - rates[a - 2, i]
+                at = (3 - d + k) * p
+                chebyshev(targets.points, first, end, k, scale, basis[at : at + p])
+                derivatives(basis[at : at + p], slopes[at : at + p])
             field[:] = 0
             for a in range(extents[0]):
-                inner[:3] = 0
+                plane[:] = 0
                 for b in range(extents[1]):
-                    inner[3:] = 0
-                    g, rate = inner[3], inner[4]
-                    c = 0
-                    while c + 4 <= p:
-                        f0, f1, f2, f3 = f[a, b, c], f[a, b, c + 1], f[a, b, c + 2], f[a, b, c + 3]
-                        v, w = basis[2, c : c + 4], slopes[2, c : c + 4]
-                        for i in range(TILE):
-                            g[i] += f0 * v[0, i] + f1 * v[1, i] + (f2 * v[2, i] + f3 * v[3, i])
-                            rate[i] += f0 * w[0, i] + f1 * w[1, i] + (f2 * w[2, i] + f3 * w[3, i])
-                        c += 4
-                    while c < p:
-                        for i in range(TILE):
-                            g[i] += f[a, b, c] * basis[2, c, i]
-                            rate[i] += f[a, b, c] * slopes[2, c, i]
-                        c += 1
-                    for i in range(TILE):
-                        inner[0, i] += g[i] * basis[1, b, i]
-                        inner[1, i] += g[i] * slopes[1, b, i]
-                        inner[2, i] += rate[i] * basis[1, b, i]
-                for i in range(TILE):
-                    field[0, i] += inner[0, i] * basis[0, a, i]
-                    field[1, i] += inner[0, i] * slopes[0, a, i]
-                    field[2, i] += inner[1, i] * basis[0, a, i]
-                    field[3, i] += inner[2, i] * basis[0, a, i]
-            for i in range(size):
-                row = order[first + i]
-                kept[row] = move(points[first + i], field[0, i], field[4 - d :, i], *certificate, y[row])
+                    at = (a * extents[1] + b) * p
+                    contract(f, at, p, basis, 2 * p, line)
+                    contract(f, at, p, slopes, 2 * p, rate)
+                    add_product(line, basis, p + b, plane, 0)
+                    add_product(line, slopes, p + b, plane, 1)
+                    add_product(rate, basis, p + b, plane, 2)
+                add_product(plane[0], basis, a, field, 0)
+                add_product(plane[0], slopes, a, field, 1)
+                add_product(plane[1], basis, a, field, 2)
+                add_product(plane[2], basis, a, field, 3)
+            for i in range(min(TILE, end - first)):
+                kept[first + i] = move(targets.points, first + i, field, i, certificate, moved)
 
 
-@njit(cache=True, nogil=True)
-def sum_pairs(
-    points, starts, keys, chosen, data, data_starts, data_keys, strides, order, scale, reach, certificate, y, kept, start, stop
-):
+@compiled
+def sum_pairs(targets, chosen, data, strides, reach, scale, certificate, moved, kept, start, stop):
     """Sum over the data within reach of each point's cell, pair by pair."""
-    d, ratio = points.shape[1], certificate[2]
+    points, d, ratio = targets.points, targets.points.shape[1], certificate[2]
     rows = np.empty(((2 * reach + 1) ** 2, 3), np.int64)
-    slope, step = np.empty(d), np.empty(d)
+    field, step = np.empty((4, 1)), np.empty(d)
     for s in range(start, stop):
-        count = rows_in_reach(keys[chosen[s]], data_keys, strides, reach, rows)
-        for i in range(starts[chosen[s]], starts[chosen[s] + 1]):
-            value = 0.0
-            slope[:] = 0
+        count = rows_in_reach(targets.keys[chosen[s]], data.keys, strides, reach, rows)
+        for i in range(targets.starts[chosen[s]], targets.starts[chosen[s] + 1]):
+            field[:] = 0
             for r in range(count):
-                for j in range(data_starts[rows[r, 1]], data_starts[rows[r, 2]]):
+                for j in range(data.starts[rows[r, 1]], data.starts[rows[r, 2]]):
                     q2 = 0.0
                     for k in range(d):
-                        step[k] = ratio * (data[j, k] * scale - points[i, k] * scale)
+                        step[k] = ratio * (data.points[j, k] * scale - points[i, k] * scale)
                         q2 += step[k] * step[k]
                     w = math.exp(-q2 / 2)
-                    value += w
+                    field[0, 0] += w
                     for k in range(d):
-                        slope[k] += w * step[k]
-            for k in range(d):
-                slope[k] *= ratio / 2  # as along a cell's coordinate
-            kept[order[i]] = move(points[i], value, slope, *certificate, y[order[i]])
+                        field[4 - d + k, 0] += w * step[k] * ratio / 2  # as along a cell's coordinate
+            kept[i] = move(points, i, field, 0, certificate, moved)
 
 
-@njit(cache=True, nogil=True)
-def go_to_nearest(x, chosen, data, starts, boxes, scale, ratio, y, start, stop):
-    """Sum relative to the weight of the nearest datum, as softmax does, over the boxes that can hold a normal weight."""
-    d = x.shape[1]
-    shift = np.empty(d)
+@compiled
+def go_to_nearest(x, chosen, data, scale, ratio, y, start, stop):
+    """Sum relative to the weight of the nearest datum, as softmax does, over the boxes that may hold a normal weight."""
+    d, boxes = x.shape[1], data.boxes
     cut = 2 * 126 * math.log(2.0) / ratio**2  # float32's normal numbers end at 2^-126
-    lower = np.empty(len(boxes))
+    lower, shift = np.empty(len(boxes)), np.empty(d)
     for s in range(start, stop):
-        i = chosen[s]
-        upper = np.inf
+        i, least = chosen[s], np.inf
         for b in range(len(boxes)):
             nearest = farthest = 0.0
             for k in range(d):
                 below, above = boxes[b, 0, k] - x[i, k] * scale, boxes[b, 1, k] - x[i, k] * scale
                 nearest += max(below, -above, 0.0) ** 2
                 farthest += max(-below, above) ** 2
-            lower[b] = nearest
-            upper = min(upper, farthest)
-        least = np.inf
+            lower[b] = nearest * (1 - 2.0**-40)  # as far as rounding may have raised it
+            least = min(least, farthest)
         for b in range(len(boxes)):
-            if lower[b] * (1 - 2.0**-40) <= upper:
-                for j in range(starts[b], starts[b + 1]):
-                    r2 = 0.0
-                    for k in range(d):
-                        r2 += (data[j, k] * scale - x[i, k] * scale) ** 2
-                    least = min(least, r2)
+            if lower[b] <= least:
+                for j in range(data.starts[b], data.starts[b + 1]):
+                    least = min(least, squared_distance(x, i, data.points, j, scale))
         total = 0.0
         shift[:] = 0
         for b in range(len(boxes)):
-            if lower[b] * (1 - 2.0**-40) <= least + cut:
-                for j in range(starts[b], starts[b + 1]):
-                    r2 = 0.0
-                    for k in range(d):
-                        r2 += (data[j, k] * scale - x[i, k] * scale) ** 2
-                    w = math.exp((least - r2) * (ratio * ratio / 2))
+            if lower[b] <= least + cut:
+                for j in range(data.starts[b], data.starts[b + 1]):
+                    w = math.exp((least - squared_distance(x, i, data.points, j, scale)) * (ratio * ratio / 2))
                     total += w
                     for k in range(d):
-                        shift[k] += w * (np.float64(data[j, k]) - x[i, k])
+                        shift[k] += w * (np.float64(data.points[j, k]) - x[i, k])
         for k in range(d):
             y[i, k] = x[i, k] + shift[k] / total
 
 
-class Sorted:
-    """Points in the order of their cells, as runs of one cell each."""
-
-    def __init__(self, points, keys, room, scale, most):
-        n = len(points)
-        if keys is None:
-            self.order, keys = np.arange(n), np.zeros(n, np.int64)
-        elif room <= 4 * n + 2**16:
-            self.order = counting_sort(keys, room)
-        else:
-            self.order = np.argsort(keys, kind="stable")
-        self.points, sorted_keys = np.empty_like(points), np.empty(n, np.int64)
-        share_out(lambda *share: take(points, keys, self.order, self.points, sorted_keys, *share), n, 2**16)
-        self.starts, self.boxes = bundle(self.points, sorted_keys, scale, most)
-        self.keys = sorted_keys[self.starts[:-1]]
+@compiled
+def squared_distance(x, i, data, j, scale):
+    r2 = 0.0
+    for k in range(x.shape[1]):
+        r2 += (data[j, k] * scale - x[i, k] * scale) ** 2
+    return r2
 
 
-def layers(x, data, scale, reach):
-    """Number the cells of all points: return a function from points to keys, the extent of each dimension, and the strides.
-
-    A key counts dimension 0 in ones. No cell has a neighbour within reach over the edge of the range. Where the range is too
-    wide for integers, gaps beyond reach are narrowed; where that fails too, or a point is not finite, there are no keys.
-    """
-    d = x.shape[1]
-    low, high = np.full(d, np.inf), np.full(d, -np.inf)
-    finite = extent(x, scale, low, high) and (data is x or extent(data, scale, low, high))
-    if not finite:
-        return None
-    spans = [int(s) for s in high - low + 1 + 2 * reach]
-    if math.prod(spans) < 2**62:
-        strides = strides_of(spans, 0)
-
-        def keys_of(points):
-            keys = np.empty(len(points), np.int64)
-            share_out(lambda *share: encode(points, scale, low - reach, strides, keys, *share), len(points), 2**16)
-            return keys
-
-        return keys_of, spans, strides
-    kinds, numbers, spans = [], [], []
-    for k in range(d):
-        distinct = np.unique(np.floor(np.concatenate([x[:, k], data[:, k]]).astype(float) * scale))
-        steps = np.minimum(np.diff(distinct, prepend=distinct[0]), reach + 1)
-        kinds.append(distinct)
-        numbers.append(np.cumsum(steps).astype(np.int64) + reach)
-        spans.append(int(numbers[k][-1]) + 1 + reach)
-    if math.prod(spans) >= 2**62:
-        return None
-    strides = strides_of(spans, 0)
-
-    def keys_of(points):
-        at = np.floor(points.astype(float) * scale)
-        return sum(numbers[k][np.searchsorted(kinds[k], at[:, k])] * strides[k] for k in range(d))
-
-    return keys_of, spans, strides
-
-
-def strides_of(spans, last):
-    """Strides of a key in which dimension `last` counts in ones, and the one after it counts the most."""
-    d, stride = len(spans), 1
-    strides = np.empty(d, np.int64)
-    for k in range(last, last - d, -1):
-        strides[k] = stride
-        stride *= spans[k]
-    return strides
-
-
-def recode(keys, spans, old, new):
-    """Change the keys of one dimension's sweep into those of another's."""
-    return sum(keys // old[k] % spans[k] * new[k] for k in range(len(spans)))
-
-
-def fields(data, targets, chosen, found, spans, strides, reach, tables, scale):
-    """Return the coefficients of G in the cells chosen, in which `found` rows of data are within reach."""
+def fields(targets, chosen, found, data, spans, reach, tables, scale):
+    """Return the coefficients of G in the cells of the runs chosen, and which cell is each run's."""
     d, p = len(spans), tables.shape[1]
-    all_strides = [strides_of(spans, k) for k in range(d)]
-    keys = targets.keys[chosen]
-    firsts = np.concatenate([[0], np.cumsum(found[chosen])])
-    centres, needed = np.empty(firsts[-1], np.int64), np.zeros(len(data.keys), bool)
-    list_rows(keys, data.keys, strides, reach, firsts, centres, needed)
+    strides = [strides_of(spans, k % d) for k in range(d + 1)]
+
+    def recode(keys, old, new):
+        return sum(keys // old[k] % spans[k] * new[k] for k in range(d))
+
+    cells, first, which = np.unique(targets.keys[chosen], return_index=True, return_inverse=True)
+    rows = found[chosen][first]
+    centres, needed = np.empty(rows.sum(), np.int64), np.zeros(len(data.keys), bool)
+    list_rows(cells, data.keys, strides[0], reach, np.cumsum(rows), centres, needed)
     # After k sweeps a cell has the targets' coordinates in the first k dimensions, and the data's in the others.
-    stages = [centres]
-    if d == 3:
-        each = np.repeat(keys, found[chosen])
-        stages.append(centres + (each // strides[1] % spans[1] - centres // strides[1] % spans[1]) * strides[1])
-    stages = [np.unique(recode(stage, spans, strides, all_strides[k + 1])) for k, stage in enumerate(stages[: d - 1])]
-    source_keys = data.keys[needed]
-    bundles = np.flatnonzero(needed)
-    sources = np.empty((len(bundles), p**d))
-    share_out(lambda *share: moments(data.points, data.starts, bundles, scale, p, sources, *share), len(bundles))
-    ends, cells = np.unique(keys, return_inverse=True)
-    for k, stage in enumerate([*stages, recode(ends, spans, strides, all_strides[0])]):
-        here = recode(stage, spans, all_strides[(k + 1) % d], all_strides[k])
-        out = np.empty((len(here), p**d))
-        share_out(functools.partial(sweep, source_keys, sources, here, tables, out), len(here))
-        source_keys, sources = stage, out
-    return sources, cells
+    stages = [centres] if d > 1 else []
+    if d > 2:
+        step = strides[0][1]
+        stages.append(centres + (np.repeat(cells, rows) // step % spans[1] - centres // step % spans[1]) * step)
+    stages = [np.unique(recode(stage, strides[0], strides[k + 1])) for k, stage in enumerate(stages)]
+    runs = np.flatnonzero(needed)
+    keys, values = data.keys[runs], np.empty((len(runs), p**d))
+    share_out(functools.partial(moments, data, runs, scale, p, values), len(runs))
+    for k, stage in enumerate([*stages, cells]):
+        out = np.empty((len(stage), p**d))
+        share_out(functools.partial(sweep, keys, values, recode(stage, strides[k + 1], strides[k]), tables, out), len(stage))
+        keys, values = stage, out
+    return values, which
 
 
 @register(
@@ -519,65 +517,35 @@ def fields(data, targets, chosen, found, spans, strides, reach, tables, scale):
 )
 def meanshift_step(x, bandwidth, data, kernel):
     n, d = x.shape
-    y = x.copy()
-    if not n or not d:
-        return y
+    if not x.size:
+        return x.copy()
     scale = 2.0 ** (1 - math.frexp(bandwidth)[1])  # one over a cell's edge
     ratio = 1 / scale / bandwidth
     p, reach, tables, error, steeper = expansion(ratio, d)
-    numbering = layers(x, data, scale, reach)
-    if numbering is None:
-        sources = Sorted(data, None, 0, scale, BUNDLE)
+    numbered = number_cells(x, data, scale, reach)
+    y = np.empty_like(x)
+    if numbered is None:
+        sources, _ = sort(data, np.zeros(len(data), np.int64), 1, scale)
         left = np.arange(n)
     else:
-        keys_of, spans, strides = numbering
-        sources = Sorted(data, keys_of(data), math.prod(spans), scale, BUNDLE)
-        targets = sources if data is x else Sorted(x, keys_of(x), math.prod(spans), scale, BUNDLE)
-        counts = np.diff(targets.starts)
-        reached, found = np.empty(len(counts), np.int64), np.empty(len(counts), np.int64)
-        share_out(
-            lambda *share: survey(targets.keys, counts, sources.keys, sources.starts, strides, reach, reached, found, *share),
-            len(counts),
-            64,
-        )
-        kept = np.zeros(n, np.bool_)
+        x_keys, data_keys, spans = numbered
+        strides = strides_of(spans, 0)
+        sources, order = sort(data, data_keys, math.prod(spans), scale)
+        targets, order = (sources, order) if data is x else sort(x, x_keys, math.prod(spans), scale)
+        extent = len(targets.keys)
+        reached, found = np.empty(extent, np.int64), np.empty(extent, np.int64)
+        share_out(functools.partial(survey, targets, sources, strides, reach, reached, found), extent, 64)
+        moved, kept = np.empty_like(x), np.zeros(n, np.bool_)
         certificate = (len(data), bandwidth, ratio, error, steeper)
-        crowded = counts * reached * PAIR > (d * (2 * reach + 1) * p ** (d + 1))
-        chosen = np.flatnonzero(crowded)
+        crowded = np.diff(targets.starts) * reached * PAIR > d * (2 * reach + 1) * p ** (d + 1)
+        chosen, others = np.flatnonzero(crowded), np.flatnonzero(~crowded)
         if len(chosen):
-            f, cells = fields(sources, targets, chosen, found, spans, strides, reach, tables, scale)
-            share_out(
-                lambda *share: evaluate(
-                    targets.points, targets.starts, chosen, cells, f, targets.order, scale, p, certificate, y, kept, *share
-                ),
-                len(chosen),
-            )
-        others = np.flatnonzero(~crowded & (found > 0))
-        share_out(
-            lambda *share: sum_pairs(
-                targets.points,
-                targets.starts,
-                targets.keys,
-                others,
-                sources.points,
-                sources.starts,
-                sources.keys,
-                strides,
-                targets.order,
-                scale,
-                reach,
-                certificate,
-                y,
-                kept,
-                *share,
-            ),
-            len(others),
-            16,
-        )
-        left = np.flatnonzero(~kept)
-    share_out(
-        lambda *share: go_to_nearest(x, left, sources.points, sources.starts, sources.boxes, scale, ratio, y, *share),
-        len(left),
-        16,
-    )
+            values, cells = fields(targets, chosen, found, sources, spans, reach, tables, scale)
+            reading = functools.partial(evaluate, targets, chosen, cells, values, scale, p, certificate, moved, kept)
+            share_out(reading, len(chosen))
+        summing = functools.partial(sum_pairs, targets, others, sources, strides, reach, scale, certificate, moved, kept)
+        share_out(summing, len(others), 16)
+        share_out(functools.partial(permute, moved, order, True, y), n, 2**16)
+        left = order[~kept]
+    share_out(functools.partial(go_to_nearest, x, left, sources, scale, ratio, y), len(left), 16)
     return y
