@@ -30,31 +30,41 @@ from registry import register
 UNIT = 2.0**-24
 RUN = 4096  # the most points of a cell that are summed in one go
 TILE = 64  # points that are evaluated together
-PAIR = 50  # multiply-adds of an expansion that take as long as one pair summed directly
-CRAMER = 1.0864350  # |H_n(t)| exp(-t^2/2) < CRAMER 2^(n/2) sqrt(n!) (Abramowitz and Stegun, 22.14.17)
+PAIR = 50  # multiply-adds of an expansion that take as long as one pair summed here
+PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.4, 0.35, 4e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
+CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
+TERMS = 64  # coefficients beyond these are below 1e-80
+LOG_FACTORIAL = np.array([math.lgamma(k + 1) for k in range(2 * TERMS)])
+
+
+def coefficients_bound(ratio):
+    """Bound the Chebyshev coefficients of exp(-(s - t)^2 / 2 h^2) where s and t run through cells of edge `ratio` h.
+
+    |a_mn| <= c_m c_n (ratio / (4 sqrt 2))^(m+n) max|f^(m+n)| / (m! n!), c_0 = 1, else 2, for derivatives f^(k) of exp(-z^2) by
+    z = (s - t) / (sqrt 2 h): the coefficients are integrals of derivatives (Trefethen, Approximation Theory and Approximation
+    Practice, chapter 7). Cramer's inequality gives max|f^(k)| <= K 2^(k/2) sqrt(k!).
+    """
+    m, n = np.arange(TERMS)[:, None], np.arange(TERMS)
+    size = (m + n) * math.log(ratio / 4) + LOG_FACTORIAL[m + n] / 2 - LOG_FACTORIAL[m] - LOG_FACTORIAL[n]
+    return CRAMER * np.exp(size) * np.where(m > 0, 2, 1) * np.where(n > 0, 2, 1)
 
 
 def errors(ratio, d, p, reach):
     """Bound what one datum's weight can be wrong by in G, and in G's derivative along a cell's coordinate in [-1, 1].
 
-    On a pair of cells of edge `ratio` h the factor exp(-(s - t)^2 / 2 h^2) of one dimension has the Chebyshev coefficients
-    |a_mn| <= c_m c_n (ratio/8)^(m+n) max|derivative m+n| / (m! n!), with c_0 = 1 and else 2 (Trefethen, Approximation
-    Theory and Approximation Practice, chapter 7); with Cramer's bound, c_m c_n K (ratio/4)^(m+n) sqrt((m+n)!) / (m! n!).
-    Interpolation errs by twice the coefficients it lacks (there, chapter 4), in the derivative by m^2 as much.
+    Interpolation in p Chebyshev points errs by at most twice the coefficients it lacks (Trefethen, chapter 4), and its
+    derivative by m^2 as much, since |T_m'| <= m^2. What is beyond reach is left out whole.
     """
-    value = slope = 0.0
-    for m in range(p + 40):
-        for n in range(0 if m >= p else p, p + 40):
-            size = (m + n) * math.log(ratio / 4) + math.lgamma(m + n + 1) / 2 - math.lgamma(m + 1) - math.lgamma(n + 1)
-            term = 2 * CRAMER * (1 + (m > 0)) * (1 + (n > 0)) * math.exp(size)
-            value += term
-            slope += m * m * term
-    far = reach * ratio  # the least distance of what is left out, in bandwidths
+    lacks = 2 * coefficients_bound(ratio)
+    lacks[:p, :p] = 0
+    value, slope = lacks.sum(), (np.arange(TERMS)[:, None] ** 2 * lacks).sum()
+    far = reach * ratio  # its least distance, in bandwidths
     value = max(value, math.exp(-far * far / 2))
     slope = max(slope, ratio / 2 * far * math.exp(-far * far / 2))
     steepest = ratio / 2 * math.exp(-0.5)
     growth = (1 + value) ** (d - 1)
     return d * value * growth, (slope + (d - 1) * (steepest + slope) * value) * growth
+
 
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
@@ -76,7 +86,7 @@ def expansion(ratio, d):
     moments into coefficients for each offset of two cells, and the two errors.
     """
     p = reach = 1
-    while errors(ratio, d, 40, reach)[1] > ratio / 2 * UNIT / 8:
+    while errors(ratio, d, TERMS, reach)[1] > ratio / 2 * UNIT / 8:
         reach += 1
     while errors(ratio, d, p, reach)[1] > ratio / 2 * UNIT / 4:
         p += 1
@@ -503,6 +513,28 @@ def fields(targets, chosen, found, data, spans, reach, tables, scale):
         share_out(functools.partial(sweep, keys, values, recode(stage, strides[k + 1], strides[k]), tables, out), len(stage))
         keys, values = stage, out
     return values, which
+
+
+def unsuited(x, bandwidth, data, kernel):
+    """Say why summing pairs is likely to take less time for this call, or None. Looks at a sample of the data.
+
+    Nanoseconds of one core are those of an AMD EPYC at 2.5 GHz; only their ratios matter.
+    """
+    (n, d), m = x.shape, len(data)
+    if n * m * PAIR_TIME < SET_UP_TIME:
+        return f"{n} x {m} pairs take less time than its set-up"
+    scale = 2.0 ** (1 - math.frexp(bandwidth)[1])
+    p, reach, *_ = expansion(1 / scale / bandwidth, d)
+    sample = np.floor(data[:: -(-m // 2048)].astype(float) * scale)
+    _, counts = np.unique(sample, axis=0, return_counts=True)
+    together = (counts * (counts - 1.0)).sum() / max(1, len(sample) * (len(sample) - 1))  # the chance that two share a cell
+    ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1) * reach**d
+    pairs = min(m, 1 + m * together * ball)
+    cells = min(m, 2**d / max(together, 1 / m))  # the chance is mostly that of the fullest; edges have as many again
+    expanded = n * (60 + p**d * TERM_TIME) + cells * d * reach * p ** (d + 1) * TERM_TIME
+    if n * pairs * PAIR_TIME < expanded:
+        return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within reach take less time"
+    return None
 
 
 @register(
