@@ -78,24 +78,27 @@ class Runs(NamedTuple):
     boxes: Any
 
 
+def tables(ratio, p, reach):
+    """Return, for each offset of two cells, the matrix that turns Chebyshev moments into Chebyshev coefficients."""
+    angles = np.pi * (np.arange(p) + 0.5) / p
+    nodes = np.cos(angles)
+    transform = np.cos(np.arange(p)[:, None] * angles) * np.where(np.arange(p) > 0, 2, 1)[:, None] / p
+    offsets = np.arange(-reach, reach + 1)[:, None, None] + (nodes - nodes[:, None]) / 2
+    return np.einsum("ai,kij,bj->kab", transform, np.exp(-((ratio * offsets) ** 2) / 2), transform)
+
+
 @functools.lru_cache(maxsize=16)
 def expansion(ratio, d):
     """Return the fewest terms and the shortest reach that move no point by more than half a unit roundoff for each datum.
 
-    That is where the weights sum to 1, as they do where a point is among the data. With them come the tables that turn
-    moments into coefficients for each offset of two cells, and the two errors.
+    That is where the weights sum to 1, as they do where a point is among the data. With them come the tables and errors.
     """
     p = reach = 1
     while errors(ratio, d, TERMS, reach)[1] > ratio / 2 * UNIT / 8:
         reach += 1
     while errors(ratio, d, p, reach)[1] > ratio / 2 * UNIT / 4:
         p += 1
-    angles = np.pi * (np.arange(p) + 0.5) / p
-    nodes = np.cos(angles)
-    transform = np.cos(np.arange(p)[:, None] * angles) * np.where(np.arange(p) > 0, 2, 1)[:, None] / p
-    offsets = np.arange(-reach, reach + 1)[:, None, None] + (nodes - nodes[:, None]) / 2
-    tables = np.einsum("ai,kij,bj->kab", transform, np.exp(-((ratio * offsets) ** 2) / 2), transform)
-    return p, reach, tables, *errors(ratio, d, p, reach)
+    return p, reach, tables(ratio, p, reach), *errors(ratio, d, p, reach)
 
 
 @compiled
