@@ -31,7 +31,7 @@ UNIT = 2.0**-24
 RUN = 4096  # the most points of a cell that are summed in one go
 TILE = 64  # points that are evaluated together
 PAIR = 50  # multiply-adds of an expansion that take as long as one pair summed here
-PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.4, 0.35, 4e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
+PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
 TERMS = 64  # coefficients beyond these are below 1e-80
 LOG_FACTORIAL = np.array([math.lgamma(k + 1) for k in range(2 * TERMS)])
@@ -519,7 +519,7 @@ def fields(targets, chosen, found, data, spans, reach, tables, scale):
 
 
 def unsuited(x, bandwidth, data, kernel):
-    """Say why summing pairs is likely to take less time for this call, or None. Looks at a sample of the data.
+    """Say why summing pairs is likely to take less time for this call, or None. Looks at a sample of the points.
 
     Nanoseconds of one core are those of an AMD EPYC at 2.5 GHz; only their ratios matter.
     """
@@ -528,12 +528,12 @@ def unsuited(x, bandwidth, data, kernel):
         return f"{n} x {m} pairs take less time than its set-up"
     scale = 2.0 ** (1 - math.frexp(bandwidth)[1])
     p, reach, *_ = expansion(1 / scale / bandwidth, d)
-    sample = np.floor(data[:: -(-m // 2048)].astype(float) * scale)
-    _, counts = np.unique(sample, axis=0, return_counts=True)
-    together = (counts * (counts - 1.0)).sum() / max(1, len(sample) * (len(sample) - 1))  # the chance that two share a cell
-    ball = math.pi ** (d / 2) / math.gamma(d / 2 + 1) * reach**d
-    pairs = min(m, 1 + m * together * ball)
-    cells = min(m, 2**d / max(together, 1 / m))  # the chance is mostly that of the fullest; edges have as many again
+    near, some = x[:: -(-n // 128)].astype(float) * scale, data[:: -(-m // 1024)].astype(float) * scale
+    apart = sum((near[:, None, k] - some[:, k]) ** 2 for k in range(d))
+    pairs = 1 + m * (apart <= reach**2).mean()
+    _, counts = np.unique(np.floor(some), axis=0, return_counts=True)
+    together = (counts * (counts - 1.0)).sum() / max(1, len(some) * (len(some) - 1))  # the chance that two share a cell
+    cells = min(m, 2**d / max(together, 1 / m))  # mostly that of the fullest; their edges have as many again
     expanded = n * (60 + p**d * TERM_TIME) + cells * d * reach * p ** (d + 1) * TERM_TIME
     if n * pairs * PAIR_TIME < expanded:
         return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within reach take less time"
