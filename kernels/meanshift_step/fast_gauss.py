@@ -13,8 +13,8 @@ The fast Gauss transform):
 
 Interpolating between Chebyshev points needs fewer terms than the Hermite and Taylor series of the paper, by 2^p in the
 error: p = 11 serves where those take 15. Cells where pairs are cheaper than step 3 are summed directly. Everything is
-float64, so that rounding is far below float32's. float64 points are not taken: the rounding of the moments alone, times
-the gaussian's decay, would be beyond what a few data far off may be wrong by.
+float64, so that rounding is far below float32's. float64 points are not taken: their moments' rounding, up to thousands of
+units for each datum, would fail the certificate wherever the weights sum to less than thousands.
 """
 
 import functools
@@ -532,8 +532,8 @@ def unsuited(x, bandwidth, data, kernel):
     apart = sum((near[:, None, k] - some[:, k]) ** 2 for k in range(d))
     pairs = 1 + m * (apart <= reach**2).mean()
     _, counts = np.unique(np.floor(some), axis=0, return_counts=True)
-    together = (counts * (counts - 1.0)).sum() / max(1, len(some) * (len(some) - 1))  # the chance that two share a cell
-    cells = min(m, 2**d / max(together, 1 / m))  # mostly that of the fullest; their edges have as many again
+    once, twice = (counts == 1).sum(), (counts == 2).sum()
+    cells = min(m, len(counts) + once * (once - 1) / (2 * (twice + 1)))  # Chao 1984, estimating the number of classes
     expanded = n * (60 + p**d * TERM_TIME) + cells * d * reach * p ** (d + 1) * TERM_TIME
     if n * pairs * PAIR_TIME < expanded:
         return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within reach take less time"
