@@ -78,7 +78,7 @@ def test_a_variant_says_what_it_is(operation):
         assert variant.doc
         assert variant.framework
         assert variant.available is (variant.reason is None)
-        assert {"float32", "float64"} <= set(variant.dtypes)
+        assert {"float32", "float64"} & set(variant.dtypes)
     ranks = [variant.rank for variant in registry.variants(operation)]
     assert ranks == sorted(ranks)
 

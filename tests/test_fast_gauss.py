@@ -1,0 +1,122 @@
+"""The fast Gauss transform where the suite does not reach: its truncation bound, its certificate, and cells of every kind."""
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import registry
+from kernels import _threads
+from kernels.meanshift_step import bound, fast_gauss, reference
+
+EXPANDED, SUMMED = 1e12, 0  # prices of a pair at which all cells are expanded, or none
+STEP = registry.get("meanshift_step", "fast_gauss")
+
+
+def holds(x, h, data=None):
+    """Hold a step to the bound of its class."""
+    y = STEP(x, h, data=data)
+    limit = bound(x, h, data=data, dtype="float32", precision="truncated")
+    assert np.all(np.abs(y - reference(x, h, data=data, dtype="float32")) <= limit)
+    return y
+
+
+def crowd(n, d, width=4.0, seed=0):
+    return (np.random.default_rng(seed).standard_normal((n, d)) * width).astype(np.float32)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.8, 0.51])
+def test_the_truncation_bound_holds_and_is_not_idle(ratio):
+    most, reach, *_ = fast_gauss.expansion(ratio, 1)
+    targets, sources = np.meshgrid(np.linspace(-1, 1, 61), np.linspace(-1, 1, 59), indexing="ij")
+    for p in range(2, most + 1):
+        table_of = fast_gauss.tables(ratio, p, reach)
+        value, slope = fast_gauss.errors(ratio, 1, p, reach)
+        wrong = [0.0, 0.0]
+        for offset, table in zip(range(-reach, reach + 1), table_of, strict=True):
+            z = ratio * (offset + (sources - targets) / 2)
+            exact = np.exp(-z * z / 2)
+            chebyshev = np.polynomial.chebyshev
+            found = chebyshev.chebval2d(targets, sources, table)
+            rate = chebyshev.chebval2d(targets, sources, chebyshev.chebder(table))
+            wrong = [max(wrong[0], abs(found - exact).max()), max(wrong[1], abs(rate - exact * z * ratio / 2).max())]
+        assert wrong[0] <= value
+        assert wrong[1] <= slope
+        if p < most:  # there what is beyond reach counts as much
+            assert slope <= 100 * wrong[1]
+    beyond = reach * ratio
+    assert math.exp(-beyond * beyond / 2) <= value
+    assert beyond * ratio / 2 * math.exp(-beyond * beyond / 2) <= slope <= ratio / 2 * fast_gauss.UNIT / 4
+
+
+@pytest.mark.parametrize("price", [EXPANDED, SUMMED])
+@pytest.mark.parametrize(("n", "d", "h"), [(1500, 1, 2.5), (1500, 2, 1.3), (700, 3, 1.9), (700, 3, 40.0)])
+def test_expansions_and_pairs_agree_to_the_certificate(monkeypatch, price, n, d, h):
+    monkeypatch.setattr(fast_gauss, "PAIR", price)
+    x = crowd(n, d)
+    y = holds(x, h)
+    expected = reference(x, h, dtype="float32")
+    assert np.abs(y - expected).max() <= n * fast_gauss.UNIT / 2 * h + fast_gauss.UNIT * np.abs(expected).max()
+    data = crowd(n + 3, d, seed=1) + np.float32(1.5)
+    holds(x, h, data)
+
+
+def test_rows_that_expansions_cannot_serve_take_the_exact_path(monkeypatch):
+    monkeypatch.setattr(fast_gauss, "PAIR", EXPANDED)
+    data = crowd(4000, 2, 0.5)
+    distances = np.array([0, 3, 4, 5, 5.5, 6, 6.5, 7, 8, 9, 11, 20, 100, 1e4, 1e30], np.float32)
+    x = np.stack([distances, np.zeros_like(distances)], axis=1)
+    y = STEP(x, 1.0, data=data)
+    expected = reference(x, 1.0, data=data, dtype="float32")
+    certain = distances <= 1e4  # further out the rounding of distances alone decides which datum is nearest
+    allowed = 4000 * fast_gauss.UNIT + fast_gauss.UNIT * np.abs(expected) * 1.01
+    assert np.all((np.abs(y - expected) <= allowed)[certain])
+    assert np.abs(y).max() < 4
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("far", [1e5, 1e15, 1e30])
+def test_few_points_over_huge_extents_make_few_cells(d, far):
+    rng = np.random.default_rng(0)
+    x = crowd(300, d, 1.0)
+    x[:100] += np.float32(far) * rng.choice([-1, 1], (100, d)).astype(np.float32)
+    x[100:200] *= np.float32(far)
+    x[200:210] = x[100:110]
+    holds(x, 0.7)
+    holds(x[::3].copy(), 0.7, x)
+
+
+def test_one_crowded_cell_and_duplicates(monkeypatch):
+    monkeypatch.setattr(fast_gauss, "RUN", 64)
+    x = np.concatenate([crowd(900, 2, 0.01), np.full((200, 2), -3.25, np.float32), np.array([[40, -40]], np.float32)])
+    y = holds(x, 2.0)
+    assert np.array_equal(y[-1], x[-1])
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_bits_depend_on_no_cores_and_scale_with_powers_of_two(monkeypatch, d):
+    monkeypatch.setattr(fast_gauss, "PAIR", EXPANDED)
+    monkeypatch.setattr(fast_gauss, "RUN", 50)
+    x, data = crowd(700, d), crowd(500, d, seed=1)
+    y = STEP(x, 2.3, data=data)
+    for exponent in (-60, -7, 30):
+        factor = np.float32(2.0**exponent)
+        assert np.array_equal(STEP(x * factor, 2.3 * float(factor), data=data * factor), y * factor)
+    for cores in (1, 3, 5):
+        monkeypatch.setattr(_threads, "CORES", cores)
+        assert np.array_equal(STEP(x, 2.3, data=data), y)
+
+
+def test_points_that_are_not_finite_do_no_harm():
+    x = crowd(50, 2)
+    x[7, 1], x[9, 0] = np.nan, np.inf
+    assert STEP(x, 1.0, check_finite=False).shape == x.shape
+
+
+def test_it_says_where_pairs_are_cheaper():
+    x = crowd(30_000, 2, 3.0)
+    assert fast_gauss.unsuited(x, 2.5, x, "gaussian") is None
+    assert "less time than its set-up" in fast_gauss.unsuited(x[:100], 2.5, x[:100], "gaussian")
+    assert "too few of the data" in fast_gauss.unsuited(x, 0.01, x, "gaussian")
