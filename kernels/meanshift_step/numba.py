@@ -70,43 +70,43 @@ def flat(q2, one, c):
 
 
 def fused(weight):
-    """Make the two passes of a kernel: rows against data, and a part of the blurring step."""
-
-    @njit(inline="always")
-    def pull(z, start, stop, data, first, last, like, c, sums, columns):
-        """Add to the sums of some rows what some columns of data do to them, and to those of the columns the reverse."""
-        one = splat(c[3])
-        for near in range(first, last, CHUNK):
-            far = min(near + CHUNK, last)
-            for i in range(start, stop):
-                point = splat_point(z, like, i)
-                mine = origin(z, like + (0,))
-                for j in range(near, far, BYTES // z.itemsize):
-                    difference = minus(load_points(data, like, j), point)
-                    w = weight(squared_length(difference), one, c)
-                    mine = add_weighted(mine, w, difference + (one,))
-                    if columns is not None:
-                        theirs = load_points(columns, like + (0,), j)
-                        store_points(columns, j, add_weighted(theirs, one - one - w, difference + (one - one - one,)))
-                add_totals(sums, i, mine)
+    """Make the pass of a kernel: every `parts`th block of rows, to and fro, against the data."""
 
     @njit(cache=True, nogil=True)
-    def against(z, data, start, stop, like, c, sums):
-        for block in range(start, stop, BLOCK):
-            pull(z, block, min(block + BLOCK, stop), data, 0, data.shape[1], like, c, sums, None)
+    def pull(z, n, data, part, parts, height, mirrored, like, c, sums):
+        zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
+        for block in range(-(-n // height)):
+            turn = block % (2 * parts)  # there and back, since in the blurring step the first blocks have the most to do
+            if turn != part and turn != 2 * parts - 1 - part:
+                continue
+            start, stop = block * height, min(block * height + height, n)
+            for both in range(1 + mirrored):
+                first, last = (start if mirrored else 0), data.shape[1]
+                after = min(start + height, last)
+                if both:
+                    first = after
+                elif mirrored:
+                    last = after
+                for near in range(first, last, CHUNK):
+                    far = min(near + CHUNK, last)
+                    for i in range(start, stop, 2):
+                        point, other = splat_point(z, like, i), splat_point(z, like, i + 1)
+                        sum_here, sum_there = origin(z, like + (0,)), origin(z, like + (0,))
+                        for j in range(near, far, BYTES // z.itemsize):
+                            columns = load_points(data, like, j)
+                            here, there = minus(columns, point), minus(columns, other)
+                            w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
+                            sum_here = add_weighted(sum_here, w, here + (one,))
+                            sum_there = add_weighted(sum_there, v, there + (one,))
+                            if both:
+                                theirs = load_points(sums, like + (0,), j)
+                                theirs = add_weighted(theirs, zero - w, here + (zero - one,))
+                                theirs = add_weighted(theirs, zero - v, there + (zero - one,))
+                                store_points(sums, j, theirs)
+                        add_totals(sums, i, sum_here)
+                        add_totals(sums, i + 1, sum_there)
 
-    @njit(cache=True, nogil=True)
-    def among(z, n, part, parts, like, c, sums):
-        sums[:] = 0
-        for block in range((n + BLOCK - 1) // BLOCK):
-            turn = block % (2 * parts)  # there and back, since the first blocks have the most columns after them
-            if turn == part or turn == 2 * parts - 1 - part:
-                start, stop = block * BLOCK, min((block + 1) * BLOCK, n)
-                after = min((block + 1) * BLOCK, z.shape[1])
-                pull(z, start, stop, z, start, after, like, c, sums, None)
-                pull(z, start, stop, z, after, z.shape[1], like, c, sums, sums)
-
-    return against, among
+    return pull
 
 
 PASSES = [fused(weight) for weight in (gaussian, triangular, epanechnikov, flat)]
@@ -183,44 +183,43 @@ def all_careful(x, data, h, kernel, start, stop, y):
 
 
 def constants(kernel, h, real):
-    """Return what a weight function needs of a bandwidth from 1 to 2, and 1."""
+    """Return what a weight function needs of a bandwidth from 1 to 2."""
     if kernel != GAUSSIAN:
-        return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0), real(1))
+        return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0))
     factor = math.log2(math.e) / (2 * h * h)
     bias, least, rounder = (90, -125, 1.5 * 2**23) if real is np.float32 else (900, -1021, 1.5 * 2**52)
-    return real(factor), real(rounder + bias), real((bias - least) / factor), real(1)
+    return real(factor), real(rounder + bias), real((bias - least) / factor)
 
 
 @register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
 def meanshift_step(x, bandwidth, data, kernel):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     y = np.empty(x.shape, x.dtype)
+    if not y.size:
+        return y
     h, exponent = math.frexp(real(bandwidth))
     unit, back = real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     lanes = BYTES // x.itemsize
     z = points = np.empty((d, -(-n // lanes) * lanes), x.dtype)
-    exact = 0 < d <= FUSED and scale(x, unit, back, z)
+    exact = d <= FUSED and scale(x, unit, back, z)
     if exact and data is not x:
         points = np.empty((d, -(-m // lanes) * lanes), x.dtype)
         exact = scale(data, unit, back, points)
     if not exact:
-        least = 1 + SHARE // 100 // max(1, m)
-        share_out(lambda start, stop: all_careful(x, data, real(bandwidth), kind, start, stop, y), n, least)
+        share_out(lambda start, stop: all_careful(x, data, real(bandwidth), kind, start, stop, y), n, 1 + SHARE // 100 // m)
         return y
-    against, among = PASSES[kind]
     c, like = constants(kind, 2 * h, real), (0,) * d
-    blocks = -(-n // BLOCK)
-    parts = min(PARTS, blocks // 2 + 1, ROOM // (y.nbytes + 1)) if data is x else 0
-    sums = np.empty((max(1, parts), d + 1, z.shape[1]), x.dtype)
+    parts = min(PARTS, -(-n // BLOCK) // 2 + 1, ROOM // y.nbytes)
+    mirrored = data is x and parts > 0
+    height = BLOCK if mirrored else min(BLOCK, 2 * -(-n // (2 * PARTS)))
+    if not mirrored:
+        parts = PARTS
+    sums = np.zeros((parts if mirrored else 1, d + 1, z.shape[1]), x.dtype)
 
     def share(start, stop):
         for part in range(start, stop):
-            among(z, n, part, parts, like, c, sums[part])
+            PASSES[kind](z, n, points, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
 
-    if parts:
-        share_out(share, parts, -(-parts * SHARE // (n * n)))
-    else:
-        sums[:] = 0
-        share_out(lambda start, stop: against(z, points, start, stop, like, c, sums[0]), n, 1 + SHARE // m)
-    move(x, data, real(bandwidth), kind, z, back, sums, real(4 * m if kernel == "gaussian" and data is not x else 0), y)
+    share_out(share, parts, parts * SHARE // (n * m))
+    move(x, data, real(bandwidth), kind, z, back, sums, real(4 * m if kind == GAUSSIAN and data is not x else 0), y)
     return y
