@@ -107,6 +107,12 @@ def _total(builder: Any, vector: Vector, entries: Any) -> Any:
 
 
 @intrinsic
+def total_of(_, a):  # type: ignore[no-untyped-def]
+    """Return the sum of the lanes."""
+    return a.dtype(a), lambda _, builder, sig, operands: _total(builder, Vector(a.dtype), operands[0])
+
+
+@intrinsic
 def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
     """Return `this` in the lanes where a > b, and 0 in the others, whatever `this` is there."""
 
@@ -270,3 +276,60 @@ def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, types.intp, points), generate
+
+
+# Tiles: rows of adjacent vectors, as one tuple. `vectors` is any tuple of as many entries as a row has.
+
+
+def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width: int, row: Any, column: Any) -> list[Any]:
+    vector, word = Vector(array.dtype), row.type
+    starts = [
+        _place(context, builder, array, value, builder.add(row, word(r)), builder.add(column, word(v * vector.lanes)))
+        for r in range(count // width)
+        for v in range(width)
+    ]
+    return [builder.bitcast(start, vector.ir.as_pointer()) for start in starts]
+
+
+@intrinsic
+def load_tile(_, array, like, vectors, row, column):  # type: ignore[no-untyped-def]
+    """Read array[row:, column:], as many rows as `like` has entries for."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        item = array.dtype.bitwidth // 8
+        places = _tile(context, builder, array, operands[0], len(like), len(vectors), *operands[3:])
+        return _tuple(context, builder, sig.return_type, [builder.load(place, align=item) for place in places])
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, vectors, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped-def]
+    """Write array[row:, column:]."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        item = array.dtype.bitwidth // 8
+        places = _tile(context, builder, array, operands[0], len(tile), len(vectors), *operands[2:4])
+        for place, entries in zip(places, _each(builder, operands[4]), strict=True):
+            builder.store(entries, place, align=item)
+        return context.get_dummy_value()
+
+    return types.void(array, vectors, types.intp, types.intp, tile), generate
+
+
+@intrinsic
+def add_outer(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+    """Return the tile plus the outer product of array[row:, column] and a row of vectors."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector, (sums, value, row, column, entries) = Vector(array.dtype), operands
+        sums, entries = _each(builder, sums), _each(builder, entries)
+        for r in range(len(tile) // len(vectors)):
+            place = _place(context, builder, array, value, builder.add(row, row.type(r)), column)
+            factor = _splat(builder, vector, builder.load(place))
+            for v, entry in enumerate(entries):
+                at = r * len(vectors) + v
+                sums[at] = _call(builder, "llvm.fmuladd", vector, factor, entry, sums[at])
+        return _tuple(context, builder, sig.return_type, sums)
+
+    return tile(tile, array, types.intp, types.intp, vectors), generate

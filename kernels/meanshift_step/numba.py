@@ -18,55 +18,24 @@ from kernels._simd import (
     BYTES,
     add_totals,
     add_weighted,
-    exp2_near_0,
-    fma,
     load_points,
     minus,
     origin,
-    root,
     splat,
     splat_point,
     squared_length,
     store_points,
-    times_power_of_two,
-    where_above,
 )
 from kernels._threads import share_out
 from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step._compiled import GAUSSIAN, WEIGHTS, all_careful, careful, constants
 from registry import register
 
-GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 BLOCK, CHUNK = 128, 1024  # rows that meet a chunk of columns while it is in the first-level cache
 PARTS = 16  # most parts of a blurring step
 SHARE = 1_000_000  # pairs that are worth waking a thread
 ROOM = 2**24  # bytes that the sums of the parts may fill, in the output's size
 FUSED = 8  # most coordinates whose sums fit the registers
-
-
-@njit(inline="always")
-def gaussian(q2, one, c):
-    """2^(bias - c0 q2): adding 1.5 x 2^23 (float32) rounds to whole numbers, and leaves those in the low bits."""
-    scale, rounder = splat(-c[0]), splat(c[1])
-    whole = fma(q2, scale, rounder)
-    fraction = fma(q2, scale, rounder - whole)
-    return where_above(splat(c[2]), q2, times_power_of_two(exp2_near_0(fraction), whole))
-
-
-@njit(inline="always")
-def triangular(q2, one, c):
-    w = fma(root(q2), splat(-c[0]), one)
-    return where_above(w, one - one, w)
-
-
-@njit(inline="always")
-def epanechnikov(q2, one, c):
-    w = fma(q2, splat(-c[0]), one)
-    return where_above(w, one - one, w)
-
-
-@njit(inline="always")
-def flat(q2, one, c):
-    return one - where_above(q2, splat(c[0]), one)
 
 
 def fused(weight):
@@ -109,7 +78,7 @@ def fused(weight):
     return pull
 
 
-PASSES = [fused(weight) for weight in (gaussian, triangular, epanechnikov, flat)]
+PASSES = [fused(weight) for weight in WEIGHTS]
 
 
 @njit(cache=True, nogil=True)
@@ -123,39 +92,6 @@ def scale(x, unit, back, z):
             exact &= z[k, i] * back == x[i, k] and abs(z[k, i]) < most / 8
         z[k, n:] = most
     return exact
-
-
-@njit(cache=True, nogil=True)
-def careful(x, data, h, kernel, i, y):
-    """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's."""
-    (n, d), m = x.shape, len(data)
-    one, largest = x.dtype.type(1), np.finfo(x.dtype).max
-    nearest = largest
-    y[i] = 0
-    total = x.dtype.type(0)
-    for again in range(2):
-        for j in range(m):
-            q2 = x.dtype.type(0)
-            for k in range(d):
-                q = (data[j, k] - x[i, k]) / h
-                q2 += q * q
-            q2 = min(q2, largest)  # so that the gaussian never subtracts infinities
-            if not again:
-                nearest = min(nearest, q2)
-                continue
-            if kernel == GAUSSIAN:
-                w = np.exp((nearest - q2) / x.dtype.type(2))
-            elif kernel == TRIANGULAR:
-                w = max(one - np.sqrt(q2), x.dtype.type(0))
-            elif kernel == EPANECHNIKOV:
-                w = max(one - q2, x.dtype.type(0))
-            else:
-                w = one if q2 <= one else x.dtype.type(0)
-            total += w
-            for k in range(d):
-                y[i, k] += w * (data[j, k] - x[i, k])
-    for k in range(d):
-        y[i, k] = x[i, k] + y[i, k] / total if total > 0 else x[i, k]
 
 
 @njit(cache=True, nogil=True)
@@ -174,21 +110,6 @@ def move(x, data, h, kernel, z, back, sums, least, y):
             for part in range(1, len(sums)):
                 moved += sums[part, k, i]
             y[i, k] = (z[k, i] + moved / total) * back if total > 0 else x[i, k]
-
-
-@njit(cache=True, nogil=True)
-def all_careful(x, data, h, kernel, start, stop, y):
-    for i in range(start, stop):
-        careful(x, data, h, kernel, i, y)
-
-
-def constants(kernel, h, real):
-    """Return what a weight function needs of a bandwidth from 1 to 2."""
-    if kernel != GAUSSIAN:
-        return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0))
-    factor = math.log2(math.e) / (2 * h * h)
-    bias, least, rounder = (90, -125, 1.5 * 2**23) if real is np.float32 else (900, -1021, 1.5 * 2**52)
-    return real(factor), real(rounder + bias), real((bias - least) / factor)
 
 
 @register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
