@@ -1,4 +1,4 @@
-"""What the compiled steps share: weights of vectors of squared distances, and a scalar pass that is right over the whole range."""
+"""What the compiled steps share: weights of vectors of squared distances, and a scalar pass that is right over all the range."""
 
 import math
 
@@ -8,6 +8,7 @@ from numba import njit
 from kernels._simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
 from kernels.meanshift_step import KERNELS
 
+CAREFUL = 10_000  # pairs of the careful way that are worth waking a thread
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 
 
@@ -52,7 +53,7 @@ WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 @njit(cache=True, nogil=True)
 def careful(x, data, h, kernel, i, y):
     """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's."""
-    (n, d), m = x.shape, len(data)
+    (_n, d), m = x.shape, len(data)
     one, largest = x.dtype.type(1), np.finfo(x.dtype).max
     nearest = largest
     y[i] = 0

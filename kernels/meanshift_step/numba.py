@@ -16,6 +16,8 @@ from numba import njit
 
 from kernels._simd import (
     BYTES,
+    add_pull,
+    add_squares,
     add_totals,
     add_weighted,
     load_points,
@@ -28,7 +30,8 @@ from kernels._simd import (
 )
 from kernels._threads import share_out
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import GAUSSIAN, WEIGHTS, all_careful, careful, constants
+from kernels.meanshift_step._compiled import CAREFUL, GAUSSIAN, WEIGHTS, all_careful, careful, constants
+from kernels.meanshift_step._tiles import step, tiled
 from registry import register
 
 BLOCK, CHUNK = 128, 1024  # rows that meet a chunk of columns while it is in the first-level cache
@@ -60,17 +63,17 @@ def fused(weight):
                     far = min(near + CHUNK, last)
                     for i in range(start, stop, 2):
                         point, other = splat_point(z, like, i), splat_point(z, like, i + 1)
-                        sum_here, sum_there = origin(z, like + (0,)), origin(z, like + (0,))
+                        sum_here, sum_there = origin(z, (*like, 0)), origin(z, (*like, 0))
                         for j in range(near, far, BYTES // z.itemsize):
                             columns = load_points(data, like, j)
                             here, there = minus(columns, point), minus(columns, other)
                             w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
-                            sum_here = add_weighted(sum_here, w, here + (one,))
-                            sum_there = add_weighted(sum_there, v, there + (one,))
+                            sum_here = add_weighted(sum_here, w, (*here, one))
+                            sum_there = add_weighted(sum_there, v, (*there, one))
                             if both:
-                                theirs = load_points(sums, like + (0,), j)
-                                theirs = add_weighted(theirs, zero - w, here + (zero - one,))
-                                theirs = add_weighted(theirs, zero - v, there + (zero - one,))
+                                theirs = load_points(sums, (*like, 0), j)
+                                theirs = add_weighted(theirs, zero - w, (*here, zero - one))
+                                theirs = add_weighted(theirs, zero - v, (*there, zero - one))
                                 store_points(sums, j, theirs)
                         add_totals(sums, i, sum_here)
                         add_totals(sums, i + 1, sum_there)
@@ -79,19 +82,34 @@ def fused(weight):
 
 
 PASSES = [fused(weight) for weight in WEIGHTS]
+WIDE = tiled(add_squares, add_pull, 1)
 
 
 @njit(cache=True, nogil=True)
-def scale(x, unit, back, z):
-    """Lay scaled points out coordinate by coordinate, past the last one far from all; return whether nothing was rounded."""
-    n, d = x.shape
-    exact, most = True, np.finfo(x.dtype).max / 4
-    for k in range(d):
-        for i in range(n):
-            z[k, i] = x[i, k] * unit
-            exact &= z[k, i] * back == x[i, k] and abs(z[k, i]) < most / 8
-        z[k, n:] = most
+def keeps_digits(points, unit, back):
+    """Return whether scaling rounds nothing, and leaves room for differences."""
+    most, exact = np.finfo(points.dtype).max / 32, True
+    for point in points:
+        for coordinate in point:
+            scaled = coordinate * unit
+            exact &= scaled * back == coordinate and abs(scaled) < most
     return exact
+
+
+@njit(cache=True, nogil=True)
+def lay_out(points, unit, z):
+    for k in range(len(z)):
+        for i in range(len(points)):
+            z[k, i] = points[i, k] * unit
+        z[k, len(points) :] = np.finfo(points.dtype).max / 4
+
+
+def laid_out(points, unit):
+    """Return scaled points coordinate by coordinate, filled up with some far from all."""
+    lanes = BYTES // points.itemsize
+    z = np.empty((points.shape[1], -(-len(points) // lanes) * lanes), points.dtype)
+    lay_out(points, unit, z)
+    return z
 
 
 @njit(cache=True, nogil=True)
@@ -118,18 +136,19 @@ def meanshift_step(x, bandwidth, data, kernel):
     y = np.empty(x.shape, x.dtype)
     if not y.size:
         return y
-    h, exponent = math.frexp(real(bandwidth))
-    unit, back = real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
-    lanes = BYTES // x.itemsize
-    z = points = np.empty((d, -(-n // lanes) * lanes), x.dtype)
-    exact = d <= FUSED and scale(x, unit, back, z)
-    if exact and data is not x:
-        points = np.empty((d, -(-m // lanes) * lanes), x.dtype)
-        exact = scale(data, unit, back, points)
-    if not exact:
-        share_out(lambda start, stop: all_careful(x, data, real(bandwidth), kind, start, stop, y), n, 1 + SHARE // 100 // m)
+    mantissa, exponent = math.frexp(real(bandwidth))
+    h, unit, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
+    c, least = constants(kind, 2 * mantissa, real), real(4 * m if kind == GAUSSIAN and data is not x else 0)
+    if not all(keeps_digits(points, unit, back) for points in ((x,) if data is x else (x, data))):
+        share_out(lambda start, stop: all_careful(x, data, h, kind, start, stop, y), n, 1 + CAREFUL // m)
         return y
-    c, like = constants(kind, 2 * h, real), (0,) * d
+    if d > FUSED:
+        nowhere = np.zeros(d, x.dtype)
+        return step(WIDE, x, h, data, kind, c, lambda points: points * unit, lambda z: 0, real(1), back, nowhere, least)
+    z = points = laid_out(x, unit)
+    if data is not x:
+        points = laid_out(data, unit)
+    like = (0,) * d
     parts = min(PARTS, -(-n // BLOCK) // 2 + 1, ROOM // y.nbytes)
     mirrored = data is x and parts > 0
     height = BLOCK if mirrored else min(BLOCK, 2 * -(-n // (2 * PARTS)))
@@ -142,5 +161,5 @@ def meanshift_step(x, bandwidth, data, kernel):
             PASSES[kind](z, n, points, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
 
     share_out(share, parts, parts * SHARE // (n * m))
-    move(x, data, real(bandwidth), kind, z, back, sums, real(4 * m if kind == GAUSSIAN and data is not x else 0), y)
+    move(x, data, h, kind, z, back, sums, least, y)
     return y
