@@ -51,14 +51,17 @@ WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 
 
 @njit(cache=True, nogil=True)
-def careful(x, data, h, kernel, i, y):
-    """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's."""
-    (_n, d), m = x.shape, len(data)
+def careful(x, data, h, kernel, i, start, y):
+    """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's.
+
+    What is averaged is the way to the data from `start`: the point itself, or where the data are centred.
+    """
+    d, m = x.shape[1], len(data)
     one, largest = x.dtype.type(1), np.finfo(x.dtype).max
     nearest = largest
     y[i] = 0
     total = x.dtype.type(0)
-    for again in range(2):
+    for again in range(0 if kernel == GAUSSIAN else 1, 2):
         for j in range(m):
             q2 = x.dtype.type(0)
             for k in range(d):
@@ -76,14 +79,15 @@ def careful(x, data, h, kernel, i, y):
                 w = max(one - q2, x.dtype.type(0))
             else:
                 w = one if q2 <= one else x.dtype.type(0)
-            total += w
-            for k in range(d):
-                y[i, k] += w * (data[j, k] - x[i, k])
+            if w > 0:
+                total += w
+                for k in range(d):
+                    y[i, k] += w * (data[j, k] - start[k])
     for k in range(d):
-        y[i, k] = x[i, k] + y[i, k] / total if total > 0 else x[i, k]
+        y[i, k] = start[k] + y[i, k] / total if total > 0 else x[i, k]
 
 
 @njit(cache=True, nogil=True)
-def all_careful(x, data, h, kernel, start, stop, y):
-    for i in range(start, stop):
-        careful(x, data, h, kernel, i, y)
+def all_careful(x, data, h, kernel, starts, first, last, y):
+    for i in range(first, last):
+        careful(x, data, h, kernel, i, starts[i % len(starts)], y)

@@ -13,7 +13,7 @@ from numba import njit
 
 from kernels._simd import BYTES, fma, load_tile, origin, splat, store_tile, total_of, where_above
 from kernels._threads import share_out
-from kernels.meanshift_step._compiled import WEIGHTS, careful
+from kernels.meanshift_step._compiled import CAREFUL, WEIGHTS, careful
 
 ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # with 32 registers, or 16
 VECTORS = 3
@@ -63,12 +63,12 @@ def tiled(add_pairs, add_pull, factor):
 
 
 @njit(cache=True, nogil=True)
-def finish(x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y):
+def finish(x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y, start, stop):
     """Move the points; those whose weights nearly vanished go the careful way."""
-    for i in range(top, min(top + len(sums), len(x))):
+    for i in range(top + start, top + stop):
         total = totals[i - top]
         if total < least:
-            careful(x, data, h, kernel, i, y)
+            careful(x, data, h, kernel, i, x[i] if own else centre, y)
             continue
         for k in range(x.shape[1]):
             moved = (own * rows[i - top, k] + sums[i - top, k] / total) * unit + centre[k] if total > 0 else x[i, k]
@@ -100,9 +100,10 @@ def step(passes, x, h, data, kernel, c, scaled, norm, own, unit, centre, least):
         for left in range(0, m, room):
             near, near_norms = laid_out(data[left : left + room], panel)
             panels = np.ascontiguousarray(near.reshape(-1, panel, width)[:, :, :d].transpose(0, 2, 1)).reshape(-1, panel)
-
             place = (panels, near, near_norms, d, few * ROWS, few, c, sums, totals)
             share = functools.partial(_share, passes[kernel], rows, norms, place)
             share_out(share, len(rows) // ROWS, 1 + SHARE // (ROWS * len(near) * d))
-        finish(x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y)
+        count, light = min(room, n - top), bool((totals[: n - top] < least).any())
+        end = functools.partial(finish, x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y)
+        share_out(end, count, 1 + CAREFUL // m if light else count)
     return y

@@ -1,6 +1,6 @@
 """meanshift_step compiled: one fused pass over the pairs in explicit vectors, no n x m matrix; each pair once where data is x.
 
-Points lie coordinate by coordinate, scaled by the power of two that brings the bandwidth to between 1/2 and 1, so that squared
+Points lie coordinate by coordinate, scaled by the power of two that brings the bandwidth to between 1 and 2, so that squared
 distances neither overflow nor vanish where they matter. A vector of data meets one point at a time, differences first. The
 gaussian is 2^t, a polynomial for the fraction of t with its whole part added to the exponent, biased so that weights count
 down to 2^-215 in float32; a row with none above that goes the careful way, weights relative to the nearest point's.
@@ -9,6 +9,7 @@ In the blurring step w_ij = w_ji, so a pair serves both its rows: blocks of rows
 which gather in sums of their own for each of a fixed number of parts, so that the cores change no bits.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -37,7 +38,7 @@ from registry import register
 BLOCK, CHUNK = 128, 1024  # rows that meet a chunk of columns while it is in the first-level cache
 PARTS = 16  # most parts of a blurring step
 SHARE = 1_000_000  # pairs that are worth waking a thread
-ROOM = 2**24  # bytes that the sums of the parts may fill, in the output's size
+ROOM = 2**24  # bytes that the parts' coordinate sums may fill
 FUSED = 8  # most coordinates whose sums fit the registers
 
 
@@ -113,15 +114,15 @@ def laid_out(points, unit):
 
 
 @njit(cache=True, nogil=True)
-def move(x, data, h, kernel, z, back, sums, least, y):
+def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
     """Add up the parts and move the points; those whose weights nearly vanished go the careful way."""
-    n, d = x.shape
-    for i in range(n):
+    d = x.shape[1]
+    for i in range(start, stop):
         total = sums[0, d, i]
         for part in range(1, len(sums)):
             total += sums[part, d, i]
         if total < least:
-            careful(x, data, h, kernel, i, y)
+            careful(x, data, h, kernel, i, x[i], y)
             continue
         for k in range(d):
             moved = sums[0, k, i]
@@ -140,7 +141,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     h, unit, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     c, least = constants(kind, 2 * mantissa, real), real(4 * m if kind == GAUSSIAN and data is not x else 0)
     if not all(keeps_digits(points, unit, back) for points in ((x,) if data is x else (x, data))):
-        share_out(lambda start, stop: all_careful(x, data, h, kind, start, stop, y), n, 1 + CAREFUL // m)
+        share_out(lambda start, stop: all_careful(x, data, h, kind, x, start, stop, y), n, 1 + CAREFUL // m)
         return y
     if d > FUSED:
         nowhere = np.zeros(d, x.dtype)
@@ -161,5 +162,6 @@ def meanshift_step(x, bandwidth, data, kernel):
             PASSES[kind](z, n, points, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
 
     share_out(share, parts, parts * SHARE // (n * m))
-    move(x, data, h, kind, z, back, sums, least, y)
+    light = bool((sums[0, d, :n] < least).any())
+    share_out(functools.partial(move, x, data, h, kind, z, back, sums, least, y), n, 1 + CAREFUL // m if light else n)
     return y

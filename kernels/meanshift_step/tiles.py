@@ -26,7 +26,7 @@ def meanshift_step(x, bandwidth, data, kernel):
         farthest = max(np.abs(points - centre).max() / h for points in ((x,) if data is x else (x, data)))
     if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # the weighted sums might overflow
         y = np.empty(x.shape, x.dtype)
-        share_out(lambda start, stop: all_careful(x, data, h, kind, start, stop, y), n, 1 + CAREFUL // m)
+        share_out(lambda start, stop: all_careful(x, data, h, kind, centre[None], start, stop, y), n, 1 + CAREFUL // m)
         return y
     return step(
         PASSES, x, h, data, kind, constants(kind, 1.0, real),
