@@ -6,7 +6,8 @@ gaussian is 2^t, a polynomial for the fraction of t with its whole part added to
 down to 2^-215 in float32; a row with none above that goes the careful way, weights relative to the nearest point's.
 
 In the blurring step w_ij = w_ji, so a pair serves both its rows: blocks of rows meet themselves and the columns after them,
-which gather in sums of their own for each of a fixed number of parts, so that the cores change no bits.
+which gather in sums of their own for each of a fixed number of parts, so that the cores change no bits. With more coordinates
+than fit the registers, the loops of `_tiles` run over differences instead.
 """
 
 import functools

@@ -21,9 +21,10 @@ def meanshift_step(x, bandwidth, data, kernel):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     if not x.size:
         return np.empty(x.shape, x.dtype)
-    h, centre = real(bandwidth), data.mean(axis=0, dtype=x.dtype)
+    h, centre = real(bandwidth), data.mean(axis=0, dtype=float).astype(x.dtype)
     with np.errstate(over="ignore"):
-        farthest = max(np.abs(points - centre).max() / h for points in ((x,) if data is x else (x, data)))
+        edges = [edge for points in (x, data) for edge in (points.min(axis=0), points.max(axis=0))]
+        farthest = np.abs(edges - centre).max() / h
     if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # the weighted sums might overflow
         y = np.empty(x.shape, x.dtype)
         share_out(lambda start, stop: all_careful(x, data, h, kind, centre[None], start, stop, y), n, 1 + CAREFUL // m)
