@@ -1,0 +1,93 @@
+"""What the compiled steps share: weights of vectors of squared distances, and a scalar pass that is right over all the range."""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from kernels._simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
+from kernels.meanshift_step import KERNELS
+
+CAREFUL = 10_000  # pairs of the careful way that are worth waking a thread
+GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
+
+
+def constants(kernel, h, real):
+    """Return what a weight function needs of a bandwidth from 1 to 2."""
+    if kernel != GAUSSIAN:
+        return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0))
+    factor = math.log2(math.e) / (2 * h * h)
+    bias, least, rounder = (90, -125, 1.5 * 2**23) if real is np.float32 else (700, -1021, 1.5 * 2**52)
+    return real(factor), real(rounder + bias), real((bias - least) / factor)
+
+
+@njit(inline="always")
+def gaussian(q2, one, c):
+    """2^(bias - c0 q2): adding 1.5 x 2^23 (float32) rounds to whole numbers, and leaves those in the low bits."""
+    scale, rounder = splat(-c[0]), splat(c[1])
+    whole = fma(q2, scale, rounder)
+    fraction = fma(q2, scale, rounder - whole)
+    return where_above(splat(c[2]), q2, times_power_of_two(exp2_near_0(fraction), whole))
+
+
+@njit(inline="always")
+def triangular(q2, one, c):
+    w = fma(root(q2), splat(-c[0]), one)
+    return where_above(w, one - one, w)
+
+
+@njit(inline="always")
+def epanechnikov(q2, one, c):
+    w = fma(q2, splat(-c[0]), one)
+    return where_above(w, one - one, w)
+
+
+@njit(inline="always")
+def flat(q2, one, c):
+    return one - where_above(q2, splat(c[0]), one)
+
+
+WEIGHTS = (gaussian, triangular, epanechnikov, flat)
+
+
+@njit(cache=True, nogil=True)
+def careful(x, data, h, kernel, i, start, y):
+    """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's.
+
+    What is averaged is the way to the data from `start`: the point itself, or where the data are centred.
+    """
+    d, m = x.shape[1], len(data)
+    one, largest = x.dtype.type(1), np.finfo(x.dtype).max
+    nearest = largest
+    y[i] = 0
+    total = x.dtype.type(0)
+    for again in range(0 if kernel == GAUSSIAN else 1, 2):
+        for j in range(m):
+            q2 = x.dtype.type(0)
+            for k in range(d):
+                q = (data[j, k] - x[i, k]) / h
+                q2 += q * q
+            q2 = min(q2, largest)  # so that the gaussian never subtracts infinities
+            if not again:
+                nearest = min(nearest, q2)
+                continue
+            if kernel == GAUSSIAN:
+                w = np.exp((nearest - q2) / x.dtype.type(2))
+            elif kernel == TRIANGULAR:
+                w = max(one - np.sqrt(q2), x.dtype.type(0))
+            elif kernel == EPANECHNIKOV:
+                w = max(one - q2, x.dtype.type(0))
+            else:
+                w = one if q2 <= one else x.dtype.type(0)
+            if w > 0:
+                total += w
+                for k in range(d):
+                    y[i, k] += w * (data[j, k] - start[k])
+    for k in range(d):
+        y[i, k] = start[k] + y[i, k] / total if total > 0 else x[i, k]
+
+
+@njit(cache=True, nogil=True)
+def all_careful(x, data, h, kernel, starts, first, last, y):
+    for i in range(first, last):
+        careful(x, data, h, kernel, i, starts[i % len(starts)], y)
