@@ -35,6 +35,8 @@ COLUMNS = 8  # to a reach
 CELLS = 2**20  # an axis longer than this is compressed, so that three axes make a key of 63 bits
 MARGIN = 1 + 2.0**-10  # far above the rounding of a cell's number, 2^-53 of at most 2^40
 WIDER = 1.5
+SAMPLE = 64
+SHARE = 64  # groups that are worth waking a thread
 
 
 # Weights of squared distances. `top` is 1; for a gaussian the exponent of two that its weights are relative to.
@@ -162,7 +164,7 @@ def sweep(
                 farthest = max(farthest, abs(shift))
                 y[order[i], k] = sites[k][i] + shift
             proven = tail * (cut + farthest / h) <= u / 2 * total or (kept == m and total >= u)
-            totals[order[i]] = total if kernel != GAUSSIAN or proven else -1
+            totals[i] = total if kernel != GAUSSIAN or proven else -1
 
 
 @njit(cache=True, nogil=True)
@@ -315,35 +317,43 @@ def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
     code, u, width = KERNELS.index(kernel), np.finfo(x.dtype).eps / 2, lanes(x.dtype)
-    sure = cut_for(1, u) if code == GAUSSIAN else 1.0
-    fine, slack = (3, WIDER) if code == GAUSSIAN else (1, 1.0)
-    grid = Grid((x,) if data is x else (x, data), sure * bandwidth * MARGIN, fine, slack)
+    reach, fine, slack = (cut_for(1, u), 3, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
+    grid = Grid((x,) if data is x else (x, data), reach * bandwidth * MARGIN, fine, slack)
     points = grid.sort(x, width)
     others = points if data is x else grid.sort(data, width)
     y, totals = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
-    scale = math.sqrt(math.log2(math.e) / 2) if code == GAUSSIAN else 1.0
-    units = np.array([scale / bandwidth, 0.0 if code == GAUSSIAN else 1.0]).astype(x.dtype)
+    scale, top = (math.sqrt(math.log2(math.e) / 2), 0.0) if code == GAUSSIAN else (1.0, 1.0)
+    units = np.array([scale / bandwidth, top]).astype(x.dtype)
 
-    def step(points, cut):
-        rows, reaches = grid.within(cut / sure)
-        groups = groups_of(points.keys, grid.columns, width, COLUMNS)
+    def sweep_groups(points, groups, cut):
+        rows, reaches = grid.within(cut / reach)
         proof = cut, math.exp(-cut * cut / 2), bandwidth, u
-        few = x.shape[1] <= FEW
-        sites, data_sites = (tuple(points.sites), tuple(others.sites)) if few else (points.sites, others.sites)
+        sites, data_sites = points.sites, others.sites
+        if x.shape[1] <= FEW:
+            sites, data_sites = tuple(sites), tuple(data_sites)
+        return lambda first, last: sweep(
+            *(first, last, groups, points.keys, sites, points.order, others.keys, data_sites),
+            *(rows, reaches, grid.columns, width, units, code, proof, y, totals),
+        )
 
-        def work(first, last):
-            sweep(
-                *(first, last, groups, points.keys, sites, points.order, others.keys, data_sites),
-                *(rows, reaches, grid.columns, width, units, code, proof, y, totals),
-            )
-
-        share_out(work, len(groups) - 1, 64)
-        return points.take(np.flatnonzero(totals[points.order] < 0), width) if code == GAUSSIAN else None
-
-    left = step(points, sure)
-    if left is not None and len(left.order):
-        left = step(left, WIDER * sure)
-    if left is not None and len(left.order):
-        vectors = -(-len(left.order) // width)
-        share_out(lambda a, b: direct(a, b, left.sites, left.order, others.sites, len(data), width, units, y), vectors)
+    groups = groups_of(points.keys, grid.columns, width, COLUMNS)
+    cuts = [reach]
+    if code == GAUSSIAN:
+        cuts.append(WIDER * reach)
+        if len(groups) > SAMPLE**2:  # where points weigh more than themselves alone, most can prove a closer cut
+            sample = range(0, len(groups) - 1, len(groups) // SAMPLE)
+            work = sweep_groups(points, groups, reach)
+            for g in sample:
+                work(g, g + 1)
+            weights = np.concatenate([totals[groups[g] : groups[g + 1]] for g in sample])
+            cuts.insert(0, cut_for(max(1, np.quantile(weights, 1 / SAMPLE)), u))
+    for cut in cuts:
+        share_out(sweep_groups(points, groups, cut), len(groups) - 1, SHARE)
+        unproven = np.flatnonzero(totals[: len(points.order)] < 0)
+        if not len(unproven):
+            return y
+        points = points.take(unproven, width)
+        groups = groups_of(points.keys, grid.columns, width, COLUMNS)
+    vectors = -(-len(points.order) // width)
+    share_out(lambda a, b: direct(a, b, points.sites, points.order, others.sites, len(data), width, units, y), vectors)
     return y
