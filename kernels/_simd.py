@@ -86,31 +86,44 @@ def _splat(builder: Any, kind: Vector, scalar: Any) -> Any:
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.gep(make_array(kind)(context, builder, array).data, [index])
+    """Return a pointer into a C-contiguous array of one axis or two, from an index or a pair; the sign of an index means nothing."""
+    array = make_array(kind)(context, builder, array)
+    if kind.ndim == 2:
+        row, column = _parts(builder, index, 2)
+        index = builder.add(builder.mul(row, builder.extract_value(array.shape, 1)), column)
+    return builder.gep(array.data, [index])
+
+
+def _parts(builder: Any, value: Any, count: int) -> list[Any]:
+    return [builder.extract_value(value, i) for i in range(count)]
+
+
+def _index(array: Any) -> Any:
+    return types.UniTuple(types.intp, 2) if array.ndim == 2 else types.intp
 
 
 @intrinsic  # type: ignore[misc]
 def load(_: Any, array: Any, index: Any) -> Any:
-    """Return the vector that begins at an index of a contiguous array of one axis."""
+    """Return the vector that begins at an index of a C-contiguous array; two axes take a pair of indices."""
     kind = Vector(array.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
         place = _place(context, builder, signature.args[0], *operands)
         return builder.load(builder.bitcast(place, kind.ir.as_pointer()), align=array.dtype.bitwidth // 8)
 
-    return kind(array, types.intp), generate
+    return kind(array, _index(array)), generate
 
 
 @intrinsic  # type: ignore[misc]
 def store(_: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector to a contiguous array of one axis, from an index on."""
+    """Write a vector to a C-contiguous array, from an index on."""
 
     def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
         place = _place(context, builder, signature.args[0], *operands[:2])
         builder.store(operands[2], builder.bitcast(place, vector.ir.as_pointer()), align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, vector), generate
+    return types.void(array, _index(array), vector), generate
 
 
 @intrinsic  # type: ignore[misc]
@@ -239,8 +252,18 @@ def load_point(_: Any, arrays: Any, index: Any) -> Any:
     return point(arrays, types.intp), generate
 
 
-def _parts(builder: Any, value: Any, count: int) -> list[Any]:
-    return [builder.extract_value(value, i) for i in range(count)]
+@intrinsic  # type: ignore[misc]
+def store_point(_: Any, array: Any, point: Any) -> Any:
+    """Write points to the first rows of a C-contiguous array, a row for each coordinate."""
+
+    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        rows, kind = make_array(signature.args[0])(context, builder, operands[0]), point.dtype
+        for k, part in enumerate(_parts(builder, operands[1], len(point))):
+            place = builder.gep(rows.data, [builder.mul(builder.extract_value(rows.shape, 1), ir.Constant(builder.extract_value(rows.shape, 1).type, k))])
+            builder.store(part, builder.bitcast(place, kind.ir.as_pointer()), align=kind.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, point), generate
 
 
 @intrinsic  # type: ignore[misc]

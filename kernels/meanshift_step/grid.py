@@ -23,15 +23,15 @@ from numba import njit, types
 from numba.extending import overload
 
 from kernels._simd import add_scaled, at_most, exp2, fma, lanes, largest_like, load, load_point, maximum, minimum, splat, sqrt
-from kernels._simd import squared_norm, store, towards, zeros_like
+from kernels._simd import squared_norm, store, store_point, towards, zeros_like
 from kernels._threads import share_out
 from kernels.meanshift_step import KERNELS
 from registry import register
 
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT, DISTANT = range(len(KERNELS) + 1)
 AXES = 3
-FEW = 3  # dimensions whose sums stay in registers
-COLUMNS = 8  # to a reach
+FEW = 6  # dimensions whose sums stay in registers
+ROWS, COLUMNS = 3, 16  # to the reach of a gaussian; a compact kernel has one row
 CELLS = 2**20  # an axis longer than this is compressed, so that three axes make a key of 63 bits
 MARGIN = 1 + 2.0**-10  # far above the rounding of a cell's number, 2^-53 of at most 2^40
 WIDER = 1.5
@@ -74,7 +74,7 @@ WEIGHTS = (gaussian, triangular, epanechnikov, flat, distant_gaussian)
 def squared_distance(sites, i, data_sites, j, unit):
     q2 = unit - unit
     for k in range(len(sites)):
-        q = (splat(data_sites[k, j]) - load(sites[k], i)) * unit
+        q = (splat(data_sites[k, j]) - load(sites, (k, i))) * unit
         q2 = fma(q, q, q2)
     return q2
 
@@ -96,9 +96,8 @@ def _(kernel, sites, i, data_sites, lows, highs, unit, top, sums):
                 w = weight(squared_norm(step, unit), top)
                 total = total + w
                 moved = add_scaled(moved, w, step)
-        for k in range(len(moved)):
-            store(sums[k], 0, moved[k])
-        store(sums[len(moved)], 0, total)
+        store_point(sums, moved)
+        store(sums, (len(moved), 0), total)
 
     def in_any_dimensions(kernel, sites, i, data_sites, lows, highs, unit, top, sums):
         d, total = len(sites), unit - unit
@@ -108,8 +107,9 @@ def _(kernel, sites, i, data_sites, lows, highs, unit, top, sums):
                 w = weight(squared_distance(sites, i, data_sites, j, unit), top)
                 total = total + w
                 for k in range(d):
-                    store(sums[k], 0, fma(w, splat(data_sites[k, j]) - load(sites[k], i), load(sums[k], 0)))
-        store(sums[d], 0, total)
+                    step = splat(data_sites[k, j]) - load(sites, (k, i))
+                    store(sums, (k, 0), fma(w, step, load(sums, (k, 0))))
+        store(sums, (d, 0), total)
 
     return in_few_dimensions if isinstance(sites, types.BaseTuple) else in_any_dimensions
 
@@ -317,7 +317,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
     code, u, width = KERNELS.index(kernel), np.finfo(x.dtype).eps / 2, lanes(x.dtype)
-    reach, fine, slack = (cut_for(1, u), 3, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
+    reach, fine, slack = (cut_for(1, u), ROWS, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
     grid = Grid((x,) if data is x else (x, data), reach * bandwidth * MARGIN, fine, slack)
     points = grid.sort(x, width)
     others = points if data is x else grid.sort(data, width)
