@@ -1,8 +1,7 @@
-"""Explicit vectors for Numba: a value of as many lanes as this machine's registers hold, where its own vectoriser would not see one.
+"""Explicit vectors for Numba: as many numbers as this machine's registers hold, where its own vectoriser would not see them.
 
-A vector comes from `load` or `splat`; `+`, `-` and `*` work lane by lane, and so do the functions below. Each is one
-instruction of LLVM (`exp2` a dozen), which breaks it up where the hardware is narrower: no result depends on more than `lanes`.
-Tuples of vectors hold points, one coordinate each.
+A compiled function makes them with `load` and `splat`, adds, subtracts and multiplies them with Python's operators, and
+uses the functions below for the rest. A point of d coordinates, for as many points as there are lanes, is a tuple of d.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba.core import types
-from numba.core.datamodel import models, register_default
-from numba.core.imputils import lower_builtin
-from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 
@@ -29,277 +26,247 @@ def _register_bytes() -> int:
 BYTES = _register_bytes()
 
 
-def lanes(dtype: Any) -> int:
-    """Return how many numbers of a dtype a vector holds on this machine."""
-    return BYTES // int(np.dtype(dtype).itemsize)
+class Vector:
+    """The vector of a Numba type of numbers."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.lanes = BYTES * 8 // dtype.bitwidth
+        self.ir = ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), self.lanes)
 
 
-class Vector(types.Type):
+class Lanes(types.Type):  # type: ignore[misc]
     """Numba's type of a vector of float32 or float64."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
-        self.lanes = BYTES * 8 // dtype.bitwidth
-        self.ir = ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), self.lanes)
-        self.integers = ir.VectorType(ir.IntType(dtype.bitwidth), self.lanes)
-        super().__init__(f"Vector({dtype}, {self.lanes})")
-
-    def constant(self, value: float) -> Any:
-        """Return a vector with one value in all lanes."""
-        return ir.Constant(self.ir, [value] * self.lanes)
+        super().__init__(name=f"Lanes({dtype}, {BYTES})")
 
 
-FLOAT32, FLOAT64 = Vector(types.float32), Vector(types.float64)
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, lanes: Lanes) -> None:
+        super().__init__(manager, lanes, Vector(lanes.dtype).ir)
 
 
-@register_default(Vector)
-class _Model(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, kind.ir)
+def _arithmetic(function: Any, instruction: str) -> None:
+    @infer_global(function)
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, keywords: Any) -> Any:
+            if len(args) == 2 and isinstance(args[0], Lanes) and args[0] == args[1]:
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(function, Lanes, Lanes)
+    def _lower(context: Any, builder: Any, sig: Any, operands: Any) -> Any:
+        return getattr(builder, instruction)(*operands, flags=("contract",))
 
 
-def _lanewise(operation: Any, name: str) -> None:
-    @infer_global(operation)
-    class _(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(kind, kind, kind) for kind in (FLOAT32, FLOAT64)]
-
-    @lower_builtin(operation, Vector, Vector)
-    def lower(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        return getattr(builder, name)(*operands)
+for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _arithmetic(_function, _instruction)
 
 
-for _operation, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
-    _lanewise(_operation, _name)
+def _splat(builder: Any, vector: Vector, scalar: Any) -> Any:
+    one = builder.insert_element(ir.Constant(vector.ir, ir.Undefined), scalar, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), None))
 
 
-def _call(builder: Any, name: str, kind: Vector, *operands: Any) -> Any:
-    """Call LLVM's intrinsic function of that name."""
-    mangled = f"llvm.{name}.v{kind.lanes}f{kind.dtype.bitwidth}"
-    declared = ir.FunctionType(kind.ir, [kind.ir] * len(operands))
-    return builder.call(builder.module.globals.get(mangled) or ir.Function(builder.module, declared, mangled), operands)
+def _call(builder: Any, name: str, vector: Vector, *operands: Any, result: Any = None, **flags: Any) -> Any:
+    suffix = f"v{vector.lanes}f{BYTES * 8 // vector.lanes}"
+    kind = ir.FunctionType(result or vector.ir, [operand.type for operand in operands])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{suffix}"), operands, **flags)
 
 
-def _splat(builder: Any, kind: Vector, scalar: Any) -> Any:
-    one = builder.insert_element(ir.Constant(kind.ir, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.lanes), None)
-    return builder.shuffle_vector(one, ir.Constant(kind.ir, ir.Undefined), zeros)
+def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any) -> Any:
+    """Point to an entry of a C-contiguous matrix."""
+    at = make_array(array)(context, builder, value)
+    return builder.gep(at.data, [builder.add(builder.mul(row, builder.extract_value(at.shape, 1)), column)])
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Return a pointer into a C-contiguous array of one axis or two, from an index or a pair; the sign of an index means nothing."""
-    array = make_array(kind)(context, builder, array)
-    if kind.ndim == 2:
-        row, column = _parts(builder, index, 2)
-        index = builder.add(builder.mul(row, builder.extract_value(array.shape, 1)), column)
-    return builder.gep(array.data, [index])
+@intrinsic
+def splat(_, scalar):  # type: ignore[no-untyped-def]
+    """Repeat a number in every lane."""
+    return Lanes(scalar)(scalar), lambda _, builder, sig, operands: _splat(builder, Vector(sig.args[0]), operands[0])
 
 
-def _parts(builder: Any, value: Any, count: int) -> list[Any]:
-    return [builder.extract_value(value, i) for i in range(count)]
+@intrinsic
+def fma(_, a, b, c):  # type: ignore[no-untyped-def]
+    """Return a b + c, rounded once where the machine can."""
+    return a(a, b, c), lambda _, builder, sig, operands: _call(builder, "llvm.fmuladd", Vector(a.dtype), *operands)
 
 
-def _index(array: Any) -> Any:
-    return types.UniTuple(types.intp, 2) if array.ndim == 2 else types.intp
+@intrinsic
+def root(_, a):  # type: ignore[no-untyped-def]
+    """Return square roots."""
+    return a(a), lambda _, builder, sig, operands: _call(builder, "llvm.sqrt", Vector(a.dtype), *operands)
 
 
-@intrinsic  # type: ignore[misc]
-def load(_: Any, array: Any, index: Any) -> Any:
-    """Return the vector that begins at an index of a C-contiguous array; two axes take a pair of indices."""
-    kind = Vector(array.dtype)
-
-    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *operands)
-        return builder.load(builder.bitcast(place, kind.ir.as_pointer()), align=array.dtype.bitwidth // 8)
-
-    return kind(array, _index(array)), generate
+def _total(builder: Any, vector: Vector, entries: Any) -> Any:
+    """Sum the lanes, by halves."""
+    zero = ir.Constant(vector.ir.element, -0.0)
+    return _call(builder, "llvm.vector.reduce.fadd", vector, zero, entries, result=vector.ir.element, fastmath=("reassoc",))
 
 
-@intrinsic  # type: ignore[misc]
-def store(_: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector to a C-contiguous array, from an index on."""
+@intrinsic
+def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
+    """Return `this` in the lanes where a > b, and 0 in the others, whatever `this` is there."""
 
-    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        place = _place(context, builder, signature.args[0], *operands[:2])
-        builder.store(operands[2], builder.bitcast(place, vector.ir.as_pointer()), align=array.dtype.bitwidth // 8)
+    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+        above = builder.fcmp_ordered(">", operands[0], operands[1])
+        return builder.select(above, operands[2], ir.Constant(operands[2].type, None))
+
+    return this(a, b, this), generate
+
+
+@intrinsic
+def times_power_of_two(_, a, n):  # type: ignore[no-untyped-def]
+    """Return a 2^n for normal results, with the whole number n in the low bits of n's significand."""
+
+    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(a.dtype)
+        bits, significand = (32, 23) if a.dtype.bitwidth == 32 else (64, 52)
+        whole = ir.VectorType(ir.IntType(bits), vector.lanes)
+        exponent = builder.shl(builder.bitcast(operands[1], whole), ir.Constant(whole, [significand] * vector.lanes))
+        return builder.bitcast(builder.add(builder.bitcast(operands[0], whole), exponent), vector.ir)
+
+    return a(a, n), generate
+
+
+# 2^f for |f| <= 1/2 within 1.3 (float32) and 1.9 (float64) unit roundoffs, rounding aside: the polynomials of degree 5 and 10 of
+# least relative error, found by the Remez exchange.
+_EXP2 = {
+    32: (1.00000007166747961, 0.693146967027096642, 0.240221196599806856, 0.0555071330802312988, 0.00967554480904540403,
+         0.00132764692491094514),
+    64: (1.00000000000000007, 0.693147180559949776, 0.240226506959087674, 0.0555041086644587449, 0.00961812910803469136,
+         0.00133335582285764779, 0.000154035299610526655, 0.0000152526581073543605, 1.32156628555040606e-6,
+         1.02085397551807178e-7, 7.03727805561027117e-9),
+}  # fmt: skip
+
+
+@intrinsic
+def exp2_near_0(_, a):  # type: ignore[no-untyped-def]
+    """Return 2^a for -1/2 <= a <= 1/2."""
+
+    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(a.dtype)
+        *others, value = [ir.Constant(vector.ir, [c] * vector.lanes) for c in _EXP2[a.dtype.bitwidth]]
+        for coefficient in reversed(others):
+            value = _call(builder, "llvm.fmuladd", vector, value, operands[0], coefficient)
+        return value
+
+    return a(a), generate
+
+
+# Points: a tuple of vectors, one for each coordinate. `like` is any tuple of as many entries, so that d is known to the compiler.
+
+
+def _tuple(context: Any, builder: Any, kind: Any, vectors: Any) -> Any:
+    point = ir.Constant(context.get_value_type(kind), ir.Undefined)
+    for k, vector in enumerate(vectors):
+        point = builder.insert_value(point, vector, k)
+    return point
+
+
+def _each(builder: Any, point: Any) -> list[Any]:
+    return [builder.extract_value(point, k) for k in range(point.type.count)]
+
+
+def _column(context: Any, builder: Any, array: Any, value: Any, count: int, column: Any) -> list[Any]:
+    return [_place(context, builder, array, value, column.type(k), column) for k in range(count)]
+
+
+@intrinsic
+def load_points(_, array, like, column):  # type: ignore[no-untyped-def]
+    """Read array[:, column:], as many points as there are lanes."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(like), operands[2])
+        rows = [builder.bitcast(place, vector.ir.as_pointer()) for place in places]
+        loaded = [builder.load(row, align=BYTES // vector.lanes) for row in rows]
+        return _tuple(context, builder, sig.return_type, loaded)
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
+
+
+@intrinsic
+def store_points(_, array, column, points):  # type: ignore[no-untyped-def]
+    """Write array[:, column:], as many points as there are lanes."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(points), operands[1])
+        for place, entries in zip(places, _each(builder, operands[2]), strict=True):
+            builder.store(entries, builder.bitcast(place, vector.ir.as_pointer()), align=BYTES // vector.lanes)
         return context.get_dummy_value()
 
-    return types.void(array, _index(array), vector), generate
+    return types.void(array, types.intp, points), generate
 
 
-@intrinsic  # type: ignore[misc]
-def splat(_: Any, scalar: Any) -> Any:
-    """Return a vector with one number in all lanes."""
-    kind = Vector(scalar)
-    return kind(scalar), lambda context, builder, signature, operands: _splat(builder, kind, *operands)
+@intrinsic
+def splat_point(_, array, like, column):  # type: ignore[no-untyped-def]
+    """Read the point array[:, column], and repeat it in every lane."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        places = _column(context, builder, array, operands[0], len(like), operands[2])
+        splats = [_splat(builder, Vector(array.dtype), builder.load(place)) for place in places]
+        return _tuple(context, builder, sig.return_type, splats)
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
 
 
-@intrinsic  # type: ignore[misc]
-def fma(_: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a b + c, rounded once."""
-    return a(a, a, a), lambda context, builder, signature, operands: _call(builder, "fma", a, *operands)
+@intrinsic
+def origin(_, array, like):  # type: ignore[no-untyped-def]
+    """Return points of zeros."""
+    kind = types.UniTuple(Lanes(array.dtype), len(like))
+    return kind(array, like), lambda context, builder, sig, operands: context.get_constant_null(kind)
 
 
-@intrinsic  # type: ignore[misc]
-def sqrt(_: Any, a: Any) -> Any:
-    """Return the square roots."""
-    return a(a), lambda context, builder, signature, operands: _call(builder, "sqrt", a, *operands)
+@intrinsic
+def minus(_, a, b):  # type: ignore[no-untyped-def]
+    """Return the differences of points."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        pairs = zip(*(_each(builder, point) for point in operands), strict=True)
+        return _tuple(context, builder, sig.return_type, [builder.fsub(*pair) for pair in pairs])
+
+    return a(a, b), generate
 
 
-@intrinsic  # type: ignore[misc]
-def maximum(_: Any, a: Any, b: Any) -> Any:
-    """Return the larger of two, the second where one is NaN."""
+@intrinsic
+def squared_length(_, a):  # type: ignore[no-untyped-def]
+    """Return the squared distances of points from the origin."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *operands), *operands)
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        first, *others = _each(builder, operands[0])
+        squares = builder.fmul(first, first)
+        for other in others:
+            squares = _call(builder, "llvm.fmuladd", Vector(a.dtype.dtype), other, other, squares)
+        return squares
 
-    return a(a, a), generate
-
-
-@intrinsic  # type: ignore[misc]
-def minimum(_: Any, a: Any, b: Any) -> Any:
-    """Return the smaller of two, the second where one is NaN."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<", *operands), *operands)
-
-    return a(a, a), generate
+    return a.dtype(a), generate
 
 
-@intrinsic  # type: ignore[misc]
-def at_most(_: Any, a: Any, b: Any) -> Any:
-    """Return 1 where a <= b, else 0."""
+@intrinsic
+def add_weighted(_, sums, weight, points):  # type: ignore[no-untyped-def]
+    """Return sums + weight * points."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<=", *operands), a.constant(1.0), a.constant(0.0))
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        terms = zip(_each(builder, operands[2]), _each(builder, operands[0]), strict=True)
+        added = [_call(builder, "llvm.fmuladd", Vector(weight.dtype), operands[1], entry, total) for entry, total in terms]
+        return _tuple(context, builder, sig.return_type, added)
 
-    return a(a, a), generate
-
-
-@intrinsic  # type: ignore[misc]
-def largest_like(_: Any, a: Any) -> Any:
-    """Return the largest finite number in all lanes."""
-    value = float(np.finfo(str(a.dtype)).max)
-    return a(a), lambda context, builder, signature, operands: a.constant(value)
+    return sums(sums, weight, points), generate
 
 
-# 2^f between -1/2 and 1/2: the interpolant at Chebyshev's nodes, its relative error 1.7 and 2.6 unit roundoffs (Trefethen,
-# Approximation Theory and Approximation Practice, chapter 2).
-_POWERS_OF_TWO = {
-    32: [
-        1.0000000754548972,
-        0.6931471880262288,
-        0.2402210748530834,
-        0.05550357114219078,
-        0.009676031918322054,
-        0.0013390863364671234,
-    ],
-    64: [
-        *(1.0, 0.69314718055995, 0.24022650695910097, 0.05550410866444772, 0.009618129107606888, 0.0013333558230164974),
-        *(0.0001540353044173605, 1.5252657260200837e-05, 1.321544258792169e-06, 1.0208690299958306e-07, 7.072585949269223e-09),
-    ],
-}
+@intrinsic
+def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
+    """Add the sum of all lanes to array[:, column]."""
 
-
-@intrinsic  # type: ignore[misc]
-def exp2(_: Any, t: Any) -> Any:
-    """Return 2^t for t up to 0; 0 for t below -127 (-1023 in float64).
-
-    The whole part of t goes to the exponent as an integer: adding 1.5 2^23 leaves it in the last bits of the sum. At the floor the
-    exponent's field becomes 0 over a significand of 1, which is the number 0; nothing is denormal but beside the floor.
-    """
-    bits, digits, floor = (32, 23, -127.0) if t.dtype.bitwidth == 32 else (64, 52, -1023.0)
-
-    def generate(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        floored = builder.select(builder.fcmp_ordered(">", operands[0], t.constant(floor)), operands[0], t.constant(floor))
-        magic = t.constant(1.5 * 2.0**digits)
-        shifted = builder.fadd(floored, magic)
-        fraction = builder.fsub(floored, builder.fsub(shifted, magic))
-        *lower, value = (t.constant(c) for c in _POWERS_OF_TWO[bits])
-        for coefficient in reversed(lower):
-            value = _call(builder, "fma", t, value, fraction, coefficient)
-        whole = builder.shl(builder.bitcast(shifted, t.integers), ir.Constant(t.integers, [digits] * t.lanes))
-        return builder.bitcast(builder.add(builder.bitcast(value, t.integers), whole), t.ir)
-
-    return t(t), generate
-
-
-# Points: tuples of vectors, and of arrays with one coordinate each
-
-
-@intrinsic  # type: ignore[misc]
-def zeros_like(_: Any, point: Any) -> Any:
-    """Return the origin."""
-
-    def generate(context: Any, builder: Any, _signature: Any, _operands: Any) -> Any:
-        return context.make_tuple(builder, point, [kind.constant(0.0) for kind in point])
-
-    return point(point), generate
-
-
-@intrinsic  # type: ignore[misc]
-def load_point(_: Any, arrays: Any, index: Any) -> Any:
-    """Return as many points as there are lanes, from an index on."""
-    point = types.UniTuple(Vector(arrays.dtype.dtype), len(arrays))
-
-    def generate(context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        kind = point.dtype
-        values = []
-        for array in _parts(builder, operands[0], len(arrays)):
-            place = _place(context, builder, arrays.dtype, array, operands[1])
-            values.append(builder.load(builder.bitcast(place, kind.ir.as_pointer()), align=kind.dtype.bitwidth // 8))
-        return context.make_tuple(builder, point, values)
-
-    return point(arrays, types.intp), generate
-
-
-@intrinsic  # type: ignore[misc]
-def store_point(_: Any, array: Any, point: Any) -> Any:
-    """Write points to the first rows of a C-contiguous array, a row for each coordinate."""
-
-    def generate(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        rows, kind = make_array(signature.args[0])(context, builder, operands[0]), point.dtype
-        for k, part in enumerate(_parts(builder, operands[1], len(point))):
-            place = builder.gep(rows.data, [builder.mul(builder.extract_value(rows.shape, 1), ir.Constant(builder.extract_value(rows.shape, 1).type, k))])
-            builder.store(part, builder.bitcast(place, kind.ir.as_pointer()), align=kind.dtype.bitwidth // 8)
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(points), operands[1])
+        for place, entries in zip(places, _each(builder, operands[2]), strict=True):
+            builder.store(builder.fadd(builder.load(place), _total(builder, vector, entries)), place)
         return context.get_dummy_value()
 
-    return types.void(array, point), generate
-
-
-@intrinsic  # type: ignore[misc]
-def towards(_: Any, point: Any, arrays: Any, index: Any) -> Any:
-    """Return the differences from points to the one at an index."""
-
-    def generate(context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        differences = []
-        for here, array in zip(_parts(builder, operands[0], len(point)), _parts(builder, operands[1], len(point)), strict=True):
-            there = builder.load(_place(context, builder, arrays.dtype, array, operands[2]))
-            differences.append(builder.fsub(_splat(builder, point.dtype, there), here))
-        return context.make_tuple(builder, point, differences)
-
-    return point(point, arrays, types.intp), generate
-
-
-@intrinsic  # type: ignore[misc]
-def squared_norm(_: Any, point: Any, unit: Any) -> Any:
-    """Return the squared lengths in units of 1 / `unit`; scaled before they are squared, so that no square leaves the range."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        scaled = [builder.fmul(part, operands[1]) for part in _parts(builder, operands[0], len(point))]
-        total = builder.fmul(scaled[0], scaled[0])
-        for part in scaled[1:]:
-            total = _call(builder, "fma", unit, part, part, total)
-        return total
-
-    return unit(point, unit), generate
-
-
-@intrinsic  # type: ignore[misc]
-def add_scaled(_: Any, point: Any, factor: Any, step: Any) -> Any:
-    """Return the points plus factor times another."""
-
-    def generate(context: Any, builder: Any, _signature: Any, operands: Any) -> Any:
-        parts = zip(_parts(builder, operands[0], len(point)), _parts(builder, operands[2], len(point)), strict=True)
-        return context.make_tuple(builder, point, [_call(builder, "fma", factor, operands[1], b, a) for a, b in parts])
-
-    return point(point, factor, step), generate
+    return types.void(array, types.intp, points), generate
