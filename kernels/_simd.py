@@ -56,7 +56,7 @@ def _arithmetic(function: Any, instruction: str) -> None:
                 return signature(args[0], *args)
             return None
 
-    @lower_builtin(function, Lanes, Lanes)
+    @lower_builtin(function, Lanes, Lanes)  # type: ignore[untyped-decorator]
     def _lower(context: Any, builder: Any, sig: Any, operands: Any) -> Any:
         return getattr(builder, instruction)(*operands, flags=("contract",))
 
@@ -104,6 +104,12 @@ def _total(builder: Any, vector: Vector, entries: Any) -> Any:
     """Sum the lanes, by halves."""
     zero = ir.Constant(vector.ir.element, -0.0)
     return _call(builder, "llvm.vector.reduce.fadd", vector, zero, entries, result=vector.ir.element, fastmath=("reassoc",))
+
+
+@intrinsic
+def total_of(_, a):  # type: ignore[no-untyped-def]
+    """Return the sum of the lanes."""
+    return a.dtype(a), lambda _, builder, sig, operands: _total(builder, Vector(a.dtype), operands[0])
 
 
 @intrinsic
@@ -270,3 +276,124 @@ def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, types.intp, points), generate
+
+
+# Tiles: rows of adjacent vectors, as one tuple. `vectors` is any tuple of as many entries as a row has.
+
+
+def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width: int, row: Any, column: Any) -> list[Any]:
+    vector, word = Vector(array.dtype), row.type
+    starts = [
+        _place(context, builder, array, value, builder.add(row, word(r)), builder.add(column, word(v * vector.lanes)))
+        for r in range(count // width)
+        for v in range(width)
+    ]
+    return [builder.bitcast(start, vector.ir.as_pointer()) for start in starts]
+
+
+@intrinsic
+def load_tile(_, array, like, vectors, row, column):  # type: ignore[no-untyped-def]
+    """Read array[row:, column:], as many rows as `like` has entries for."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        item = array.dtype.bitwidth // 8
+        places = _tile(context, builder, array, operands[0], len(like), len(vectors), *operands[3:])
+        return _tuple(context, builder, sig.return_type, [builder.load(place, align=item) for place in places])
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, vectors, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped-def]
+    """Write array[row:, column:]."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        item = array.dtype.bitwidth // 8
+        places = _tile(context, builder, array, operands[0], len(tile), len(vectors), *operands[2:4])
+        for place, entries in zip(places, _each(builder, operands[4]), strict=True):
+            builder.store(entries, place, align=item)
+        return context.get_dummy_value()
+
+    return types.void(array, vectors, types.intp, types.intp, tile), generate
+
+
+def _over_tile(
+    context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any, sums: Any, vectors: Any, added: Any
+) -> list[Any]:
+    """Replace each sum by added(array[row + r, column], vector, sum, r, v)."""
+    sums, entries, word = _each(builder, sums), _each(builder, vectors), row.type
+    for r in range(len(sums) // len(entries)):
+        factor = builder.load(_place(context, builder, array, value, builder.add(row, word(r)), column))
+        factor = _splat(builder, Vector(array.dtype), factor)
+        for v, entry in enumerate(entries):
+            sums[r * len(entries) + v] = added(factor, entry, sums[r * len(entries) + v], r, v)
+    return sums
+
+
+@intrinsic
+def add_outer(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+    """Return the tile plus the outer product of array[row:, column] and a row of vectors."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, row, column, entries = operands
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            return _call(builder, "llvm.fmuladd", Vector(array.dtype), factor, entry, total)
+
+        return _tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
+
+    return tile(tile, array, types.intp, types.intp, vectors), generate
+
+
+@intrinsic
+def add_squares(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+    """Return the tile plus the squared differences of a row of vectors and each of array[row:, column]."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, row, column, entries = operands
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            difference = builder.fsub(entry, factor)
+            return _call(builder, "llvm.fmuladd", Vector(array.dtype), difference, difference, total)
+
+        return _tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
+
+    return tile(tile, array, types.intp, types.intp, vectors), generate
+
+
+@intrinsic
+def add_product(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
+    """Return the tile plus the outer product of weights[:, column] and a row of vectors."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, column, entries, *_ = operands
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            return _call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, entry, total)
+
+        return _tuple(
+            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
+        )
+
+    return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate
+
+
+@intrinsic
+def add_pull(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
+    """Return the tile plus weights[r, column] times what leads from points[row + r, k:] to a row of vectors."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, column, entries, points_value, row, k = operands
+        vector = Vector(weights.dtype)
+        count, width = len(tile), len(vectors)
+        places = _tile(context, builder, points, points_value, count, width, row, k)
+        starts = [builder.load(place, align=points.dtype.bitwidth // 8) for place in places]
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            return _call(builder, "llvm.fmuladd", vector, factor, builder.fsub(entry, starts[r * width + v]), total)
+
+        return _tuple(
+            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
+        )
+
+    return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate

@@ -51,7 +51,7 @@ CELLS = 2**20  # an axis longer than this is compressed, so that three axes make
 MARGIN = 1 + 2.0**-10  # far above the rounding of a cell's number, 2^-53 of at most 2^40
 SAMPLE = 64
 SHARE = 64  # groups that are worth waking a thread
-FEW_PAIRS = 2**20  # about what brute force does while this one sorts nothing at all
+FEW_PAIRS = 2**20  # about what brute force meets in the time that the grid takes whatever there is to meet
 
 
 # Weights of squared distances. `top` is 1; for a gaussian the exponent of two that its weights are relative to.
@@ -388,14 +388,14 @@ def meanshift_step(x, bandwidth, data, kernel):
 def unsuited(x, bandwidth, data, kernel):
     """Return why the grid cannot win for this call, in a line, or None: from a sample of the pairs, so that asking is cheap."""
     (n, d), m = x.shape, len(data)
-    if n * m * d <= FEW_PAIRS:
+    if n * m <= FEW_PAIRS or not d:
         return f"{n * m:,} pairs in {d} dimensions are too few to pay for sorting"
     reach = (cut_for(1, np.finfo(x.dtype).eps / 2) * (1 + 1 / ROWS) if kernel == "gaussian" else 2) * bandwidth
     some, others = x[:: -(-n // 32)], data[:: -(-m // 256)]
     widest = np.argsort(-np.ptp(others, axis=0), kind="stable")[:AXES]
     gaps = np.abs(some[:, None, widest].astype(float) - others[:, widest])
     share = (gaps <= reach).all(axis=-1).mean()
-    if share * (1 if d <= FEW else 2) <= 1 / 2:
+    if FEW_PAIRS + share * n * m * (2 if d <= FEW else 4) < n * m:  # a pair in the cells costs two of brute force, or four
         return None
     where = "" if d <= AXES else f" of the {AXES} of {d} dimensions that it sorts by"
-    return f"a point meets about {share:.0%} of the data in the cells{where}: the bandwidth covers most of them"
+    return f"a point meets about {share:.0%} of the data in the cells{where}: sorting saves too little"
