@@ -1,13 +1,15 @@
 """What the sorted grid adds to the contract: its cells, the proof of a cut, its memory, and when it is not for a call."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from kernels import _threads
+import registry
+from kernels import _conformance, _threads
 from kernels._numerics import compare
-from kernels.meanshift_step import KERNELS, bound, reference
+from kernels.meanshift_step import KERNELS, _properties, bound, reference
 
 grid = pytest.importorskip("kernels.meanshift_step.grid")
 DTYPES = ("float32", "float64")
@@ -37,6 +39,13 @@ def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
         middle = np.concatenate([left, right])
         middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
         np.testing.assert_array_equal(grid.meanshift_step(x, 7.0, x, "flat"), middle.astype(dtype))
+
+
+def test_compact_kernels_are_exact_on_a_lattice():
+    """The class "truncated" excuses the gaussian alone."""
+    variant = next(v for v in registry.variants("meanshift_step") if v.name == "numba_grid")
+    subject = replace(_conformance.subject_of(registry._zoo, variant), precision="working")
+    _conformance.run(_properties.is_exact_on_a_lattice, subject, 50, 0)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -298,6 +298,7 @@ def part(points, positions, width):
 class Grid:
     """How space is cut: the widest axis into columns, two more into rows, `fine` to a reach, which may be exceeded by `slack`."""
 
+    @np.errstate(over="ignore", invalid="ignore")  # an extent past the largest number is as good as any that is compressed
     def __init__(self, sets, reach, fine, slack):
         ends = [extent(points) for points in sets]
         low, high = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
