@@ -319,7 +319,7 @@ def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped
 
 def _over_tile(
     context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any, sums: Any, vectors: Any, added: Any
-) -> list[Any]:
+) -> Any:
     """Replace each sum by added(array[row + r, column], vector, sum, r, v)."""
     sums, entries, word = _each(builder, sums), _each(builder, vectors), row.type
     for r in range(len(sums) // len(entries)):
