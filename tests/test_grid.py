@@ -1,0 +1,134 @@
+"""What the sorted grid adds to the contract: its cells, the proof of a cut, its memory, and when it is not for a call."""
+
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import registry
+from kernels import _conformance, _threads
+from kernels._numerics import compare
+from kernels.meanshift_step import KERNELS, _properties, bound, reference
+
+grid = pytest.importorskip("kernels.meanshift_step.grid")
+DTYPES = ("float32", "float64")
+
+
+def judge(x, bandwidth, data, kernel):
+    dtype = str(x.dtype)
+    result = grid.meanshift_step(x, bandwidth, data, kernel)
+    call = {"data": data, "kernel": kernel, "dtype": dtype}
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        agreement = compare(result, reference(x, bandwidth, **call), bound(x, bandwidth, **call, precision="truncated"))
+    assert agreement.passes, f"{kernel}, {dtype}: entry {agreement.worst} is off by {agreement.share:.3g} bounds"
+    return result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
+@pytest.mark.parametrize("offset", [0, -1000, 1_000_000])
+def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
+    """Whole numbers apart by 7 in one coordinate: their quotients by 7 round, their difference does not."""
+    for axis in range(d):
+        left = np.zeros((60, d))
+        left[:, axis] = offset + 29 * np.arange(-30, 30)
+        right = left.copy()
+        right[:, axis] += 7
+        x = np.concatenate([left, right]).astype(dtype)
+        middle = np.concatenate([left, right])
+        middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
+        np.testing.assert_array_equal(grid.meanshift_step(x, 7.0, x, "flat"), middle.astype(dtype))
+
+
+def test_compact_kernels_are_exact_on_a_lattice():
+    """The class "truncated" excuses the gaussian alone."""
+    variant = next(v for v in registry.variants("meanshift_step") if v.name == "numba_grid")
+    subject = replace(_conformance.subject_of(registry._zoo, variant), precision="working")
+    _conformance.run(_properties.is_exact_on_a_lattice, subject, 50, 0)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_points_very_far_apart_are_still_told_apart(dtype, kernel):
+    """A few clusters 1e7 to 1e30 bandwidths apart, and points alone at every distance between."""
+    rng = np.random.default_rng(1)
+    for d in (1, 2, 3, 5):
+        for far in (1e7, 1e30):
+            x = rng.standard_normal((90, d))
+            x[::3] += far
+            x[1::7] -= far
+            alone = 10.0 ** rng.uniform(0, np.log10(far), (30, d)) * rng.choice([-1, 1], (30, d))
+            x = np.concatenate([x, alone]).astype(dtype)
+            judge(x, 1.0, x, kernel)
+            judge(x[::5].copy(), 1.0, x[1:], kernel)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_an_axis_is_left_out_where_keys_would_overflow(kernel, monkeypatch):
+    monkeypatch.setattr(grid, "CELLS", 2**40)
+    x = np.random.default_rng(2).uniform(-1, 1, (50, 3)) * 2.0**30
+    x = np.concatenate([x, x + 0.3])
+    assert len(grid.Grid((x,), 1.0, 1, 1.0).axes) < 3
+    judge(x, 1.0, x, kernel)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_crowd_at_any_distance_is_weighed_or_proven_light(dtype, d):
+    """10,000 points c bandwidths from a lone one: whatever c, they are left out only where they would not be missed."""
+    for c in (4, 5, 5.5, 6, 6.5, 7, 8, 9, 10, 12, 14, 20):
+        data = np.zeros((10_001, d))
+        data[0, -1] = c
+        data[5000:, 0] -= 1e-3  # a crowd, not one site
+        data = data.astype(dtype)
+        judge(data[:2].copy(), 1.0, data, "gaussian")  # the lone point has itself
+        judge(data[:1].copy(), 1.0, data[1:], "gaussian")  # and has nothing nearer
+
+
+def test_most_points_of_a_large_set_prove_a_closer_cut():
+    x = np.random.default_rng(3).uniform(0, 80, (100_000, 2)).astype("float32")
+    x[0] = 1e4  # but not one that is alone
+    result = grid.meanshift_step(x, 1.0, x, "gaussian")
+    rows = np.append(0, np.random.default_rng(4).choice(len(x), 20))
+    call = {"data": x, "kernel": "gaussian", "dtype": "float32"}
+    limit = bound(x[rows], 1.0, **call, precision="truncated")
+    assert compare(result[rows], reference(x[rows], 1.0, **call), limit).passes
+    assert (result[0] == x[0]).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_cores_change_no_bits(kernel, monkeypatch):
+    x = np.random.default_rng(5).standard_normal((6_000, 3)).astype("float32")
+    results = []
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(_threads, "CORES", cores)
+        results.append(grid.meanshift_step(x, 0.3, x, kernel).tobytes())
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("spread", [20.0, 1e12])
+def test_memory_is_linear_in_the_points(spread):
+    def peak(n):
+        x = (np.random.default_rng(6).uniform(-1, 1, (n, 3)) * spread).astype("float32")
+        grid.meanshift_step(x, 1.0, x, "triangular")
+        tracemalloc.start()
+        try:
+            grid.meanshift_step(x, 1.0, x, "triangular")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(40_000) < 2.2 * peak(20_000) < 2.2 * 200 * 20_000
+
+
+def test_it_says_where_it_cannot_win():
+    rng = np.random.default_rng(7)
+    few, many = rng.standard_normal((100, 2)), rng.uniform(0, 100, (20_000, 2))
+    assert "too few" in grid.unsuited(few, 1.0, few, "flat")
+    assert grid.unsuited(many, 1.0, many, "flat") is None
+    assert grid.unsuited(many, 1.0, many, "gaussian") is None
+    assert "100% of the data" in grid.unsuited(many, 60.0, many, "gaussian")
+    wide = rng.standard_normal((5_000, 16))
+    assert "3 of 16 dimensions" in grid.unsuited(wide, 4.0, wide, "triangular")
+    assert grid.unsuited(many[:0], 1.0, many[:0], "flat")
