@@ -1,11 +1,12 @@
 """matmul compiled: B packed into panels that stay in cache, and a tile of C kept in registers along the inner dimension.
 
-A tile is 3 vectors wide: each step along k loads them from a panel, and multiplies them by an entry of A for each row of the tile.
+A tile is 3 vectors wide: each step along k loads them from a panel and multiplies them by an entry of A for each row of the tile.
 A is read in place, since along k its rows lie together as they are. Goto and van de Geijn, Anatomy of high-performance matrix
 multiplication, 2008; Van Zee and van de Geijn, BLIS: a framework for rapidly instantiating BLAS functionality, 2015.
 """
 
 import platform
+from functools import cache
 
 import numpy as np
 from llvmlite import ir
@@ -13,8 +14,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+from numba.np.numpy_support import from_dtype
 
-from kernels._simd import BYTES, Vector
+from kernels._simd import BYTES, Vector, load, store
 from kernels._threads import CORES, share_out
 from registry import register
 
@@ -23,7 +25,6 @@ ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # 
 DEPTH = 384  # rows of B packed at a time
 PANELS = 10  # and as many columns as this many tiles have: 720 KB where a register has 64 bytes
 BLOCK = 96  # rows of A that stay near while the panels pass
-SMALL = 16_000  # multiply-adds below which packing does not pay
 SHARE = 4_000_000  # multiply-adds that are worth waking a thread
 
 
@@ -86,25 +87,36 @@ one_vector, two_vectors, three_vectors = (tile_of(vectors) for vectors in (1, 2,
 
 @njit(cache=True, nogil=True)
 def pack(b, p, depth, j, end, packed):
-    """Copy depth rows of B, between two columns, panel by panel; the last is filled up with zeros."""
-    lanes = BYTES // b.itemsize
+    """Copy depth rows of B, between two columns, panel by panel; lanes past the last get what follows in memory."""
+    flat, n, lanes = b.reshape(-1), b.shape[1], BYTES // b.itemsize
     wide = VECTORS * lanes
+    whole = j + (end - j) // wide * wide
     for q in range(depth):
-        at = q * wide
-        whole = j + (end - j) // wide * wide
+        source, at = (p + q) * n, q * wide
         for first in range(j, whole, wide):
-            for v in range(wide):
-                packed[at + v] = b[p + q, first + v]
+            for v in range(VECTORS):
+                store(packed, at + v * lanes, load(flat, source + first + v * lanes))
             at += depth * wide
-        if whole < end:
-            narrow = (end - whole + lanes - 1) // lanes * lanes
-            at += q * (narrow - wide)
-            for v in range(narrow):
-                packed[at + v] = b[p + q, whole + v] if whole + v < end else 0
+    at = (whole - j) * depth
+    for q in range(depth):
+        for first in range((p + q) * n + whole, (p + q) * n + end, lanes):
+            if first + lanes <= flat.size:
+                store(packed, at, load(flat, first))
+            else:
+                for v in range(flat.size - first):
+                    packed[at + v] = flat[first + v]
+            at += lanes
 
 
 @njit(cache=True, nogil=True)
-def fill(a, b, c, top, bottom, left, right):
+def copy(source, i, j, target, row, column, height, width):
+    for r in range(height):
+        for s in range(width):
+            target[row + r, column + s] = source[i + r, j + s]
+
+
+@njit(cache=True, nogil=True)
+def fill_tiles(a, b, c, top, bottom, left, right):
     """Compute a block of C."""
     k, lanes = len(b), BYTES // b.itemsize
     wide = VECTORS * lanes
@@ -120,51 +132,77 @@ def fill(a, b, c, top, bottom, left, right):
             for block in range(top, bottom, BLOCK):
                 stop = min(block + BLOCK, bottom)
                 for j in range(start, end, wide):
-                    vectors = min(VECTORS, (end - j + lanes - 1) // lanes)
-                    width = min(end - j, vectors * lanes)
-                    at = (j - start) * depth
+                    at, width = (j - start) * depth, min(wide, end - j)
                     for i in range(block, stop, ROWS):
                         height = min(ROWS, stop - i)
                         if width == wide:
                             three_vectors(a, i, p, packed, at, depth, c, i, j, height, p > 0)
                             continue
                         if p > 0:
-                            edge[:height, :width] = c[i : i + height, j : j + width]
-                        if vectors == 3:
+                            copy(c, i, j, edge, 0, 0, height, width)
+                        if width > 2 * lanes:
                             three_vectors(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
-                        elif vectors == 2:
+                        elif width > lanes:
                             two_vectors(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
                         else:
                             one_vector(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
-                        c[i : i + height, j : j + width] = edge[:height, :width]
+                        copy(edge, 0, 0, c, i, j, height, width)
 
 
-@njit(cache=True, nogil=True)
-def fill_small(a, b, c):
-    """Compute C where packing would take longer: row by row, along memory."""
-    for i in range(len(a)):
-        c[i] = 0
-        for k in range(len(b)):
-            for j in range(b.shape[1]):
-                c[i, j] += a[i, k] * b[k, j]
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def fill_column(a, b, c, top, bottom, _left, _right):
+    """Compute a C of one column, whose dot products run along memory as they are."""
+    column = b.reshape(-1)
+    for i in range(top, bottom):
+        row, total = a[i], a.dtype.type(0)
+        for p in range(len(column)):
+            total += row[p] * column[p]
+        c[i, 0] = total
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def fill_row(a, b, c, _top, _bottom, left, right):
+    """Compute a C of one row: a B used once is not worth a copy, and four of its rows at a time spare the passes over C."""
+    row = c[0, left:right]
+    row[:] = 0
+    for p in range(0, len(b) - 3, 4):
+        w, x, y, z = a[0, p], a[0, p + 1], a[0, p + 2], a[0, p + 3]
+        s, t, u, v = b[p, left:right], b[p + 1, left:right], b[p + 2, left:right], b[p + 3, left:right]
+        for j in range(len(row)):
+            row[j] += w * s[j] + x * t[j] + y * u[j] + z * v[j]
+    for p in range(len(b) // 4 * 4, len(b)):
+        for j in range(len(row)):
+            row[j] += a[0, p] * b[p, left + j]
+
+
+@cache
+def compiled(block, dtype):
+    """Compile for read-only operands, which others can stand in for: once for a dtype, not for each mix of flags."""
+    number = from_dtype(dtype)
+    operand = types.Array(number, 2, "C", readonly=True)
+    return block.compile((operand, operand, types.Array(number, 2, "C"), *[types.intp] * 4))
 
 
 @register("matmul", "numba", requires=("numba",), layout="C", rank=40)
 def matmul(a, b):
     (m, k), n = a.shape, b.shape[1]
-    c = np.empty((m, n), a.dtype)
-    lanes = BYTES // a.itemsize
+    if 0 in (m, k, n):
+        return np.zeros((m, n), a.dtype)
+    c, lanes = np.empty((m, n), a.dtype), BYTES // a.itemsize
+    block = compiled(fill_column if n == 1 else fill_row if m == 1 else fill_tiles, a.dtype)
+    high, wide = -(-m // ROWS), -(-n // lanes)  # C in tiles of one vector
+    least = SHARE // (ROWS * lanes * k) + 1  # of those
 
     def rows(start, stop):
-        fill(a, b, c, start * ROWS, min(stop * ROWS, m), 0, n)
+        block(a, b, c, start * ROWS, min(stop * ROWS, m), 0, n)
 
     def columns(start, stop):
-        fill(a, b, c, 0, m, start * lanes, min(stop * lanes, n))
+        block(a, b, c, 0, m, start * lanes, min(stop * lanes, n))
 
-    if m * k * n <= SMALL:
-        fill_small(a, b, c)
+    if high * wide < 2 * least:
+        block(a, b, c, 0, m, 0, n)
     elif n < m and n < 2 * CORES * VECTORS * lanes:
-        share_out(rows, -(-m // ROWS), SHARE // (ROWS * k * n) + 1)
+        share_out(rows, high, least // wide + 1)
     else:
-        share_out(columns, -(-n // lanes), SHARE // (lanes * k * m) + 1)
+        share_out(columns, wide, least // high + 1)
     return c
