@@ -25,7 +25,7 @@ ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # 
 DEPTH = 512  # rows of B packed at a time
 PANELS = 6  # and as many columns as this many tiles have: 590 KB where a register has 64 bytes
 BLOCK = 96  # rows of A that stay near while the panels pass
-SHARE = 4_000_000  # multiply-adds that are worth waking a thread
+SHARE = 10_000_000  # multiply-adds that are worth waking a thread
 
 
 def tile_of(vectors):
