@@ -133,20 +133,21 @@ def fill_tiles(a, b, c, top, bottom, left, right):
                 stop = min(block + BLOCK, bottom)
                 for j in range(start, end, wide):
                     at, width = (j - start) * depth, min(wide, end - j)
+                    whole = width % lanes == 0
+                    target = c if whole else edge
                     for i in range(block, stop, ROWS):
                         height = min(ROWS, stop - i)
-                        if width == wide:
-                            three_vectors(a, i, p, packed, at, depth, c, i, j, height, p > 0)
-                            continue
-                        if p > 0:
+                        row, column = (i, j) if whole else (0, 0)
+                        if p > 0 and not whole:
                             copy(c, i, j, edge, 0, 0, height, width)
                         if width > 2 * lanes:
-                            three_vectors(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
+                            three_vectors(a, i, p, packed, at, depth, target, row, column, height, p > 0)
                         elif width > lanes:
-                            two_vectors(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
+                            two_vectors(a, i, p, packed, at, depth, target, row, column, height, p > 0)
                         else:
-                            one_vector(a, i, p, packed, at, depth, edge, 0, 0, height, p > 0)
-                        copy(edge, 0, 0, c, i, j, height, width)
+                            one_vector(a, i, p, packed, at, depth, target, row, column, height, p > 0)
+                        if not whole:
+                            copy(edge, 0, 0, c, i, j, height, width)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
