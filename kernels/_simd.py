@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba.core import types
@@ -22,11 +21,6 @@ def _register_bytes() -> int:
 
 
 BYTES = _register_bytes()
-
-
-def lanes(dtype: Any) -> int:
-    """Return how many numbers of a dtype a vector holds on this machine."""
-    return BYTES // int(np.dtype(dtype).itemsize)
 
 
 class Vector(types.Type):
