@@ -83,6 +83,31 @@ def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, column:
 
 
 @intrinsic
+def load(_, array, index):  # type: ignore[no-untyped-def]
+    """Read the vector that begins at an index of a contiguous array of one axis."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
+        place = builder.bitcast(builder.gep(start, operands[1:]), vector.ir.as_pointer())
+        return builder.load(place, align=BYTES // vector.lanes)
+
+    return Lanes(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def store(_, array, index, entries):  # type: ignore[no-untyped-def]
+    """Write a vector to a contiguous array of one axis, from an index on."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
+        place = builder.bitcast(builder.gep(start, operands[1:2]), vector.ir.as_pointer())
+        builder.store(operands[2], place, align=BYTES // vector.lanes)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, entries), generate
+
+
+@intrinsic
 def splat(_, scalar):  # type: ignore[no-untyped-def]
     """Repeat a number in every lane."""
     return Lanes(scalar)(scalar), lambda _, builder, sig, operands: _splat(builder, Vector(sig.args[0]), operands[0])

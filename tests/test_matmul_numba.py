@@ -1,0 +1,66 @@
+"""The compiled matmul where the suite's sizes do not reach: several blocks along every extent, and shares for several cores."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import registry
+
+pytest.importorskip("numba")
+matmul = registry.get("matmul", "numba")
+SHAPES = [(333, 1030, 301), (1030, 700, 50), (20, 1400, 800), (5, 600, 301), (2, 8000, 700), (1, 4001, 6003), (6003, 4001, 1)]
+
+
+@pytest.fixture
+def shares(monkeypatch):
+    """Return a function that has work shared out as on a machine of so many cores."""
+    module = pytest.importorskip("kernels.matmul.numba")
+
+    def on(cores):
+        def share_out(work, extent, least):
+            assert least > 0
+            edges = [extent * i // cores for i in range(cores + 1)]
+            for start, stop in itertools.pairwise(edges):
+                work(start, stop)
+
+        monkeypatch.setattr(module, "share_out", share_out)
+        monkeypatch.setattr(module, "SHARE", 0)
+
+    return on
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_integers_multiply_exactly_across_blocks(shape, dtype):
+    m, k, n = shape
+    rng = np.random.default_rng(m)
+    a, b = (rng.integers(-8, 9, extents).astype(dtype) for extents in ((m, k), (k, n)))
+    assert (matmul(a, b) == a.astype(float) @ b.astype(float)).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_bits_do_not_depend_on_the_cores(shape, shares):
+    m, k, n = shape
+    rng = np.random.default_rng(m)
+    a, b = (rng.standard_normal(extents).astype("float32") for extents in ((m, k), (k, n)))
+    results = []
+    for cores in (1, 2, 7):
+        shares(cores)
+        results.append(matmul(a, b).tobytes())
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_row_or_column_that_is_not_finite_leaves_the_others_alone():
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(extents).astype("float32") for extents in ((333, 1030), (1030, 301)))
+    clean = matmul(a, b)
+    for special in (np.nan, np.inf):
+        for i, j in ((0, 0), (332, 300), (95, 287), (96, 288)):
+            poisoned = a.copy(), b.copy()
+            poisoned[0][i, 700], poisoned[1][20, j] = special, special
+            result = matmul(*poisoned)
+            assert not np.isfinite(result[i]).any()
+            assert not np.isfinite(result[:, j]).any()
+            others = np.delete(np.delete(result, i, axis=0), j, axis=1)
+            assert (others == np.delete(np.delete(clean, i, axis=0), j, axis=1)).all()
