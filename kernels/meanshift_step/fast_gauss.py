@@ -547,7 +547,7 @@ def unsuited(x, bandwidth, data, kernel):
     dtypes=("float32",),
     precision="truncated",
     layout="C",
-    rank=48,
+    rank=58,
     limits={"kernel": ("gaussian",), "dimensions": 3},
 )
 def meanshift_step(x, bandwidth, data, kernel):

@@ -345,7 +345,7 @@ def cut_for(total, u):
     return cut
 
 
-@register("meanshift_step", "numba_grid", requires=("numba",), layout="C", precision="truncated", rank=45)
+@register("meanshift_step", "numba_grid", requires=("numba",), layout="C", precision="truncated", rank=55)
 def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
