@@ -25,30 +25,31 @@ TILE = 512
 
 @registry.register("meanshift_step", "torch tiles", arrays="torch", requires=("torch",), precision="expansion")
 def torch_tiles(x, bandwidth, data, kernel):
-    """-q^2/2 as one augmented product [b, -b.b, -1] . [2z, 1, z.z]^T in preallocated tiles, the exponent clamped far above
-    the denormals, and both sums as another product.
+    """-q^2/2 as one augmented product, [z, 1, z.z] by [2b, -b.b, -1]^T, in preallocated tiles; both sums as another.
+
+    The exponent is clamped far above the denormals. Tiles lie data by points, so that the second product has few rows rather
+    than few columns, which MKL takes six times as long for at d = 2.
     """
     import torch
 
     centre = data.mean(0)
     z = (data - centre) / (bandwidth * 2**0.5)
     b = z if data is x else (x - centre) / (bandwidth * 2**0.5)
-    ones = torch.ones_like(z[:, :1])
-    right = torch.cat([2 * z, ones, (z * z).sum(1, keepdim=True)], 1).T.contiguous()
-    left = torch.cat([b, -(b * b).sum(1, keepdim=True), -torch.ones_like(b[:, :1])], 1)
-    sites = torch.cat([data - centre, ones], 1)
+    left = torch.cat([z, torch.ones_like(z[:, :1]), (z * z).sum(1, keepdim=True)], 1)
+    right = torch.cat([2 * b, -(b * b).sum(1, keepdim=True), -torch.ones_like(b[:, :1])], 1).T.contiguous()
+    sites = torch.cat([data - centre, torch.ones_like(z[:, :1])], 1).T.contiguous()
     least = -60.0 if x.dtype == torch.float32 else -600.0
     buffer = torch.empty(TILE * TILE, dtype=x.dtype)
     y = torch.empty_like(x)
     for row in range(0, len(x), TILE):
-        rows = left[row : row + TILE]
-        sums = torch.zeros((len(rows), sites.shape[1]), dtype=x.dtype)
+        points = right[:, row : row + TILE]
+        sums = torch.zeros((len(sites), points.shape[1]), dtype=x.dtype)
         for column in range(0, len(data), TILE):
-            columns = right[:, column : column + TILE]
-            tile = buffer[: len(rows) * columns.shape[1]].view(len(rows), -1)
-            torch.mm(rows, columns, out=tile)
-            sums.addmm_(tile.clamp_(min=least).exp_(), sites[column : column + TILE])
-        y[row : row + TILE] = centre + sums[:, :-1] / sums[:, -1:]
+            columns = left[column : column + TILE]
+            tile = buffer[: len(columns) * points.shape[1]].view(len(columns), -1)
+            torch.mm(columns, points, out=tile)
+            sums.addmm_(sites[:, column : column + TILE], tile.clamp_(min=least).exp_())
+        y[row : row + TILE] = (sums[:-1] / sums[-1]).T + centre
     return y
 
 

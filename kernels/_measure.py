@@ -32,6 +32,7 @@ from registry import Variant
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 SAMPLE_SECONDS = 2e-3  # what is faster is repeated until one sample takes this long
 ROUNDS = (3, 15)
+PAUSE_SECONDS = 0.02  # an OpenMP team goes on spinning after its work, at the cost of whoever comes next
 
 
 @dataclass
@@ -179,6 +180,7 @@ def time_in_turns(trial: Trial, admitted: list[tuple[Measurement, Callable[..., 
     for turn in range(ROUNDS[1]):
         for measurement, timer, number, rounds in turns:
             if turn < rounds:
+                time.sleep(PAUSE_SECONDS)
                 measurement.samples.append(timer.timeit(number) / number)
                 yield measurement
 
