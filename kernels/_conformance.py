@@ -10,6 +10,8 @@ PROPERTIES
     Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
 REFUSED
     Calls that must be refused: pairs of keyword arguments and the expected error.
+SHARES
+    Of the asked-for examples, for properties whose calls are large; 1 where it says nothing.
 
 Arrays are filled by NumPy from a drawn seed: drawing them entry by entry is some thirty times slower.
 """
@@ -18,9 +20,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import math
+import random
+import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,10 +48,11 @@ if TYPE_CHECKING:
 # Shapes that find bugs straddle the tiles of blocked kernels.
 EXTENTS = (1, 2, 3, 0, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 TILES = EXTENTS[-9:]
-LENGTHS = (255, 256, 257, 511, 512, 513, 1023, 1024, 1025)
+LONG_TILES = (256, 512, 1024, 2048, 4096)
 SMALL, LARGE = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 THREADS, REPEATS = 8, 12
+RUSH = 0.04  # seconds that eight threads go on calling; a race needs some luck
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
 
 
@@ -139,17 +146,14 @@ class Subject:
             f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}"
         )
         assert _arrays.dtype_name(result.dtype) == case.dtype, f"the result has dtype {result.dtype}, expected {case.dtype}"
-        return values(result)
+        result = values(result)
+        assert kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to"
+        return result
 
     @property
     def small(self) -> int:
         """The most work of an ordinary case."""
         return min(SMALL, self.most)
-
-    @property
-    def lengths(self) -> list[int]:
-        """Extents past the tiles, batches and splits of fast kernels, as far as the work of a case allows."""
-        return [length for length in LENGTHS if 4 * length <= self.most] or [max(EXTENTS)]
 
     def within(self, key: str, choices: Iterable[Any]) -> list[Any]:
         """Return those choices for an argument, or a quantity of the operation's `work`, that the subject's limits allow."""
@@ -239,8 +243,21 @@ def values(result: Any) -> np.ndarray[Any, Any]:
 
 
 def extents(most: int, room: int) -> st.SearchStrategy[int]:
-    """Draw an extent of at most `room`; a case of more than the small work is there to cross tiles in every direction."""
-    return st.sampled_from([e for e in (EXTENTS if most <= SMALL else TILES) if e <= room] or [1])
+    """Draw an extent of at most `room`; a case of more than the small work is there to cross tiles in every direction.
+
+    A third are any number up to the largest, for kernels that take six, twelve or fourteen rows at a time.
+    """
+    among = EXTENTS if most <= SMALL else TILES
+    beside_tiles = st.sampled_from([e for e in among if e <= room] or [1])
+    if room < min(among):
+        return beside_tiles
+    return st.one_of(beside_tiles, beside_tiles, st.integers(min(among), min(room, max(among))))
+
+
+def lengths(subject: Subject) -> st.SearchStrategy[int]:
+    """Draw an extent just past the tiles, batches and splits of fast kernels, as far as the subject's work allows."""
+    tiles = [tile for tile in LONG_TILES if 4 * tile <= subject.most] or [64]
+    return st.tuples(st.sampled_from(tiles), st.integers(-1, 15)).map(sum)
 
 
 # Memory layouts
@@ -377,15 +394,17 @@ def stays_within_what_it_allocates(subject: Subject, data: st.DataObject) -> Non
 
 
 def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
-    """Inputs are untouched, results are fresh memory, and the same call gives the same bits, twelve times over."""
+    """Inputs are untouched, each result is fresh memory, and the same call gives the same bits, twelve times over."""
     case = subject.note(laid_out(_draw(subject, data), data))
     before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
-    results = [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls"))]
+    results = [subject.call(case)]
+    first = results[0].copy()
+    results += [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls") - 1)]
     for name, array in case.arrays.items():
         assert (_owner(array).tobytes(), array.strides) == before[name], f"argument {name}, or memory round it, was changed"
         assert not np.shares_memory(array, results[0]), f"the result shares memory with argument {name}"
-    assert not np.shares_memory(results[0], results[1]), "two results share memory"
-    assert results[0].flags.writeable, "the result cannot be written to"
+    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory"
+    assert _same_bits(results[0], first), "a later call wrote to an earlier result"
     if subject.deterministic:
         assert all(_same_bits(result, results[0]) for result in results), "the same call gave other bits"
 
@@ -402,37 +421,103 @@ def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
 
 
 def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
-    """New values at an old address are read anew: nothing is cached by identity, shape or pointer."""
+    """New values at an old address are read anew: nothing is cached by identity, shape, pointer, sample or checksum."""
     case = plain(_draw(subject, data))
     subject.call(case)
-    for array in case.arrays.values():
-        array[...] = array[::-1].copy() * array.dtype.type(1 if array.dtype.kind == "b" else 2)
+    change = data.draw(st.sampled_from(["all", "two entries swapped"]), label="what changes")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the change"))
+    for name in data.draw(st.sampled_from([list(case.arrays), *([name] for name in case.arrays)]), label="arrays that change"):
+        array = case.arrays[name]
+        if change == "all":
+            array[...] = array[::-1].copy() * array.dtype.type(1 if array.dtype.kind == "b" else 2)
+        elif array.size:
+            i, j = rng.integers(array.size, size=2)
+            array.flat[[i, j]] = array.flat[[j, i]]
     subject.judge(subject.note(case), subject.call(case))
 
 
 def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
-    """Eight threads with different inputs each get their own answer."""
-    cases = [_draw(subject, data, label=f"case of thread {i}") for i in range(THREADS)]
-    outcomes: list[Any] = [None] * THREADS
+    """Eight threads, with inputs of their own or of one shape or all with the same, each get their own answer, call by call.
+
+    Threads take turns every few microseconds, so that one is stopped between any two steps of a kernel in Python.
+    """
+    inputs = data.draw(st.sampled_from(["their own", "of one shape", "the same"]), label="inputs")
+    if inputs == "their own":
+        cases = [_draw(subject, data, label=f"case of thread {i}") for i in range(THREADS)]
+    else:
+        cases = [_draw(subject, data, label="case of all threads")] * THREADS
+    if inputs == "of one shape":
+        cases = [replace(cases[0], arrays={k: np.roll(a, i) for k, a in cases[0].arrays.items()}) for i in range(THREADS)]
+    outcomes: list[list[Any]] = [[] for _ in range(THREADS)]
     together = threading.Barrier(THREADS)
 
     def serve(i: int) -> None:
         together.wait()
-        try:
-            outcomes[i] = subject.call(cases[i])
-        except BaseException as error:
-            outcomes[i] = error
+        end = time.perf_counter() + RUSH
+        while not outcomes[i] or time.perf_counter() < end:
+            try:
+                result = subject.call(cases[i])
+            except BaseException as error:
+                outcomes[i].append(error)
+                return
+            if not outcomes[i] or not _same_bits(result, outcomes[i][0]):
+                outcomes[i].append(result)
 
     threads = [threading.Thread(target=serve, args=(i,)) for i in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for case, outcome in zip(cases, outcomes, strict=True):
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    for case, results in zip(cases, outcomes, strict=True):
         subject.note(case)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        subject.judge(case, outcome)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            subject.judge(case, result)
+
+
+def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
+    """What a process shares changes no result and is left as it was: NumPy's error handling, generators, torch's defaults."""
+    case = _draw(subject, data)
+    torch: Any = sys.modules.get("torch")  # only once someone has imported it
+    default = data.draw(st.sampled_from(["float32", "float64"]), label="torch's default dtype") if torch else ""
+    random.random(), np.random.random()  # Hypothesis has just seeded both with 0, as a kernel may
+    usual = torch and torch.get_default_dtype()
+    with np.errstate(all="ignore"):
+        if torch:
+            torch.set_default_dtype(getattr(torch, default))
+        try:
+            before = _shared_state()
+            result = subject.call(case)
+            after = _shared_state()
+        finally:
+            if torch:
+                torch.set_default_dtype(usual)
+    changed = [name for name in before if before[name] != after[name]]
+    assert not changed, f"it changed {', '.join(changed)} for the whole process"
+    subject.judge(case, result)
+
+
+def _shared_state() -> dict[str, Any]:
+    """Return what a kernel might set for everyone, by name."""
+    state: dict[str, Any] = {
+        "np.seterr": np.geterr(),
+        "np.random": [part.tobytes() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
+        "random": random.getstate(),
+        "how subnormal numbers are kept": float((np.full(1, np.finfo(float).tiny) / 2)[0]),
+    }
+    torch: Any = sys.modules.get("torch")
+    if torch:
+        state["torch's default dtype"] = torch.get_default_dtype()
+        state["torch's threads"] = torch.get_num_threads()
+        state["torch's random generator"] = torch.get_rng_state().numpy().tobytes()
+        state["torch's gradients"] = torch.is_grad_enabled()
+    return state
 
 
 def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> None:
@@ -454,15 +539,23 @@ GENERAL: tuple[Property, ...] = (
     leaves_its_arguments_alone,
     sees_fresh_contents,
     serves_eight_threads,
+    leaves_the_process_as_it_was,
     refuses_what_the_contract_refuses,
 )
 # The share of the asked-for examples that a property gets: each of these does the work of many.
 _SHARES: dict[Property, float] = {
     agrees_at_larger_sizes: 0.05,
     serves_eight_threads: 0.1,
+    leaves_the_process_as_it_was: 0.1,
     leaves_its_arguments_alone: 0.5,
     stays_within_what_it_allocates: 0.5,
 }
+
+
+def _share(property_: Property, subject: Subject) -> float:
+    """Return a property's share of the examples, which an operation says of its own in SHARES."""
+    own: dict[Property, float] = getattr(properties_of(subject), "SHARES", {})
+    return (_SHARES | own).get(property_, 1)
 
 
 # Running them
@@ -532,9 +625,9 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     subject = replace(subject, record=Record())
     started = time.perf_counter()
 
-    @seeded(seed)
+    @seeded(seed + zlib.crc32(property_.__name__.encode()))  # or all properties would be asked about the same cases
     @settings(
-        max_examples=max(1, round(max_examples * _SHARES.get(property_, 1))),
+        max_examples=max(1, round(max_examples * _share(property_, subject))),
         deadline=None,  # a first call may compile
         database=None,
         report_multiple_bugs=False,

@@ -118,7 +118,7 @@ def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, preci
     k = a.shape[-1]
     factor = math.sqrt(2) * gamma(k + 2, working.unit) if "complex" in dtype or dtype == "clongdouble" else gamma(k, working.unit)
     with np.errstate(invalid="ignore"):
-        limit = factor * size * (1 + reference_share(dtype)) + k * working.subnormal
+        limit = factor * size * (1 + reference_share(dtype)) + k * working.subnormal * (size > 0)  # a sum of zeros is exact
     return np.where(size < working.largest, limit, np.inf)  # past that, whether an entry overflows depends on the order
 
 

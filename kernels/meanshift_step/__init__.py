@@ -199,8 +199,8 @@ def bound(
         The class of error. "working": distances from differences, and x_i + sum w (data_j - x_i) / sum w.
         "expansion": distances from |x|^2 + |y|^2 - 2xy after centring on the data's mean, and sum w z_j / sum w of
         the centred data z; its error grows with the square of the data's extent over the bandwidth. "truncated":
-        as "working", and a gaussian's far or approximated weights may move a point by u bandwidths for each of the data,
-        a rate at which the sums' own rounding may grow.
+        as "working", and a gaussian's far or approximated weights may move a point, for each of the data, by u times the
+        bandwidth or the width of all points, whichever is less; the sums' own rounding may grow at that rate, too.
 
     Returns
     -------
@@ -221,6 +221,7 @@ def bound(
     centre = data.mean(axis=0)
     centre_error = gamma(m, u) * np.abs(data).mean(axis=0)  # the kernel's own mean, summed in any order
     z, z_data = np.abs(x - centre) + centre_error, np.abs(data - centre) + centre_error
+    width = (np.maximum(x.max(axis=0), data.max(axis=0)) - np.minimum(x.min(axis=0), data.min(axis=0))).max()
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for pairs in _pairs(x, bandwidth, data, kernel):
             if precision != "expansion":
@@ -238,7 +239,7 @@ def bound(
             if precision == "expansion":
                 block += u * np.abs(y) + 2 * u * np.abs(y - centre) + u * z_data.max(axis=0)
             if precision == "truncated" and kernel == "gaussian":
-                block += m * u * bandwidth
+                block += m * u * min(bandwidth, width)
             alone = (w == 0).all(axis=1) & (e == 0).all(axis=1)  # nothing within reach for certain: the row stays, bit for bit
             limit[pairs.rows] = np.where(alone[:, None], 0, np.where(certain > 0, block, np.inf))
     return limit * (1 + reference_share(dtype))

@@ -40,7 +40,7 @@ BLOCK, CHUNK = 128, 1024  # rows that meet a chunk of columns while it is in the
 PARTS = 16  # most parts of a blurring step
 SHARE = 1_000_000  # pairs that are worth waking a thread
 ROOM = 2**24  # bytes that the parts' coordinate sums may fill
-FUSED = 8  # most coordinates whose sums fit the registers
+WIDTHS = (1, 2, 3, 4, 6, 8)  # coordinates that a pass is compiled for; up to eight their sums fit the registers
 
 
 def fused(weight):
@@ -100,16 +100,16 @@ def keeps_digits(points, unit, back):
 
 @njit(cache=True, nogil=True)
 def lay_out(points, unit, z):
-    for k in range(len(z)):
+    for k in range(points.shape[1]):
         for i in range(len(points)):
             z[k, i] = points[i, k] * unit
         z[k, len(points) :] = np.finfo(points.dtype).max / 4
 
 
-def laid_out(points, unit):
-    """Return scaled points coordinate by coordinate, filled up with some far from all."""
+def laid_out(points, unit, width):
+    """Return scaled points coordinate by coordinate, filled up with some far from all, and with coordinates of 0."""
     lanes = BYTES // points.itemsize
-    z = np.empty((points.shape[1], -(-len(points) // lanes) * lanes), points.dtype)
+    z = np.zeros((width, -(-len(points) // lanes) * lanes), points.dtype)
     lay_out(points, unit, z)
     return z
 
@@ -117,11 +117,11 @@ def laid_out(points, unit):
 @njit(cache=True, nogil=True)
 def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
     """Add up the parts and move the points; those whose weights nearly vanished go the careful way."""
-    d = x.shape[1]
+    d, last = x.shape[1], sums.shape[1] - 1
     for i in range(start, stop):
-        total = sums[0, d, i]
+        total = sums[0, last, i]
         for part in range(1, len(sums)):
-            total += sums[part, d, i]
+            total += sums[part, last, i]
         if total < least:
             careful(x, data, h, kernel, i, x[i], y)
             continue
@@ -144,25 +144,26 @@ def meanshift_step(x, bandwidth, data, kernel):
     if not all(keeps_digits(points, unit, back) for points in ((x,) if data is x else (x, data))):
         share_out(lambda start, stop: all_careful(x, data, h, kind, x, start, stop, y), n, 1 + CAREFUL // m)
         return y
-    if d > FUSED:
+    if d > WIDTHS[-1]:
         nowhere = np.zeros(d, x.dtype)
         return step(WIDE, x, h, data, kind, c, lambda points: points * unit, lambda z: 0, real(1), back, nowhere, least)
-    z = points = laid_out(x, unit)
+    width = next(width for width in WIDTHS if width >= d)
+    z = points = laid_out(x, unit, width)
     if data is not x:
-        points = laid_out(data, unit)
-    like = (0,) * d
+        points = laid_out(data, unit, width)
+    like = (0,) * width
     parts = min(PARTS, -(-n // BLOCK) // 2 + 1, ROOM // y.nbytes)
     mirrored = data is x and parts > 0
     height = BLOCK if mirrored else min(BLOCK, 2 * -(-n // (2 * PARTS)))
     if not mirrored:
         parts = PARTS
-    sums = np.zeros((parts if mirrored else 1, d + 1, z.shape[1]), x.dtype)
+    sums = np.zeros((parts if mirrored else 1, width + 1, z.shape[1]), x.dtype)
 
     def share(start, stop):
         for part in range(start, stop):
             PASSES[kind](z, n, points, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
 
     share_out(share, parts, parts * SHARE // (n * m))
-    light = bool((sums[0, d, :n] < least).any())
+    light = bool((sums[0, width, :n] < least).any())
     share_out(functools.partial(move, x, data, h, kind, z, back, sums, least, y), n, 1 + CAREFUL // m if light else n)
     return y

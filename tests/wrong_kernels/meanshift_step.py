@@ -661,6 +661,14 @@ def augmented_product(x, bandwidth, *, data, kernel):
     return y
 
 
+def normalised_first(x, bandwidth, *, data, kernel):
+    """Weights are divided by their sum before they are used, as softmax does."""
+    w = _weights(_distances(x, bandwidth, data), kernel)
+    total = w.sum(axis=1)[:, None]
+    w = w / np.where(total > 0, total, 1)
+    return x + np.einsum("ij,ijk->ik", w, data - x[:, None])
+
+
 def grid_with_all_neighbours(x, bandwidth, *, data, kernel):
     """A grid of cells a little wider than the bandwidth, floor and all neighbours: what it leaves out weighs nothing."""
 
@@ -696,6 +704,7 @@ RIGHT = (
     one_point_of_the_data_at_a_time,
     batches_of_both,
     augmented_product,
+    normalised_first,
     grid_with_all_neighbours,
     underflow_left_out,
     guarded_workspace,
