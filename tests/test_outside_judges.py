@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 import registry
 from kernels import _conformance
 
-STEPS = [v.name for v in registry.variants("meanshift_step") if v.available]
+STEPS = [v.name for v in registry.variants("meanshift_step") if v.available and not v.limits and len(v.dtypes) > 1]
 PRODUCTS = [v for v in registry.variants("matmul") if v.available]
 
 
