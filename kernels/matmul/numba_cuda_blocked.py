@@ -8,7 +8,6 @@ Dongarra 2010, An improved MAGMA GEMM for Fermi GPUs.
 
 from functools import cache
 
-import numba
 from numba import cuda, uint64
 
 from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch
