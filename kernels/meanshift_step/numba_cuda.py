@@ -27,7 +27,7 @@ CROWD = 16 if SIMULATED else 2**15  # from so many points on, one for each threa
 
 def queries(n, d, dtype):
     """Return how many points a thread takes."""
-    return 1 if n < CROWD or dtype is numba.float64 else 4 if d <= 3 else 2
+    return 1 if n < CROWD or dtype is numba.float64 else 4 if d <= 3 else 2 if d == 4 else 1
 
 
 @cache
