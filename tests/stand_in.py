@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import types
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
+from hypothesis import Phase
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import registry
@@ -38,7 +40,7 @@ class Borders(TorchDispatchMode):
         super().__init__()
         self.allocations = []
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, function, _, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         return self.around(result) if function in ALLOCATIONS else result
 
@@ -92,6 +94,7 @@ def kernel_of(variant, *damage):
         path.write_text(source.replace(old, new), encoding="utf-8")
         spec = importlib.util.spec_from_file_location("damaged", path)
         module = importlib.util.module_from_spec(spec)
+        _conformance.Phase = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)  # found is enough here
         registry.register = lambda *_, **__: lambda function: function
         spec.loader.exec_module(module)
         return getattr(module, variant.operation)

@@ -3,6 +3,7 @@
 exp(-|x - y|^2 / 2) is exp(x.y - |y|^2 / 2) but for a factor that a row shares, and softmax divides by the sum: queries x, keys
 and values y, in bandwidths and centred on the data first, since the product loses the digits that they have in common. The
 term |y|^2 / 2 goes in as a coordinate of the keys, with 1 in the queries: a bias would keep fused kernels from the call.
+For float64 on CUDA torch has no such kernel, and forms the matrix.
 """
 
 import torch
