@@ -61,10 +61,8 @@ def step(
     COORDINATES: tl.constexpr,
 ):
     dtype = x.dtype.element_ty
-    if dtype == tl.float64:  # a float argument would be float32
-        scale = bits.to(tl.float64, bitcast=True)
-    else:
-        scale = bits.to(tl.float32, bitcast=True)
+    # The bits of the scale, since a float argument would be float32.
+    scale = bits.to(tl.float64, bitcast=True) if dtype == tl.float64 else bits.to(tl.float32, bitcast=True)
     runs = tl.cdiv(d, COORDINATES)
     own = tl.program_id(0) % runs * COORDINATES  # the first of the coordinates that this program moves
     i = (tl.program_id(0) // runs).to(tl.int64) * POINTS + tl.arange(0, POINTS)[None, :, None]
