@@ -105,9 +105,8 @@ def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, preci
         The working dtype.
     precision : {"working", "wide", "tf32", "3xtf32"}
         The class of error. "working": sums and products in the working precision, or better. The others are those of
-        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end
-        (for other dtypes it is "working"); "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves
-        out the product of the lower ones.
+        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end; "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves
+        out the product of the lower ones. For other dtypes they are "working".
 
     References
     ----------
@@ -122,7 +121,8 @@ def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, preci
     if working is None:
         return np.zeros(size.shape)
     k = a.shape[-1]
-    if precision == "working" or (precision == "wide" and dtype not in ("float16", "bfloat16")):
+    narrow = ("float16", "bfloat16") if precision == "wide" else ("float32",)
+    if precision == "working" or dtype not in narrow:
         is_complex = "complex" in dtype or dtype == "clongdouble"
         factor = math.sqrt(2) * gamma(k + 2, working.unit) if is_complex else gamma(k, working.unit)
         with np.errstate(invalid="ignore"):

@@ -85,7 +85,7 @@ def multiply(a, b, precision):
             n,
             size,
             DEPTH=16 if INTERPRETED else DEPTHS[a.dtype],
-            PRECISION=precision,
+            PRECISION=precision if a.dtype is torch.float32 else "ieee",
         )
     return c
 
@@ -104,9 +104,7 @@ def matmul(a, b):
     return multiply(a, b, "ieee")
 
 
-@register(
-    "matmul", "triton_tf32", arrays="torch", requires=("triton", "torch"), device="cuda", dtypes=("float32",), precision="tf32"
-)
+@register("matmul", "triton_tf32", arrays="torch", requires=("triton", "torch"), device="cuda", precision="tf32")
 def matmul_tf32(a, b):
     return multiply(a, b, "tf32")
 
@@ -117,7 +115,6 @@ def matmul_tf32(a, b):
     arrays="torch",
     requires=("triton", "torch"),
     device="cuda",
-    dtypes=("float32",),
     precision="3xtf32",
 )
 def matmul_3xtf32(a, b):
