@@ -105,8 +105,9 @@ def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, preci
         The working dtype.
     precision : {"working", "wide", "tf32", "3xtf32"}
         The class of error. "working": sums and products in the working precision, or better. The others are those of
-        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end; "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves
-        out the product of the lower ones. For other dtypes they are "working".
+        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end;
+        "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves out the product of the lower ones.
+        For other dtypes they are "working".
 
     References
     ----------
