@@ -14,6 +14,7 @@ from kernels._numerics import gamma, precision_of, reference_share, wide
 ARRAYS = ("a", "b")
 CORE = "(m?,k),(k,n?)->(m?,n?)"
 RATE = "flops"
+PRECISIONS = ("working", "wide", "tf32", "3xtf32")
 
 # Shapes (m, k, n). The lecture multiplies five images of 28 x 28 pixels, then all 50,000, by weights for ten digits.
 SIZES = {"tiny": (4, 4, 4), "lecture": (5, 784, 10), "medium": (512, 512, 512), "large": (50_000, 784, 10)}
@@ -102,24 +103,60 @@ def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, preci
         The operands' values in any dtype that holds them.
     dtype : str
         The working dtype.
-    precision : {"working"}
-        The class of error: sums and products in the working precision, or better.
+    precision : {"working", "wide", "tf32", "3xtf32"}
+        The class of error. "working": sums and products in the working precision, or better. The others are those of
+        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end;
+        "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves out the product of the lower ones.
+        For other dtypes they are "working".
 
     References
     ----------
     Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.: (3.13) for real matrices, lemma 3.5 for complex.
+    Blanchard, Higham, Lopez, Mary and Pranesh 2020, Mixed precision block fused multiply-add, section 3. Fasi, Higham,
+    Mikaitis and Pranesh 2021, Numerical behavior of NVIDIA tensor cores: terms are aligned with the largest and cut.
     """
-    if precision != "working":
-        raise ValueError(f"matmul: unknown precision {precision!r} (there is: 'working')")
+    if precision not in PRECISIONS:
+        raise ValueError(f"matmul: unknown precision {precision!r} (there are: {', '.join(map(repr, PRECISIONS))})")
     working = precision_of(dtype)
     size = _product(np.abs(a).astype(wide(dtype)).real, np.abs(b).astype(wide(dtype)).real)
     if working is None:
         return np.zeros(size.shape)
     k = a.shape[-1]
-    factor = math.sqrt(2) * gamma(k + 2, working.unit) if "complex" in dtype or dtype == "clongdouble" else gamma(k, working.unit)
-    with np.errstate(invalid="ignore"):
-        limit = factor * size * (1 + reference_share(dtype)) + k * working.subnormal * (size > 0)  # a sum of zeros is exact
+    narrow = ("float16", "bfloat16") if precision == "wide" else ("float32",)
+    if precision == "working" or dtype not in narrow:
+        is_complex = "complex" in dtype or dtype == "clongdouble"
+        factor = math.sqrt(2) * gamma(k + 2, working.unit) if is_complex else gamma(k, working.unit)
+        with np.errstate(invalid="ignore"):
+            limit = factor * size * (1 + reference_share(dtype)) + k * working.subnormal * (size > 0)  # a sum of zeros is exact
+    else:
+        limit = _tensor_core_error(a, b, size, dtype, precision)
     return np.where(size < working.largest, limit, np.inf)  # past that, whether an entry overflows depends on the order
+
+
+def _tensor_core_error(
+    a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], size: np.ndarray[Any, Any], dtype: str, precision: str
+) -> np.ndarray[Any, Any]:
+    """Bound the error of products on tensor cores: of the operands, of the sums, and of the result's rounding.
+
+    An instruction takes at least four products and the sum so far, cuts each below the last of the largest's 24 bits, and cuts
+    the sum: six units of 2^-23 for four terms. A half of an operand may also vanish where it is below float32's range.
+    """
+    working, single = precision_of(dtype), precision_of("float32")
+    assert working is not None
+    assert single is not None
+    k = a.shape[-1]
+    terms = 3 * k if precision == "3xtf32" else k
+    sums = gamma(1.5 * terms + 2, 2 * single.unit)
+    cut = {"wide": 0.0, "tf32": 2.0**-10, "3xtf32": 2.0**-20}[precision]  # what is cut off an operand, relative to it
+    left_out = 2.0**-20 if precision == "3xtf32" else 0.0
+    factor = left_out + 2 * cut + cut**2 + (1 + 2.0**-10) ** 2 * sums if cut else sums
+    a, b = a.astype(wide(dtype)), b.astype(wide(dtype))
+    with np.errstate(invalid="ignore"):
+        limit = factor * size + k * single.subnormal
+        if cut:
+            limit += 2 * single.tiny * (_product(np.abs(a), np.ones_like(b)) + _product(np.ones_like(a), np.abs(b)))
+        limit += working.unit * (np.abs(_product(a, b)) + limit) + working.subnormal
+    return np.asarray(limit * (1 + reference_share(dtype)))
 
 
 def scale(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

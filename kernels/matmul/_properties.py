@@ -105,7 +105,9 @@ def is_exact_on_small_integers(subject: Subject, data: st.DataObject) -> None:
 
 
 def keeps_a_matrix_times_the_identity(subject: Subject, data: st.DataObject) -> None:
-    """A @ I is A, bit for bit."""
+    """A @ I is A, bit for bit, unless the class of error says that operands are cut."""
+    if "tf32" in subject.precision:
+        return
     case, _ = _matrices(subject, data, _floating(subject))
     a = case.arrays["a"]
     case = subject.note(Case({"a": a, "b": np.eye(a.shape[1], dtype=a.dtype)}, {}, case.dtype))

@@ -1,0 +1,47 @@
+"""meanshift_step with gaussian weights as softmax attention, which torch computes without the n x m matrix.
+
+exp(-|x - y|^2 / 2) is exp(x.y - |y|^2 / 2) but for a factor that a row shares, and softmax divides by the sum: queries x, keys
+and values y, in bandwidths and centred on the data first, since the product loses the digits that they have in common. The
+term |y|^2 / 2 goes in as a coordinate of the keys, with 1 in the queries: a bias would keep fused kernels from the call.
+For float64 on CUDA torch has no such kernel, and forms the matrix.
+"""
+
+import torch
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from registry import register
+
+WIDTH = 8  # fused kernels take heads of a multiple of this many coordinates
+
+
+@register(
+    "meanshift_step",
+    "attention",
+    arrays="torch",
+    requires=("torch",),
+    precision="expansion",
+    limits={"kernel": ("gaussian",)},
+    rank=45,
+)
+@register(
+    "meanshift_step",
+    "attention_cuda",
+    arrays="torch",
+    requires=("torch",),
+    device="cuda",
+    precision="expansion",
+    limits={"kernel": ("gaussian",)},
+    rank=45,
+)
+def meanshift_step(x, bandwidth, data, kernel):
+    d = x.shape[1]
+    if not x.numel():
+        return x.clone(memory_format=torch.contiguous_format)
+    centre = data.mean(dim=0)
+    queries, keys = (x - centre) / bandwidth, (data - centre) / bandwidth
+    spare = -(d + 1) % WIDTH
+    q = pad(torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1), (0, spare))
+    k = pad(torch.cat([keys, keys.square().sum(dim=1, keepdim=True) / -2], dim=1), (0, spare))
+    v = pad(keys, (0, 1 + spare))
+    y = scaled_dot_product_attention(q[None, None], k[None, None], v[None, None], scale=1.0)
+    return centre + y[0, 0, :, :d] * bandwidth

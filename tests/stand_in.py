@@ -1,0 +1,124 @@
+"""Hold a CUDA variant to the conformance suite where there is no GPU: `python stand_in.py OPERATION VARIANT MAX_EXAMPLES`.
+
+Numba's simulator or Triton's interpreter stands in for the device, and tensors in the host's memory for those on it. Both are
+chosen before numba or triton is imported, so each variant has a process of its own. The front desk refuses a CUDA variant
+without a device; the kernel is called behind it. Two further arguments, OLD and NEW, damage the kernel's source first.
+"""
+
+import importlib.util
+import os
+import sys
+import tempfile
+import types
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+os.environ["TRITON_INTERPRET"] = "1"
+
+import torch
+from hypothesis import Phase
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import registry
+from kernels import _conformance, _dispatch
+
+MOST = 600  # the work of a case: a simulated thread costs some hundred microseconds
+BORDER = 256  # entries before and after each allocation
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+CANARY = {1: 0x5A, 2: 0x7FA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}  # each a NaN, so that what is read there shows too
+
+aten = torch.ops.aten
+ALLOCATIONS = {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.clone.default, aten.zeros.default}
+
+
+class Borders(TorchDispatchMode):
+    """Puts what is allocated between canaries: Triton's interpreter writes past a tensor's end without a word."""
+
+    def __init__(self):
+        super().__init__()
+        self.allocations = []
+
+    def __torch_dispatch__(self, function, _, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        return self.around(result) if function in ALLOCATIONS else result
+
+    def around(self, tensor):
+        """Return a contiguous copy of a tensor inside a larger one of canaries."""
+        size = tensor.element_size()
+        whole = torch.full((tensor.numel() + 2 * BORDER,), CANARY[size], dtype=INTEGERS[size])
+        inside = whole[BORDER : BORDER + tensor.numel()].view(tensor.dtype).view(tensor.shape)
+        self.allocations.append(whole)
+        return inside.copy_(tensor)
+
+    def check(self):
+        for whole in self.allocations:
+            canary = CANARY[whole.element_size()]
+            assert (whole[:BORDER] == canary).all(), "something was written before the start of a tensor"
+            assert (whole[-BORDER:] == canary).all(), "something was written past the end of a tensor"
+
+
+def bordered(kernel):
+    """Call a kernel on copies of its tensors between canaries, and see that nothing but the result was written."""
+
+    def call(*args, **kwargs):
+        borders, copies = Borders(), {}
+
+        def copy(value):
+            if not isinstance(value, torch.Tensor) or not value.is_contiguous():
+                return value  # a kernel makes its own copy of others, which is bordered too
+            return copies.setdefault(id(value), (borders.around(value), value))[0]
+
+        args, kwargs = [copy(value) for value in args], {key: copy(value) for key, value in kwargs.items()}
+        with borders:
+            result = kernel(*args, **kwargs)
+        borders.check()
+        for inside, original in copies.values():
+            integers = INTEGERS[original.element_size()]
+            assert torch.equal(inside.view(integers), original.view(integers)), "the kernel wrote to an argument"
+        return result
+
+    return call
+
+
+def kernel_of(variant, *damage):
+    """Return a variant's function, from its own file or from a damaged copy."""
+    if not damage:
+        registry._import(variant.module, registry._zoo.folder)
+        return registry.Zoo._imported[variant.file, variant.operation, variant.name]
+    source, (old, new) = Path(variant.file).read_text(encoding="utf-8"), damage
+    assert source.count(old) == 1, f"{variant.file} has {old!r} {source.count(old)} times, expected once"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "damaged.py")
+        path.write_text(source.replace(old, new), encoding="utf-8")
+        spec = importlib.util.spec_from_file_location("damaged", path)
+        module = importlib.util.module_from_spec(spec)
+        _conformance.Phase = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)  # found is enough here
+        registry.register = lambda *_, **__: lambda function: function
+        spec.loader.exec_module(module)
+        return getattr(module, variant.operation)
+
+
+def main(operation, name, max_examples, *damage):
+    (variant,) = registry.candidates(operation, name)
+    function = bordered(kernel_of(variant, *damage))
+    here = replace(variant, device="cpu", _why_not=lambda _: None)
+    op = _dispatch.Operation(registry._zoo, operation)
+    subject = replace(
+        _conformance.Subject(operation, op.contract, _dispatch.fixed(op, here, function)),
+        dtypes=variant.dtypes,
+        precision=variant.precision,
+        deterministic=variant.deterministic,
+        limits=variant.limits,
+        most=MOST,
+    )
+    warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
+    sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
+    for property_ in _conformance.all_properties(op.contract):
+        record = _conformance.run(property_, subject, int(max_examples))
+        print(f"{property_.__name__}: {record.examples} examples, {record.worst:.3f} of the bound, {record.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,97 @@
+"""Every CUDA kernel written by hand under the conformance suite on this machine's CPU: simulated or interpreted, never timed."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import registry
+from kernels import _conformance
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+EXAMPLES = max(4, settings.default.max_examples // 40)
+
+VARIANTS = {
+    f"{operation}-{variant.name}": variant
+    for operation in registry.operations()
+    for variant in registry.variants(operation)
+    if variant.device == "cuda" and {"numba", "triton"} & set(variant.requires)
+}
+
+# One slip each: a barrier that is missing, an edge that is off by one, a tail that is not masked.
+DAMAGE = [
+    ("matmul-numba_cuda", "i < c.shape[0] and", "i <= c.shape[0] and"),
+    ("matmul-numba_cuda_tiled", "cuda.syncthreads()\n            for", "for"),
+    ("matmul-numba_cuda_tiled", "cuda.syncthreads()  # before", "pass  # before"),
+    ("matmul-numba_cuda_tiled", "start + row < b.shape[0]", "start + row < b.shape[0] - 1"),
+    ("matmul-numba_cuda_blocked", "            cuda.syncthreads()\n        for p", "        for p"),
+    ("matmul-numba_cuda_blocked", "i < m and k < depth", "i < m and k <= depth"),
+    ("matmul-numba_cuda_blocked", "if i < m and j < n:", "if i <= m and j < n:"),
+    ("matmul-triton", "mask=(i < m) & (along_a < k)", "mask=i < m"),
+    ("matmul-triton", "c.dtype.element_ty), mask=(i < m) & (j < n)", "c.dtype.element_ty), mask=(i <= m) & (j < n)"),
+    ("meanshift_step-numba_cuda", "cuda.syncthreads()  # until every warp", "pass  # until every warp"),
+    ("meanshift_step-numba_cuda", "            cuda.syncthreads()\n            for j", "            for j"),
+    ("meanshift_step-numba_cuda", "count = min(TILE, m - start)", "count = min(TILE, m - start + 1)"),
+    ("meanshift_step-numba_cuda", "range(warp, count, WARPS)", "range(warp, count - 1, WARPS)"),
+    ("meanshift_step-triton", "w = tl.where(start +", "w = w  # tl.where(start +"),
+    ("meanshift_step-triton", "here), mask=(i < n) & (k < d)", "here), mask=(i < n + 1) & (k < d)"),
+    (
+        "meanshift_step-triton",
+        "range(0, m, DATA):\n        j = start + along\n        difference = load(data, m,",
+        "range(0, m, DATA):\n        j = start + along\n        difference = load(data, m - 1,",
+    ),
+]
+
+
+def stand_in(variant, *damage):
+    missing = [reason for package in variant.requires if (reason := registry.missing(package))]
+    if missing:
+        pytest.skip("; ".join(missing))
+    command = [sys.executable, STAND_IN, variant.operation, variant.name, str(EXAMPLES), *damage]
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_a_simulated_kernel_conforms(variant):
+    done = stand_in(variant)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _cut(x):
+    """Keep the eleven bits of a significand that TF32 has."""
+    return (x.view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def _tf32(a, b):
+    return _cut(np.ascontiguousarray(a)) @ _cut(np.ascontiguousarray(b))
+
+
+def _3xtf32(a, b):
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    a_low, b_low = _cut(a - _cut(a)), _cut(b - _cut(b))
+    low = np.nan_to_num(a_low @ _cut(b) + _cut(a) @ b_low, nan=0.0)  # where an operand is infinite, the upper halves say so
+    return low + _cut(a) @ _cut(b)
+
+
+@pytest.mark.parametrize(("precision", "function"), [("tf32", _tf32), ("3xtf32", _3xtf32)])
+def test_a_class_of_error_is_that_of_its_arithmetic(precision, function):
+    """The interpreter takes TF32 as IEEE float32, so that its bounds are tried on its arithmetic; float32's refuse it."""
+    claimed = _conformance.function_subject(registry._zoo, "matmul", function, dtypes=("float32",))
+    for property_ in _conformance.all_properties(claimed.contract):
+        _conformance.run(property_, replace(claimed, precision=precision), EXAMPLES)
+    with pytest.raises(registry.ConformanceError):
+        _conformance.run(_conformance.agrees_with_reference, claimed, 50)
+
+
+@pytest.mark.parametrize(("name", "old", "new"), DAMAGE)
+def test_a_damaged_kernel_is_refused(name, old, new):
+    done = stand_in(VARIANTS[name], old, new)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "ConformanceError" in done.stderr, done.stderr
