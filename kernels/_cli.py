@@ -69,6 +69,7 @@ def _facts(variant: Variant) -> dict[str, Any]:
         "framework": variant.framework,
         "available": variant.available,
         "reason": variant.reason,
+        "simulated": _simulated(variant),
         "requires": list(variant.requires),
         "dtypes": list(variant.dtypes),
         "options": dict(variant.options),
@@ -79,6 +80,11 @@ def _facts(variant: Variant) -> dict[str, Any]:
         "source": variant.source,
         "doc": variant.doc,
     }
+
+
+def _simulated(variant: Variant) -> bool:
+    """Whether the tests run it without its device: Numba's simulator and Triton's interpreter stand in for one."""
+    return variant.device == "cuda" and not {"numba", "triton"}.isdisjoint(variant.requires)
 
 
 @cli.command("list")
@@ -94,7 +100,11 @@ def list_(operation: str | None, as_json: bool) -> None:
     for name, variants in found.items():
         table = Table("variant", "device", "framework", "idea", title=f"{name}: {registry.summary(name)}", title_justify="left")
         for variant in variants:
-            idea = variant.doc.partition("\n")[0] if variant.available else f"unavailable: {variant.reason}"
+            idea = (
+                variant.doc.partition("\n")[0]
+                if variant.available
+                else f"unavailable{', tested by simulation' if _simulated(variant) else ''}: {variant.reason}"
+            )
             table.add_row(variant.name, variant.device, variant.framework, idea, style=None if variant.available else "dim")
         _print(table)
 
