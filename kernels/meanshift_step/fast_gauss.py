@@ -149,7 +149,7 @@ def moments(data, order, starts, scale, out, start, stop):
 def sweep(sources, near, tables, out, start, stop):
     """Translate along the coefficients' first dimension, from the sources near each cell, and make it the last."""
     p = tables.shape[1]
-    total = np.empty((p, sources.shape[1] // p))
+    total = np.empty((p, out[0].size // p))
     for t in range(start, stop):
         total[:] = 0
         for j in range(len(tables)):
@@ -212,71 +212,70 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
         s += first == starts[s + 1]
 
 
-def number_cells(sets, scale, reach):
-    """Return a key for the cell of each point, and what a key counts each dimension in; None if float64 cannot.
+def sort(sets, scale, reach):
+    """Number the cells, and return for each set those it fills, its points in their order, and where in it each cell starts.
 
-    No cell is within reach of the range's edge, so that no neighbour is beyond it.
+    Return also how much each dimension adds to a cell's number. No cell is within reach of the range's edge, so that no
+    neighbour is beyond it. Where float64 cannot count the cells, no set is returned.
     """
     layers = [np.floor(points.astype(float) * scale) for points in sets]
     low = np.min([z.min(axis=0) for z in layers], axis=0)
     spans = np.max([z.max(axis=0) for z in layers], axis=0) - low + (1 + 2 * reach)
-    if not np.prod(spans) < 2.0**53:
-        return None
-    strides = np.cumprod(np.append(1, spans[:-1]))
-    return [sum((z - low + reach)[:, k] * s for k, s in enumerate(strides)).astype(np.int64) for z in layers], strides.astype(int)
+    strides, in_order = np.cumprod(np.append(1, spans)), []
+    if not strides[-1] < 2.0**53:
+        return in_order, strides
+    for z in layers:
+        keys = sum((z - low + reach)[:, k] * stride for k, stride in enumerate(strides[:-1]))
+        order = np.argsort(keys.astype(np.min_scalar_type(int(strides[-1]))), kind="stable")  # a radix sort of few bits
+        keys = keys[order].astype(np.int64)
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        in_order.append((keys[starts], order, np.append(starts, len(keys))))
+    return in_order, strides[:-1].astype(np.int64)
 
 
-def sort(keys):
-    """Return the cells that keys name, their points in order, and where in it each cell starts, with the end."""
-    order = np.argsort(keys.astype(np.min_scalar_type(keys.max())), kind="stable")  # a radix sort of few bits
-    keys = keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[starts], order, np.append(starts, len(keys))
+def neighbours(sources, targets, strides, reach):
+    """Return for each sweep where among the cells before it are those near each cell after it, from one side to the other.
 
+    After k sweeps a cell has the targets' coordinates in the first k dimensions, and the data's in the others.
+    """
 
-def stages(sources, targets, strides, reach):
-    """Return the cells after each sweep: they have the targets' coordinates in the dimensions swept, the data's in the others."""
-    steps = np.arange(-reach, reach + 1)
+    def around(cells, stride):
+        return cells[:, None] + np.arange(-reach, reach + 1) * stride
 
-    def widen(cells, stride):
-        return np.unique(cells[:, None] + steps * stride)
-
-    backwards = [targets]
+    wanted = [targets]
     for stride in strides[:0:-1]:
-        backwards.append(widen(backwards[-1], stride))
-    cells = [sources]
-    for stride in strides[:-1]:
-        cells.append(np.intersect1d(widen(cells[-1], stride), backwards.pop(), assume_unique=True))
-    return [*cells, targets]
+        wanted.append(np.unique(around(wanted[-1], stride)))
+    near, before = [], sources
+    for stride in strides:
+        after = wanted.pop()
+        if wanted:
+            after = np.intersect1d(np.unique(around(before, stride)), after, assume_unique=True)
+        cells = around(after, stride)
+        ended = np.append(before, 2**62)
+        at = np.searchsorted(ended, cells)
+        near.append(np.where(ended[at] == cells, at, -1))
+        before = after
+    return near
 
 
-def transform(x, data, scale, expanded):
+def transform(x, data, scale, p, reach, tables):
     """Return the order of x by cells, where each cell starts, and the coefficients of G in each; None if they are too many."""
-    d, (p, reach, tables) = x.shape[1], expanded
-    sets = [x] if data is x else [x, data]
-    numbered = number_cells(sets, scale, reach)
-    if numbered is None:
-        return None
-    keys, strides = numbered
-    targets, order, starts = sources, data_order, data_starts = sort(keys[0])
-    if data is not x:
-        sources, data_order, data_starts = sort(keys[1])
+    d = x.shape[1]
+    in_order, strides = sort([x] if data is x else [x, data], scale, reach)
     room = (ROOM + SHARE * (len(x) + len(data))) // p**d
-    if max(len(targets), len(sources)) > room:
+    if not in_order or max(len(cells) for cells, _, _ in in_order) > room:
         return None
-    cells = stages(sources, targets, strides, reach)
-    if not 0 < min(map(len, cells)) <= max(map(len, cells)) <= room:  # or no data are in reach of any point
+    (targets, order, starts), (sources, *sorted_data) = in_order[0], in_order[-1]
+    sweeps = neighbours(sources, targets, strides, reach)
+    if max(map(len, sweeps)) > room:
         return None
     shape = (p if d > 2 else 1, p if d > 1 else 1, p)
-    values = np.empty((len(sources), p**d))
-    share_out(functools.partial(moments, data, data_order, data_starts, scale, values.reshape(-1, *shape)), len(data), 1024)
-    for stride, before, after in zip(strides, cells[:-1], cells[1:], strict=True):
-        around = after[:, None] + np.arange(-reach, reach + 1) * stride
-        at = np.minimum(np.searchsorted(before, around), len(before) - 1)
-        out = np.empty((len(after), p**d))
-        share_out(functools.partial(sweep, values, np.where(before[at] == around, at, -1), tables, out), len(after))
-        values = out
-    return order, starts, values.reshape(-1, *shape)
+    values = np.empty((len(sources), *shape))
+    share_out(functools.partial(moments, data, *sorted_data, scale, values), len(data), 1024)
+    for near in sweeps:
+        before, values = values, np.empty((len(near), *shape))
+        share_out(functools.partial(sweep, before, near, tables, values), len(near))
+    return order, starts, values
 
 
 def step_by_pairs(x, bandwidth, data):
@@ -323,7 +322,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     scale = 2.0 ** (1 - math.frexp(bandwidth)[1])  # one over a cell's edge
     ratio = 1 / scale / bandwidth
     *expanded, error, steeper = expansion(ratio, x.shape[1])
-    transformed = transform(x, data, scale, expanded)
+    transformed = transform(x, data, scale, *expanded)
     if transformed is None:
         return step_by_pairs(x, bandwidth, data)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
