@@ -32,6 +32,7 @@ from registry import register
 
 UNIT = 2.0**-24
 TILE = 64  # points that are expanded or evaluated together
+FLAT = 2.0**13  # widths of all points: a wider bandwidth leaves weights of 1 - 3 2^-27, so that it moves none by u widths more
 ROOM, SHARE = 2**22, 128  # coefficients that there may be, in all and for each point
 PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
@@ -78,15 +79,15 @@ def tables(ratio, p, reach):
 
 
 @functools.lru_cache(maxsize=16)
-def expansion(ratio, d):
-    """Return the fewest terms and the shortest reach that move no point by more than half a unit roundoff for each datum.
+def expansion(ratio, d, share=1.0):
+    """Return the fewest terms and the shortest reach that move no point by more than a share of h u / 4 for each datum.
 
     That is where the weights sum to 1, as they do where a point is among the data. With them come the tables and errors.
     """
     p = reach = 1
-    while errors(ratio, d, TERMS, reach)[1] > ratio / 2 * UNIT / 8:
+    while errors(ratio, d, TERMS, reach)[1] > ratio / 2 * share * UNIT / 8:
         reach += 1
-    while errors(ratio, d, p, reach)[1] > ratio / 2 * UNIT / 4:
+    while errors(ratio, d, p, reach)[1] > ratio / 2 * share * UNIT / 4:
         p += 1
     return p, reach, tables(ratio, p, reach), *errors(ratio, d, p, reach)
 
@@ -176,13 +177,14 @@ def move(x, row, field, i, certificate, y):
     """Take one point's step if its certificate allows, and say whether it does.
 
     What G may be off by, m times `error`, and its slope, m times `steeper`, leave the quotient off by at most
-    (m steeper + |slope / G| m error) / (G - m error). That may be m u / 2, the other half being left to rounding.
+    (m steeper + |slope / G| m error) / (G - m error). That may be half of what the class allows, m u times the bandwidth
+    or the points' width, whichever is less; the other half is left to rounding.
     """
-    count, bandwidth, ratio, error, steeper = certificate
+    count, bandwidth, share, ratio, error, steeper = certificate
     d, value, steepest = x.shape[1], field[0, i], 0.0
     for k in range(d):
         steepest = max(steepest, abs(field[d - k, i]) / value)
-    if not 2 / ratio * (steeper + steepest * error) <= UNIT / 2 * (value - count * error):
+    if not 2 / ratio * (steeper + steepest * error) <= share * UNIT / 2 * (value - count * error):
         return False
     for k in range(d):
         y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
@@ -212,6 +214,7 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
         s += first == starts[s + 1]
 
 
+@np.errstate(invalid="ignore")  # the range of points that are not finite
 def sort(sets, scale, reach):
     """Number the cells, and return for each set those it fills, its points in their order, and where in it each cell starts.
 
@@ -278,6 +281,12 @@ def transform(x, data, scale, p, reach, tables):
     return order, starts, values
 
 
+@np.errstate(invalid="ignore")  # points may not be finite
+def width_of(x, data):
+    low, high = np.minimum(x.min(axis=0), data.min(axis=0)), np.maximum(x.max(axis=0), data.max(axis=0))
+    return float((high.astype(float) - low).max())
+
+
 def step_by_pairs(x, bandwidth, data):
     """Move points by the kernel that takes less time for them, of two that are right for all."""
     step = brute_force.meanshift_step if grid.unsuited(x, bandwidth, data, "gaussian") else grid.meanshift_step
@@ -319,14 +328,19 @@ def unsuited(x, bandwidth, data, kernel):
 def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
-    scale = 2.0 ** (1 - math.frexp(bandwidth)[1])  # one over a cell's edge
-    ratio = 1 / scale / bandwidth
-    *expanded, error, steeper = expansion(ratio, x.shape[1])
+    width = width_of(x, data)
+    if not width:
+        return x.copy()
+    h = min(bandwidth, FLAT * width)
+    share = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
+    scale = 2.0 ** (1 - math.frexp(h)[1])  # one over a cell's edge
+    ratio = 1 / scale / h
+    *expanded, error, steeper = expansion(ratio, x.shape[1], share)
     transformed = transform(x, data, scale, *expanded)
     if transformed is None:
         return step_by_pairs(x, bandwidth, data)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
-    certificate = (len(data), bandwidth, ratio, error, steeper)
+    certificate = (len(data), h, share, ratio, error, steeper)
     share_out(functools.partial(evaluate, x, *transformed, scale, certificate, y, moved), len(x), 1024)
     left = np.flatnonzero(~moved)
     if len(left):
