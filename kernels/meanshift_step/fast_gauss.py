@@ -97,9 +97,9 @@ compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract
 
 @compiled
 def chebyshev(points, order, first, stop, scale, basis):
-    """Fill T_a and T_a' of a tile's coordinates in their cells, the last one last; past the end the last point stands in."""
+    """Fill T_a and T_a' of a tile's coordinates in their cells; past the end the last point stands in."""
     for k in range(points.shape[1]):
-        t = basis[3 - points.shape[1] + k]
+        t = basis[k]
         for i in range(TILE):
             z = points[order[min(first + i, stop - 1)], k] * scale
             t[0, 0, i], t[1, 0, i] = 1, 2 * (z - np.floor(z)) - 1
@@ -131,19 +131,19 @@ def add_product(a, b, out):
 @compiled
 def moments(data, order, starts, scale, out, start, stop):
     """Sum the products of Chebyshev polynomials over the data of each cell that begins in a range of the data."""
-    heads, middles, p = out.shape[1:]
-    basis = np.ones((3, p, 2, TILE))
-    tail = np.empty((TILE, middles * p))
+    d, p = data.shape[1], out.shape[-1]
+    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 1 else 1, p if d > 2 else 1))
     for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
-        total = out[s].reshape(heads, middles * p)
+        total = out[s].reshape(p, tail[0].size)
         total[:] = 0
         for first in range(starts[s], starts[s + 1], TILE):
-            chebyshev(data, order, first, starts[s + 1], scale, basis)
-            for i in range(TILE):
-                for b in range(middles):
-                    for c in range(p):
-                        tail[i, b * p + c] = basis[1, b, 0, i] * basis[2, c, 0, i] if first + i < starts[s + 1] else 0
-            add_product(basis[0, :heads, 0], tail, total)
+            size = min(TILE, starts[s + 1] - first)
+            chebyshev(data, order, first, first + size, scale, basis)
+            for i in range(size):
+                for b in range(tail.shape[1]):
+                    for c in range(tail.shape[2]):
+                        tail[i, b, c] = basis[1, b, 0, i] * basis[2, c, 0, i]
+            add_product(basis[0, :, 0], tail[:size].reshape(size, tail[0].size), total)
 
 
 @compiled
@@ -202,7 +202,7 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
     s, first = np.searchsorted(starts, start, side="right") - 1, start
     while first < stop:
         end = min(first + TILE, starts[s + 1], stop)
-        chebyshev(x, order, first, end, scale, basis)
+        chebyshev(x, order, first, end, scale, basis[3 - x.shape[1] :])
         for a in range(heads):
             lines[:] = 0
             add_product(coefficients[s, a], ends, lines.reshape(middles, 2 * TILE))
@@ -214,22 +214,19 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
         s += first == starts[s + 1]
 
 
-@np.errstate(invalid="ignore")  # the range of points that are not finite
-def sort(sets, scale, reach):
+def sort(columns, low, high, scale, reach):
     """Number the cells, and return for each set those it fills, its points in their order, and where in it each cell starts.
 
     Return also how much each dimension adds to a cell's number. No cell is within reach of the range's edge, so that no
     neighbour is beyond it. Where float64 cannot count the cells, no set is returned.
     """
-    layers = [np.floor(points.astype(float) * scale) for points in sets]
-    low = np.min([z.min(axis=0) for z in layers], axis=0)
-    spans = np.max([z.max(axis=0) for z in layers], axis=0) - low + (1 + 2 * reach)
-    strides, in_order = np.cumprod(np.append(1, spans)), []
+    low = np.floor(low * scale)
+    strides, in_order = np.cumprod(np.append(1, np.floor(high * scale) - low + (1 + 2 * reach))), []
     if not strides[-1] < 2.0**53:
         return in_order, strides
-    for z in layers:
-        keys = sum((z - low + reach)[:, k] * stride for k, stride in enumerate(strides[:-1]))
-        order = np.argsort(keys.astype(np.min_scalar_type(int(strides[-1]))), kind="stable")  # a radix sort of few bits
+    for points in columns:
+        keys = sum((np.floor(z * scale) - first + reach) * stride for z, first, stride in zip(points, low, strides, strict=False))
+        order = np.argsort(keys)
         keys = keys[order].astype(np.int64)
         starts = np.flatnonzero(np.diff(keys, prepend=-1))
         in_order.append((keys[starts], order, np.append(starts, len(keys))))
@@ -261,10 +258,9 @@ def neighbours(sources, targets, strides, reach):
     return near
 
 
-def transform(x, data, scale, p, reach, tables):
+def transform(x, data, in_order, strides, scale, p, reach, tables):
     """Return the order of x by cells, where each cell starts, and the coefficients of G in each; None if they are too many."""
     d = x.shape[1]
-    in_order, strides = sort([x] if data is x else [x, data], scale, reach)
     room = (ROOM + SHARE * (len(x) + len(data))) // p**d
     if not in_order or max(len(cells) for cells, _, _ in in_order) > room:
         return None
@@ -279,12 +275,6 @@ def transform(x, data, scale, p, reach, tables):
         before, values = values, np.empty((len(near), *shape))
         share_out(functools.partial(sweep, before, near, tables, values), len(near))
     return order, starts, values
-
-
-@np.errstate(invalid="ignore")  # points may not be finite
-def width_of(x, data):
-    low, high = np.minimum(x.min(axis=0), data.min(axis=0)), np.maximum(x.max(axis=0), data.max(axis=0))
-    return float((high.astype(float) - low).max())
 
 
 def step_by_pairs(x, bandwidth, data):
@@ -325,18 +315,21 @@ def unsuited(x, bandwidth, data, kernel):
     rank=58,
     limits={"kernel": ("gaussian",), "dimensions": 3},
 )
+@np.errstate(invalid="ignore")  # the width of points that are not finite
 def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
-    width = width_of(x, data)
+    columns = [points.T.astype(float, order="C") for points in ((x,) if data is x else (x, data))]
+    low, high = (end([end(points, axis=1) for points in columns], axis=0) for end in (np.min, np.max))
+    width = (high - low).max()
     if not width:
         return x.copy()
-    h = min(bandwidth, FLAT * width)
+    h = float(min(bandwidth, FLAT * width))
     share = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
     scale = 2.0 ** (1 - math.frexp(h)[1])  # one over a cell's edge
     ratio = 1 / scale / h
     *expanded, error, steeper = expansion(ratio, x.shape[1], share)
-    transformed = transform(x, data, scale, *expanded)
+    transformed = transform(x, data, *sort(columns, low, high, scale, expanded[1]), scale, *expanded)
     if transformed is None:
         return step_by_pairs(x, bandwidth, data)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
