@@ -82,6 +82,29 @@ def test_few_points_over_huge_extents_make_few_cells(d, far):
     holds(x[::3].copy(), 0.7, x)
 
 
+def test_calls_and_rows_are_left_to_other_kernels_where_expansions_do_not_serve(monkeypatch):
+    left = []
+    by_pairs = fast_gauss.step_by_pairs
+    monkeypatch.setattr(fast_gauss, "step_by_pairs", lambda x, *call: left.append(len(x)) or by_pairs(x, *call))
+    x = crowd(400, 2)
+    holds(x, 1.5)
+    assert not left
+    holds(np.concatenate([x, x[:30] + np.float32(200)]), 1.5, x)
+    assert left == [30]
+    monkeypatch.setattr(fast_gauss, "ROOM", 0)
+    monkeypatch.setattr(fast_gauss, "ROOM_EACH", 1)
+    holds(x, 0.1)
+    assert left == [30, 400]
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_a_bandwidth_wider_than_the_points_leaves_their_width_to_err_by(monkeypatch, d):
+    monkeypatch.setattr(fast_gauss, "step_by_pairs", None)
+    x = crowd(300, d) + np.float32(100)
+    for h in (30, 1e3, 1e5, 1e6, 1e20):
+        holds(x, h)
+
+
 def test_one_crowded_cell_and_duplicates():
     x = np.concatenate([crowd(900, 2, 0.01), np.full((200, 2), -3.25, np.float32), np.array([[40, -40]], np.float32)])
     y = holds(x, 2.0)

@@ -13,7 +13,8 @@ The fast Gauss transform):
 
 Interpolating between Chebyshev points needs fewer terms than the Hermite and Taylor series of the paper, by 2^p in the
 error: p = 11 serves where those take 15. Other kernels take what this one cannot do well: points too far from all data for
-G to be good enough, and calls with too many cells for their points.
+G to be good enough, and calls with too many cells for their points. Where all points lie within one bandwidth the class
+allows less, in proportion to their width, and more terms serve.
 
 Everything is float64, so that rounding is far below float32's. float64 points are not taken: their moments' rounding, up to
 thousands of units for each datum, would fail the certificate wherever the weights sum to less than thousands.
@@ -33,7 +34,7 @@ from registry import register
 UNIT = 2.0**-24
 TILE = 64  # points that are expanded or evaluated together
 FLAT = 2.0**13  # widths of all points: a wider bandwidth leaves weights of 1 - 3 2^-27, so that it moves none by u widths more
-ROOM, SHARE = 2**22, 128  # coefficients that there may be, in all and for each point
+ROOM, ROOM_EACH = 2**22, 128  # coefficients that there may be in one step, whatever the number of points, and for each
 PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
 TERMS = 64  # coefficients beyond these are below 1e-80
@@ -80,7 +81,7 @@ def tables(ratio, p, reach):
 
 @functools.lru_cache(maxsize=16)
 def expansion(ratio, d, share=1.0):
-    """Return the fewest terms and the shortest reach that move no point by more than a share of h u / 4 for each datum.
+    """Return the fewest terms and the shortest reach that move no point by more than a share of h u / 2 for each datum.
 
     That is where the weights sum to 1, as they do where a point is among the data. With them come the tables and errors.
     """
@@ -113,28 +114,31 @@ def chebyshev(points, order, first, stop, scale, basis):
 
 @compiled
 def add_product(a, b, out):
+    """Add a b to out, four rows of b at a time (or some of them and the last, times 0), to pass over out a quarter as often."""
     for i in range(len(out)):
-        for k in range(len(b)):
+        for k in range(0, len(b), 4):
+            k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
+            a0, a1, a2, a3 = a[i, k], a[i, k1] * (k1 > k), a[i, k2] * (k2 > k1), a[i, k3] * (k3 > k2)
             for j in range(out.shape[1]):
-                out[i, j] += a[i, k] * b[k, j]
+                out[i, j] += a0 * b[k, j] + a1 * b[k1, j] + a2 * b[k2, j] + a3 * b[k3, j]
 
 
 @compiled
 def moments(data, order, starts, scale, out, start, stop):
     """Sum the products of Chebyshev polynomials over the data of each cell that begins in a range of the data."""
     d, p = data.shape[1], out.shape[-1]
-    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 1 else 1, p if d > 2 else 1))
+    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
+    head = basis[min(1, 3 - d), : p if d > 1 else 1, 0]
     for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
-        total = out[s].reshape(p, tail[0].size)
-        total[:] = 0
+        out[s] = 0
         for first in range(starts[s], starts[s + 1], TILE):
             size = min(TILE, starts[s + 1] - first)
-            chebyshev(data, order, first, first + size, scale, basis)
+            chebyshev(data, order, first, first + size, scale, basis[3 - d :])
             for i in range(size):
                 for b in range(tail.shape[1]):
-                    for c in range(tail.shape[2]):
+                    for c in range(p):
                         tail[i, b, c] = basis[1, b, 0, i] * basis[2, c, 0, i]
-            add_product(basis[0, :, 0], tail[:size].reshape(size, tail[0].size), total)
+            add_product(head, tail[:size].reshape(size, tail[0].size), out[s].reshape(len(head), tail[0].size))
 
 
 @compiled
@@ -153,14 +157,11 @@ def sweep(sources, near, tables, out, start, stop):
 @compiled
 def combine(terms, basis, out):
     """Sum each of the terms times a dimension's polynomials, and last the first of them times the slopes."""
-    out[:] = 0
-    last = terms.shape[1]
+    out[:], last = 0, terms.shape[1]
     for a in range(len(terms)):
-        for c in range(last):
+        for c in range(last + 1):
             for i in range(TILE):
-                out[c, i] += terms[a, c, i] * basis[a, 0, i]
-        for i in range(TILE):
-            out[last, i] += terms[a, 0, i] * basis[a, 1, i]
+                out[c, i] += terms[a, c % last, i] * basis[a, c // last, i]
 
 
 @compiled
@@ -252,7 +253,7 @@ def neighbours(sources, targets, strides, reach):
 def transform(x, data, in_order, strides, scale, p, reach, tables):
     """Return the order of x by cells, where each cell starts, and the coefficients of G in each; None if they are too many."""
     d = x.shape[1]
-    room = (ROOM + SHARE * (len(x) + len(data))) // p**d
+    room = (ROOM + ROOM_EACH * (len(x) + len(data))) // p**d
     if not in_order or max(len(cells) for cells, _, _ in in_order) > room:
         return None
     (targets, order, starts), (sources, *sorted_data) = in_order[0], in_order[-1]
