@@ -206,23 +206,13 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
         s += first == starts[s + 1]
 
 
-def sort(columns, low, high, scale, reach):
-    """Number the cells, and return for each set those it fills, its points in their order, and where in it each cell starts.
-
-    Return also how much each dimension adds to a cell's number. No cell is within reach of the range's edge, so that no
-    neighbour is beyond it. Where float64 cannot count the cells, no set is returned.
-    """
-    low = np.floor(low * scale)
-    strides, in_order = np.cumprod(np.append(1, np.floor(high * scale) - low + (1 + 2 * reach))), []
-    if not strides[-1] < 2.0**53:
-        return in_order, strides
-    for points in columns:
-        keys = sum((np.floor(z * scale) - first + reach) * stride for z, first, stride in zip(points, low, strides, strict=False))
-        order = np.argsort(keys)
-        keys = keys[order].astype(np.int64)
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        in_order.append((keys[starts], order, np.append(starts, len(keys))))
-    return in_order, strides[:-1].astype(np.int64)
+def sort(points, low, strides, scale, reach):
+    """Return the cells that hold points, the points in their order, and where in it each cell starts."""
+    keys = sum((np.floor(z * scale) - first + reach) * stride for z, first, stride in zip(points, low, strides, strict=True))
+    order = np.argsort(keys)
+    keys = keys[order].astype(np.int64)
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[starts], order, np.append(starts, len(keys))
 
 
 def neighbours(sources, targets, strides, reach):
@@ -250,13 +240,18 @@ def neighbours(sources, targets, strides, reach):
     return near
 
 
-def transform(x, data, in_order, strides, scale, p, reach, tables):
+def transform(columns, low, high, data, scale, p, reach, tables):
     """Return the order of x by cells, where each cell starts, and the coefficients of G in each; None if they are too many."""
-    d = x.shape[1]
-    room = (ROOM + ROOM_EACH * (len(x) + len(data))) // p**d
-    if not in_order or max(len(cells) for cells, _, _ in in_order) > room:
+    d, low = len(low), np.floor(low * scale)
+    spans = np.floor(high * scale) - low + (1 + 2 * reach)  # no cell is within reach of the edge: no neighbour is beyond it
+    if not spans.prod() < 2.0**53:  # float64 counts no further
         return None
+    strides = np.cumprod(np.append(1, spans[:-1])).astype(np.int64)
+    in_order = [sort(points, low, strides, scale, reach) for points in columns]
     (targets, order, starts), (sources, *sorted_data) = in_order[0], in_order[-1]
+    room = (ROOM + ROOM_EACH * (len(order) + len(data))) // p**d
+    if max(len(targets), len(sources)) > room:
+        return None
     sweeps = neighbours(sources, targets, strides, reach)
     if max(map(len, sweeps)) > room:
         return None
@@ -321,7 +316,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     scale = 2.0 ** (1 - math.frexp(h)[1])  # one over a cell's edge
     ratio = 1 / scale / h
     *expanded, error, steeper = expansion(ratio, x.shape[1], share)
-    transformed = transform(x, data, *sort(columns, low, high, scale, expanded[1]), scale, *expanded)
+    transformed = transform(columns, low, high, data, scale, *expanded)
     if transformed is None:
         return step_by_pairs(x, bandwidth, data)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
