@@ -34,7 +34,7 @@ from registry import register
 UNIT = 2.0**-24
 TILE = 64  # points that are expanded or evaluated together
 FLAT = 2.0**13  # widths of all points: a wider bandwidth leaves weights of 1 - 3 2^-27, so that it moves none by u widths more
-ROOM, ROOM_EACH = 2**22, 128  # coefficients that there may be in one step, whatever the number of points, and for each
+ROOM, ROOM_EACH = 2**22, 64  # coefficients that there may be after a sweep: some anyway, and more for each of the points and data
 PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
 TERMS = 64  # coefficients beyond these are below 1e-80
