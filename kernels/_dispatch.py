@@ -210,7 +210,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
 
 def _unsuited(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
     """Return the function by which a kernel's file says, of a normalised call, why another variant would be faster, or None."""
-    function: Callable[..., str | None] | None = getattr(kernel, "__globals__", {}).get("unsuited")
+    function: Callable[..., str | None] | None = getattr(inspect.unwrap(kernel), "__globals__", {}).get("unsuited")
     return function
 
 

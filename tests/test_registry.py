@@ -224,7 +224,7 @@ def matmul(a, b):
 def test_a_variant_that_says_it_would_lose_is_passed_over_until_it_would_not():
     zoo, file = fresh_zoo(), {"np": np}
     exec(PICKY, file)
-    zoo.register("matmul", "picky", rank=1000)(file["matmul"])
+    zoo.register("matmul", "picky", rank=1000)(np.errstate(all="ignore")(file["matmul"]))  # a decorator hides nothing
     small, large, product = np.ones((3, 3)), np.ones((9, 9)), zoo.get("matmul")
     for _ in range(2):  # what is remembered of one call must not decide the next
         assert (product(small, small) == 3).all()
