@@ -117,8 +117,11 @@ def keeps_a_matrix_times_the_identity(subject: Subject, data: st.DataObject) -> 
 def keeps_the_digits_of_what_it_picks(subject: Subject, data: st.DataObject) -> None:
     """Columns of I pick columns of A, and rows of I rows of B, bit for bit: however long the sums, no entry is rounded.
 
-    The bound grows with the inner extent, and past a few hundred hides a product in fewer digits.
+    The bound grows with the inner extent, and past a few hundred hides a product in fewer digits. Classes of error that
+    cut operands are not asked.
     """
+    if "tf32" in subject.precision:
+        return
     dtype = data.draw(st.sampled_from(_floating(subject)), label="dtype")
     k = data.draw(st.sampled_from([1, 17, 33, 65, 129, 257, 513, 1025]), label="k")
     m, n = (data.draw(st.sampled_from([1, 2, 17]), label=name) for name in "mn")
@@ -225,6 +228,9 @@ def agrees_where_two_extents_are_long(subject: Subject, data: st.DataObject) -> 
     shapes = [shape for shape in shapes if math.prod(extent + 15 for extent in shape) <= subject.most] or [(16, 0, 16)]
     tiles = data.draw(st.sampled_from(shapes), label="tiles")
     m, k, n = (tile + min(extra, 2) if not tile else tile + extra for tile, extra in zip(tiles, past, strict=True))
+    working = precision_of(dtype)
+    assert working is not None
+    assume(k * working.unit < 0.25)  # the bound of a long sum in a dtype of few digits says nothing
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     case = subject.note(Case({"a": fill(rng, (m, k), dtype), "b": fill(rng, (k, n), dtype)}, {}, dtype))
     subject.judge(case, subject.call(case))
