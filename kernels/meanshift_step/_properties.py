@@ -61,6 +61,15 @@ def dimensions(subject: Subject, choices: Iterable[int]) -> st.SearchStrategy[in
     return st.sampled_from(subject.within("dimensions", choices) or subject.within("dimensions", range(1, 7)))
 
 
+@st.composite
+def directions(draw: st.DrawFn, subject: Subject, choices: Iterable[int]) -> np.ndarray[Any, Any]:
+    """Draw a direction, along an axis or across, in a number of dimensions that the subject takes."""
+    d = draw(dimensions(subject, choices))
+    across = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(d)
+    along = draw(st.sampled_from([-1, 1])) * np.eye(d)[draw(st.integers(0, d - 1))]
+    return draw(st.sampled_from([along, across / math.sqrt(across @ across)]))
+
+
 def kernels(subject: Subject) -> st.SearchStrategy[str]:
     """Draw a kernel that the subject takes."""
     return st.sampled_from(subject.within("kernel", KERNELS))
@@ -186,16 +195,17 @@ def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> 
 def weighs_a_gaussian_to_its_end(subject: Subject, data: st.DataObject) -> None:
     """A gaussian has weight wherever it is above the smallest normal number: it ends at no 3, 4 or 7 bandwidths.
 
-    Up to where it is the unit roundoff of the nearest point's a class that truncates is held to it too.
+    Up to where its pull is the unit roundoff times the bandwidth a class that truncates is held to it too.
     """
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
     working = precision_of(dtype)
     assert working is not None
-    end = math.sqrt(-2 * math.log(data.draw(st.sampled_from([working.unit, 4 * working.tiny]), label="weight at the end")))
-    distance = end * data.draw(st.integers(1, 16), label="sixteenths of the end") / 16
-    sites = np.array([[0.0], [distance]], dtype)  # the near one pulls by nothing, so that the far one shows
+    lightest = data.draw(st.sampled_from([working.unit / 8, 4 * working.tiny]), label="weight at the end")
+    distance = math.sqrt(-2 * math.log(lightest)) * data.draw(st.integers(1, 64), label="sixty-fourths of the end") / 64
+    far = distance * data.draw(directions(subject, range(1, 4)), label="direction")
+    sites = np.stack([np.zeros_like(far), far]).astype(dtype)  # the near one pulls by nothing, so that the far one shows
     case = subject.note(Case({"x": sites[:1], "data": sites}, {"bandwidth": 1.0, "kernel": "gaussian"}, dtype))
-    subject.judge(case, subject.call(case))
+    subject.hold(subject.call(case), subject.reference(case), subject.bound(case), distance)
 
 
 def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
@@ -277,13 +287,15 @@ def goes_to_the_only_datum_in_reach(subject: Subject, data: st.DataObject) -> No
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
     working = precision_of(dtype)
     assert working is not None
-    d, kernel = data.draw(dimensions(subject, range(1, 6)), label="d"), data.draw(st.sampled_from(compact), label="kernel")
+    kernel = data.draw(st.sampled_from(compact), label="kernel")
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     margin = 2.0 ** -data.draw(st.integers(1, int(-math.log2(working.unit)) - 6), label="log2 of the margin")
-    sites = np.full((2, d), 8 * h, dtype)
-    sites[1] = 0
-    sites[1, data.draw(st.integers(0, d - 1), label="axis")] = h * (1 - margin)
-    case = subject.note(Case({"x": np.zeros((17, d), dtype), "data": sites}, {"bandwidth": h, "kernel": kernel}, dtype))
+    direction = data.draw(directions(subject, range(1, 6)), label="direction")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the place"))
+    place = rng.uniform(-2, 2, len(direction)).astype(dtype)  # anywhere in the cells of a grid
+    sites = place + np.stack([np.full_like(direction, 8), (1 - margin) * direction])
+    arrays = {"x": (h * np.tile(place, (17, 1))).astype(dtype), "data": (h * sites).astype(dtype)}
+    case = subject.note(Case(arrays, {"bandwidth": h, "kernel": kernel}, dtype))
     subject.judge(case, subject.call(case))
 
 
