@@ -50,6 +50,12 @@ def gamma(count: float, unit: float) -> float:
     return count * unit / (1 - count * unit) if count * unit < 1 else float("inf")
 
 
+def exactness(dtype: str) -> float:
+    """Return the largest integer up to which sums in a dtype are exact: one over its unit roundoff."""
+    working = precision_of(dtype)
+    return float("inf") if working is None else 1 / working.unit
+
+
 def reference_share(dtype: str) -> float:
     """Return the unit roundoff of the reference as a share of the working one: what its own rounding adds to a bound.
 

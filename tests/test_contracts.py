@@ -10,7 +10,7 @@ import pytest
 from numpy._core.tests.test_multiarray import MatmulCommon
 
 import registry
-from kernels import _conformance, _gufunc, _numerics
+from kernels import _cases, _gufunc, _numerics
 
 OPERATIONS = registry.operations()
 
@@ -189,6 +189,6 @@ def test_bounds_are_tight_enough_to_see_a_wrong_dtype():
 
 def test_the_referee_reads_nan_past_the_edge():
     """The bordered layout puts NaN round an array, where a kernel that reads too far finds it."""
-    inside = _conformance.LAYOUTS["bordered"](np.ones((2, 2)))
+    inside = _cases.LAYOUTS["bordered"](np.ones((2, 2)))
     assert np.isnan(inside.base).sum() == 16 - 4
     assert np.isfinite(inside).all()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import registry
-from kernels import _conformance
+from kernels import _conformance, _properties
 
 ROOT = Path(registry.__file__).parent
 RECIPES = (ROOT / "CONTRIBUTING.md").read_text()
@@ -77,7 +77,7 @@ def test_an_operation_is_one_folder(copy):
     listed = json.loads(run(copy, "registry", "list", "--json"))
     assert {"operation": "scale_rows", "name": "broadcast"}.items() <= listed[-1].items()
     tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "scale_rows")
-    assert f"{len(_conformance.GENERAL)} passed" in tests
+    assert f"{len(_properties.GENERAL)} passed" in tests
     run(copy, "pytest", "-q", "tests/test_contracts.py", "-k", "scale_rows")
     assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
     assert "runs" in run(copy, "registry", "explain", "scale_rows")

@@ -12,7 +12,8 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._conformance import LAYOUTS, Case, Subject, extents, in_layouts, lengths, plain
+from kernels._cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
+from kernels._conformance import Subject
 from kernels._numerics import gamma, precision_of
 from kernels.meanshift_step import KERNELS
 
@@ -226,7 +227,7 @@ def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
 
 def agrees_where_one_side_is_long(subject: Subject, data: st.DataObject) -> None:
     """The points or the data go past the batches and splits of fast kernels, up to 4097 and more, and the other side is small."""
-    long, short = data.draw(lengths(subject), label="long side"), data.draw(st.integers(1, 4), label="short side")
+    long, short = data.draw(lengths(subject.most), label="long side"), data.draw(st.integers(1, 4), label="short side")
     d = data.draw(dimensions(subject, [1, 2, 3, 4, 9]), label="d")
     _agrees_with_clouds(subject, data, *((long, short) if data.draw(st.booleans(), label="x is long") else (short, long)), d)
 
