@@ -139,7 +139,10 @@ def _example_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--size", default=None, metavar="NAME", help="A named example: tiny, lecture (the default), medium, ..."
             ),
             click.option(
-                "--input", "file", type=click.Path(path_type=Path), help="Your own data: .npy, .npz, .csv, or a picture's pixels."
+                "--input",
+                "file",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Your own data: .npy, .npz, .csv, or a picture's pixels.",
             ),
             click.option("--sample", default=2000, show_default=True, help="Rows taken at random from --input; 0 takes all."),
             click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"])),

@@ -131,11 +131,13 @@ class Trial:
             if upper <= enough or rows >= total:
                 return upper
             fewer = seconds, units
-            rows = min(total, rows * (8 if seconds < 0.05 else 2))
+            rows = min(total, rows * 8)
             seconds, units = self._time_rows(function, rows)
-            added = seconds - fewer[0]
-            if seconds > 0.05 and added > fewer[0] / 2:
-                return steps * (seconds + added / (units - fewer[1]) * (self.work / steps - units))
+            if seconds > 0.05 and seconds > 2 * fewer[0]:
+                seconds = min(seconds, self._time_rows(function, rows)[0])  # one run alone may have been held up
+                added = seconds - fewer[0]
+                if added > fewer[0]:
+                    return steps * (seconds + added / (units - fewer[1]) * (self.work / steps - units))
 
     def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
         """Return the seconds of a run on the first rows alone, and its units of work."""
