@@ -12,12 +12,14 @@ CAREFUL = 10_000  # pairs of the careful way that are worth waking a thread
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 
 
-def constants(kernel, h, real):
-    """Return what a weight function needs of a bandwidth from 1 to 2."""
+def constants(kernel, h, real, lifted=True):
+    """Return what a weight function needs of a bandwidth from 1 to 2; gaussian weights may be lifted from the denormals."""
     if kernel != GAUSSIAN:
         return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0))
     factor = math.log2(math.e) / (2 * h * h)
     bias, least, rounder = (90, -125, 1.5 * 2**23) if real is np.float32 else (700, -1021, 1.5 * 2**52)
+    if not lifted:
+        bias = 0
     return real(factor), real(rounder + bias), real((bias - least) / factor)
 
 

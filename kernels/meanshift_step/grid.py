@@ -25,24 +25,23 @@ from numba.extending import overload
 from kernels._simd import (
     BYTES,
     add_weighted,
-    exp2_near_0,
     fma,
     load_points,
     minus,
     origin,
-    root,
     splat,
     splat_point,
     squared_length,
     store_points,
-    times_power_of_two,
     where_above,
 )
 from kernels._threads import share_out
 from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR, WEIGHTS, constants, gaussian
 from registry import register
 
-GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT, DISTANT = range(len(KERNELS) + 1)
+DISTANT = len(KERNELS)
+UNIT, LARGEST = 3, 4  # after the constants of the weights: what scales a difference, and the largest number
 AXES = 3
 FEW = 6  # dimensions whose sums stay in registers
 ROWS, COLUMNS = 3, 16  # to the reach of a gaussian; a compact kernel has one row
@@ -54,52 +53,15 @@ SHARE = 64  # groups that are worth waking a thread
 FEW_PAIRS = 2**20  # about what brute force meets in the time that the grid takes whatever there is to meet
 
 
-# Weights of squared distances. `top` is 1; for a gaussian the exponent of two that its weights are relative to.
-
-
-def constants(kernel, bandwidth, dtype):
-    """Return what scales a difference, the top, and for the gaussian: a rounder, the least exponent, the largest number."""
-    about = np.finfo(dtype)
-    scale, top = (math.sqrt(math.log2(math.e) / 2), 0) if kernel == GAUSSIAN else (1, 1)
-    return np.array([scale / bandwidth, top, 1.5 * 2.0**about.nmant, about.minexp, about.max]).astype(dtype)
-
-
-@njit
-def gaussian(q2, top, c):
-    """2^(top - q2), 0 below the least exponent: adding 1.5 x 2^23 (float32) rounds, and leaves the whole part in the low bits."""
-    t, rounder = top - q2, splat(c[2])
-    whole = t + rounder
-    return where_above(t, splat(c[3]), times_power_of_two(exp2_near_0(t - (whole - rounder)), whole))
-
-
-@njit
-def distant_gaussian(q2, top, c):
-    return gaussian(least(q2, splat(c[4])), top, c)
-
-
-@njit
-def triangular(q2, top, c):
-    w = top - root(q2)
-    return where_above(w, top - top, w)
-
-
-@njit
-def epanechnikov(q2, top, c):
-    w = top - q2
-    return where_above(w, top - top, w)
-
-
-@njit
-def flat(q2, top, c):
-    return top - where_above(q2, top, top)
-
-
-WEIGHTS = (gaussian, triangular, epanechnikov, flat, distant_gaussian)
-
-
 @njit
 def least(a, finite):
     return where_above(finite, a, a) + (finite - where_above(finite, a, finite))
+
+
+@njit
+def distant_gaussian(q2, nearest, c):
+    """The gaussian relative to the nearest of the data, however far that is."""
+    return gaussian(least(q2, splat(c[LARGEST])) - nearest, nearest, c)
 
 
 @njit
@@ -111,33 +73,33 @@ def squared_distance(sites, i, data_sites, j, unit):
     return q2
 
 
-def meet(kernel, sites, i, data_sites, lows, highs, top, c, like, sums):
+def meet(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
     """Weigh the data in some runs for a vector of points: sum w (data - point), a row for each coordinate, and below them w."""
 
 
 @overload(meet, prefer_literal=True)
-def _(kernel, sites, i, data_sites, lows, highs, top, c, like, sums):
-    weight = WEIGHTS[kernel.literal_value]
+def _(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+    weight = (*WEIGHTS, distant_gaussian)[kernel.literal_value]
 
-    def in_few_dimensions(kernel, sites, i, data_sites, lows, highs, top, c, like, sums):
-        here, nowhere, unit, total = load_points(sites, like, i), origin(sites, like), splat(c[0]), top - top
+    def in_few_dimensions(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+        here, nowhere, unit, total = load_points(sites, like, i), origin(sites, like), splat(c[UNIT]), one - one
         moved = nowhere
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
                 step = minus(splat_point(data_sites, like, j), here)
                 # Scaled before they are squared, so that no square leaves the range of the dtype.
-                w = weight(squared_length(add_weighted(nowhere, unit, step)), top, c)
+                w = weight(squared_length(add_weighted(nowhere, unit, step)), one, c)
                 total = total + w
                 moved = add_weighted(moved, w, step)
         store_points(sums, 0, moved)
         store_points(sums, len(like) * sums.shape[1], (total,))
 
-    def in_any_dimensions(kernel, sites, i, data_sites, lows, highs, top, c, like, sums):
-        d, unit, total = len(sites), splat(c[0]), top - top
+    def in_any_dimensions(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+        d, unit, total = len(sites), splat(c[UNIT]), one - one
         sums[:] = 0
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
-                w = weight(squared_distance(sites, i, data_sites, j, unit), top, c)
+                w = weight(squared_distance(sites, i, data_sites, j, unit), one, c)
                 total = total + w
                 for k in range(d):
                     step = splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]
@@ -167,11 +129,11 @@ def sweep(first, last, groups, points, data, rows, reaches, columns, width, c, k
     """Step some groups of points. `totals` gets the sum of each point's weights, or -1 where a gaussian's cut is not proven."""
     keys, order, sites = points
     data_keys, _, data_sites = data
-    d, m, top = len(sites), len(data_keys), splat(c[1])
+    d, m, one = len(sites), len(data_keys), splat(sites.dtype.type(1))
     cut, tail, h, u = proof
     lows = np.zeros(len(rows), np.int64)
     highs = np.zeros(len(rows), np.int64)
-    sums = np.empty((d + 1, width), c.dtype)
+    sums = np.empty((d + 1, width), sites.dtype)
     for g in range(first, last):
         begin, end = groups[g], groups[g + 1]
         row = keys[begin] // columns
@@ -183,17 +145,17 @@ def sweep(first, last, groups, points, data, rows, reaches, columns, width, c, k
             highs[o] = first_from(data_keys, base + min(columns - 1, right + reaches[o]) + 1, max(lows[o], highs[o]))
             kept += highs[o] - lows[o]
         if kernel == GAUSSIAN:
-            meet(GAUSSIAN, sites, begin, data_sites, lows, highs, top, c, like, sums)
+            meet(GAUSSIAN, sites, begin, data_sites, lows, highs, one, c, like, sums)
         elif kernel == TRIANGULAR:
-            meet(TRIANGULAR, sites, begin, data_sites, lows, highs, top, c, like, sums)
+            meet(TRIANGULAR, sites, begin, data_sites, lows, highs, one, c, like, sums)
         elif kernel == EPANECHNIKOV:
-            meet(EPANECHNIKOV, sites, begin, data_sites, lows, highs, top, c, like, sums)
+            meet(EPANECHNIKOV, sites, begin, data_sites, lows, highs, one, c, like, sums)
         else:
-            meet(FLAT, sites, begin, data_sites, lows, highs, top, c, like, sums)
+            meet(FLAT, sites, begin, data_sites, lows, highs, one, c, like, sums)
         for i in range(begin, end):
             total, farthest = sums[d, i - begin], 0.0
             for k in range(d):
-                shift = sums[k, i - begin] / total if total > 0 else c.dtype.type(0)
+                shift = sums[k, i - begin] / total if total > 0 else sites.dtype.type(0)
                 farthest = max(farthest, abs(shift))
                 y[order[i], k] = sites[k, i] + shift
             proven = tail * (cut + farthest / h) <= u / 2 * total or (kept == m and total >= u)
@@ -205,11 +167,11 @@ def direct(first, last, points, data, width, c, y):
     """Step some vectors of points among all data: the gaussian of the contract, relative to the nearest."""
     _, order, sites = points
     data_keys, _, data_sites = data
-    d, n, m, unit = len(sites), len(order), len(data_keys), splat(c[0])
+    d, n, m, unit = len(sites), len(order), len(data_keys), splat(c[UNIT])
     lows, highs = np.array([0]), np.array([m])
-    sums = np.empty((d + 1, width), c.dtype)
+    sums = np.empty((d + 1, width), sites.dtype)
     for begin in range(first * width, min(n, last * width), width):
-        nearest = splat(c[4])
+        nearest = splat(c[LARGEST])
         for j in range(m):
             nearest = least(squared_distance(sites, begin, data_sites, j, unit), nearest)
         meet(DISTANT, sites, begin, data_sites, lows, highs, nearest, c, (), sums)
@@ -355,7 +317,8 @@ def meanshift_step(x, bandwidth, data, kernel):
     points = grid.sort(x, width)
     others = points if data is x else grid.sort(data, width)
     y, totals = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
-    c, like = constants(code, bandwidth, x.dtype), (0,) * x.shape[1] if x.shape[1] <= FEW else ()
+    real, like = x.dtype.type, (0,) * x.shape[1] if x.shape[1] <= FEW else ()
+    c = (*constants(code, 1.0, real, lifted=False), real(1 / bandwidth), np.finfo(real).max)
 
     def sweeping(points, groups, cut):
         rows, reaches = grid.within(cut / reach)
