@@ -238,6 +238,8 @@ def bound(
             block += u * np.abs(y)
             if precision == "expansion":
                 block += u * np.abs(y) + 2 * u * np.abs(y - centre) + u * z_data.max(axis=0)
+                own = gamma(m + 3, reference_share(dtype) * u)  # the reference adds up ways from the point
+                block += own * np.abs(pairs.differences).max(axis=1)
             if precision == "truncated" and kernel == "gaussian":
                 block += m * u * min(bandwidth, width)
             alone = (w == 0).all(axis=1) & (e == 0).all(axis=1)  # nothing within reach for certain: the row stays, bit for bit
