@@ -57,6 +57,9 @@ _REALS = ("float16", "float32", "float64", "longdouble")
 _COMPLEX = ("complex64", "complex128", "clongdouble")
 DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
 
+ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
+DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'"}  # what pip calls a package, where not by its name
+
 
 class UnknownOperation(LookupError):
     """No operation has this name."""
@@ -96,7 +99,8 @@ class System:
             found = importlib.util.find_spec(name) is not None
         except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
             found = False
-        return None if found else f"needs the package {name}, which is not installed (pip install {name})"
+        distribution = DISTRIBUTIONS.get(name, name)
+        return None if found else f"needs the package {name}, which is not installed (pip install {distribution})"
 
     def _cuda(self, _: str) -> str | None:
         """Ask NVIDIA's management library: unlike the driver's own, it can be asked before a fork."""
@@ -530,7 +534,9 @@ class Zoo:
         return function
 
     def _why_not(self, variant: Variant) -> str | None:
-        needs = (*variant.requires, *(() if variant.device == "cpu" else (variant.device,)))
+        needs = list(variant.requires)
+        if variant.device != "cpu":
+            needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
         reasons = [self._broken.get(variant.file), *map(self.system.missing, needs)]
         return next(filter(None, reasons), None)
 

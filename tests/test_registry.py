@@ -157,6 +157,16 @@ def test_the_real_system_finds_packages_and_misses_them(monkeypatch):
     assert "CUDA_VISIBLE_DEVICES" in System().missing("cuda")
 
 
+def test_numba_alone_does_not_serve_a_device(monkeypatch):
+    """Its CUDA target is a package of its own, which the catalogue knows of; on the CPU nobody asks for it."""
+    zoo = Zoo(ROOT / "kernels", Machine("numba_cuda"))
+    for operation in zoo.operations():
+        for variant in zoo.variants(operation):
+            assert variant.available is not ("numba" in variant.requires and variant.device == "cuda")
+    monkeypatch.setitem(sys.modules, "numba_cuda", None)
+    assert "pip install 'numba-cuda[cu13]'" in System().missing("numba_cuda")
+
+
 def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
     a = np.ones((3, 3), np.float32)
     explanation = registry.explain("matmul", a, a)
