@@ -1,5 +1,9 @@
 """Options of the benchmark suite."""
 
+import os
+
+os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")  # read when Numba is imported; a warning is an error here
+
 
 def pytest_addoption(parser):
     parser.addoption(

@@ -5,6 +5,9 @@ import os
 import pytest
 from hypothesis import settings
 
+# Small calls fill no device, of which Numba warns at every launch: a warning is an error here. It reads this when it is imported.
+os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
+
 settings.register_profile("dev", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=100, derandomize=True, deadline=None)
 settings.register_profile("nightly", max_examples=5_000, deadline=None)
