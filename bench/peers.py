@@ -39,11 +39,11 @@ def torch_tiles(x, bandwidth, data, kernel):
     right = torch.cat([2 * b, -(b * b).sum(1, keepdim=True), -torch.ones_like(b[:, :1])], 1).T.contiguous()
     sites = torch.cat([data - centre, torch.ones_like(z[:, :1])], 1).T.contiguous()
     least = -60.0 if x.dtype == torch.float32 else -600.0
-    buffer = torch.empty(TILE * TILE, dtype=x.dtype)
+    buffer = torch.empty(TILE * TILE, dtype=x.dtype, device=x.device)
     y = torch.empty_like(x)
     for row in range(0, len(x), TILE):
         points = right[:, row : row + TILE]
-        sums = torch.zeros((len(sites), points.shape[1]), dtype=x.dtype)
+        sums = torch.zeros((len(sites), points.shape[1]), dtype=x.dtype, device=x.device)
         for column in range(0, len(data), TILE):
             columns = left[column : column + TILE]
             tile = buffer[: len(columns) * points.shape[1]].view(len(columns), -1)
@@ -58,7 +58,12 @@ def keops(x, bandwidth, data, kernel):
     """Symbolic distances, and KeOps's own softmax-weighted sum."""
     from pykeops.numpy import LazyTensor
 
-    rows, columns = LazyTensor(x[:, None]), LazyTensor(np.ascontiguousarray(data)[None])
+    return symbolic_step(LazyTensor, x, bandwidth, np.ascontiguousarray(data))
+
+
+def symbolic_step(lazy, x, bandwidth, data):
+    """Take a gaussian step with KeOps's symbolic matrices, of NumPy arrays or of tensors."""
+    rows, columns = lazy(x[:, None]), lazy(data[None])
     exponents = -((rows - columns) ** 2).sum(-1) / (2 * bandwidth**2)
     return exponents.sumsoftmaxweight(columns, axis=1)
 
@@ -186,24 +191,26 @@ def measure(work, limit):
     timed = [(measurement, function) for measurement, function in admitted if measurement.status == "timed"]
     for _ in _measure.time_in_turns(trial, timed):
         pass
-    return [
-        {
-            "work": example.title,
-            "operation": work.operation,
-            "n": work.n,
-            "d": work.d,
-            "name": measurement.variant.name,
-            "ours": measurement.variant.name in work.ours,
-            "status": measurement.status,
-            "reason": measurement.reason,
-            "precision": measurement.variant.precision,
-            "error_over_bound": measurement.agreement.share if measurement.agreement else None,
-            "seconds": measurement.median if measurement.samples else None,
-            "samples": len(measurement.samples),
-            "rate": _measure.rate(measurement.rate, trial.unit) if measurement.samples else None,
-        }
-        for measurement, _ in admitted
-    ]
+    return [record(work, trial, measurement, measurement.variant.name in work.ours) for measurement, _ in admitted]
+
+
+def record(work, trial, measurement, ours):
+    """Return what is kept of a variant on a work."""
+    return {
+        "work": trial.example.title,
+        "operation": work.operation,
+        "n": work.n,
+        "d": work.d,
+        "name": measurement.variant.name,
+        "ours": ours,
+        "status": measurement.status,
+        "reason": measurement.reason,
+        "precision": measurement.variant.precision,
+        "error_over_bound": measurement.agreement.share if measurement.agreement else None,
+        "seconds": measurement.median if measurement.samples else None,
+        "samples": len(measurement.samples),
+        "rate": _measure.rate(measurement.rate, trial.unit) if measurement.samples else None,
+    }
 
 
 def table(records, console):
