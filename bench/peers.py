@@ -132,18 +132,25 @@ class Work:
         """The operation it is an example of."""
         return "matmul" if self.product else "meanshift_step"
 
+    @property
+    def title(self):
+        """What it is, for a heading."""
+        if self.product:
+            m, k, n = self.product
+            return f"matmul {m}x{k} @ {k}x{n}, {self.dtype}"
+        steps = f", {self.steps} steps" if self.steps > 1 else ""
+        return f"{self.points.__name__}, {self.kernel}, {self.dtype}, n = {self.n:,}, d = {self.d}{steps}"
+
     def example(self):
         """Draw its arrays."""
         rng = np.random.default_rng(0)
         if self.product:
             m, k, n = self.product
             a, b = (rng.standard_normal(shape).astype(self.dtype) for shape in ((m, k), (k, n)))
-            return Example((a, b), {}, f"matmul {m}x{k} @ {k}x{n}, {self.dtype}")
+            return Example((a, b), {}, self.title)
         x = self.points(self.n, self.d, rng)
         x = (x - x.mean(axis=0)).astype(self.dtype)  # centred, since not every peer does that for itself
-        steps = f", {self.steps} steps" if self.steps > 1 else ""
-        title = f"{self.points.__name__}, {self.kernel}, {self.dtype}, n = {self.n:,}, d = {self.d}{steps}"
-        return Example((x, self.bandwidth), {"kernel": self.kernel}, title, self.steps)
+        return Example((x, self.bandwidth), {"kernel": self.kernel}, self.title, self.steps)
 
 
 BRUTE = ("torch tiles", "KeOps", "SciPy")
@@ -272,7 +279,7 @@ def main(only, limit, json_file, plot_file):
     console = Console()
     records = []
     for work in GROWTH if plot_file else WORKS:
-        if only in work.example().title:
+        if only in work.title:
             found = measure(work, limit)
             table(found, console)
             records += found

@@ -1,0 +1,23 @@
+"""A loop of nothing but 2^x, which shows how many exponentials a second a device's special-function units give at most."""
+
+from numba import cuda, float32
+
+from kernels._cuda import exp2_of
+
+CHAINS = 4  # of each thread, which do not wait for each other
+
+exp2 = exp2_of(float32)
+
+
+@cuda.jit
+def chains(last, count):
+    """Repeat x -> 2^-x, which settles at 0.64, so that nothing under- or overflows."""
+    thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    a = float32(thread % 8)
+    b, c, d = a + float32(1), a + float32(2), a + float32(3)
+    for _ in range(count):
+        a = exp2(-a)
+        b = exp2(-b)
+        c = exp2(-c)
+        d = exp2(-d)
+    last[thread] = a + b + c + d
