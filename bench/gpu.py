@@ -47,7 +47,7 @@ WORKS = [
 
 
 def register_peers():
-    """Let KeOps and torch's tiles take part, and one more variant for each batch size; return the works that compare those."""
+    """Let KeOps and more of torch take part, and a variant for each batch size; return the works that compare those."""
     claims = {"arrays": "torch", "device": "cuda", "precision": "expansion", "limits": {"kernel": ("gaussian",)}}
 
     @registry.register("meanshift_step", "KeOps on CUDA", requires=("pykeops", "torch"), **claims)
@@ -57,6 +57,23 @@ def register_peers():
         return peers.symbolic_step(LazyTensor, x, bandwidth, data)
 
     registry.register("meanshift_step", "torch tiles on CUDA", requires=("torch",), **claims)(peers.torch_tiles)
+
+    @registry.register(
+        "matmul",
+        "torch halves",
+        arrays="torch",
+        requires=("torch",),
+        device="cuda",
+        dtypes=("float16", "bfloat16"),
+        precision="wide",
+    )
+    def halves(a, b):
+        return a @ b
+
+    import torch
+
+    for half in ("fp16", "bf16"):  # all sums in float32, as that bound has it
+        setattr(torch.backends.cuda.matmul, f"allow_{half}_reduced_precision_reduction", False)
     batched = []
     for variant in registry.variants("meanshift_step"):
         for size in (16, 64, 256, 1024, 4096, 16384):
@@ -127,8 +144,10 @@ class OnDevice(_measure.Trial):
         args, kwargs = self.contract.rows(np.arange(rows), *self.tensors, **self.example.kwargs)
         for _ in range(2):  # the first compiles and tunes
             started = time.perf_counter()
-            seen(function(*args, **kwargs)[:1])
-        return time.perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
+            seen(function(*args, **kwargs)[:1])  # waits for it
+        seconds = time.perf_counter() - started
+        args, kwargs = self.contract.rows(np.arange(rows), *self.example.args, **self.example.kwargs)
+        return seconds, self.contract.work(*args, **kwargs)[self.unit]
 
 
 class Clock:
@@ -153,7 +172,7 @@ class Clock:
 
 
 def measure(work, limit, sample, device="cuda"):
-    """Check and time every variant on a device; return one record for each."""
+    """Check and time every variant on a device; return one record for each. Ours are those written by hand."""
     contract = registry.contract(work.operation)
     trial = OnDevice(contract, example(work), work.dtype, device)
     everyone = [v for v in registry.variants(work.operation) if v.device == device and work.dtype in v.dtypes]
@@ -171,7 +190,7 @@ def measure(work, limit, sample, device="cuda"):
     made = trial.example
     moved = contract.work(*made.args, **made.kwargs)["bytes"] * made.steps / (2 if work.dtype == "bfloat16" else 1)
     return [
-        peers.record(work, trial, measurement, bool(measurement.variant.module) or bool(work.ours))
+        peers.record(work, trial, measurement, bool(work.ours or {"numba", "triton"} & set(measurement.variant.requires)))
         | {"dtype": work.dtype, "kernel": work.kernel, "units": trial.work, "bytes": moved}
         for measurement, _ in admitted
     ]
@@ -318,9 +337,9 @@ def main(only, limit):
     reason = registry.missing("torch") or registry.missing("cuda")
     if reason:
         raise click.ClickException(reason)
-    console, clock = Console(), Clock()
+    console, clock, batches = Console(), Clock(), register_peers()
     run = {"environment": environment(), "ceilings": ceilings(clock), "records": []}
-    for work in WORKS + register_peers():
+    for work in WORKS + batches:
         if only in title(work):
             found = measure(work, limit, clock)
             peers.table(found, console)

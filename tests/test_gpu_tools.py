@@ -1,0 +1,209 @@
+"""The tools for a machine with a GPU, as far as they can be tried without: their arithmetic, their files, and what they call.
+
+Times and ceilings here are made up, and what is "timed" runs on the CPU.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import registry
+
+ROOT = Path(registry.__file__).parent
+BENCH = ROOT / "bench"
+
+# In a process of its own, since the peers register in it.
+MADE_UP = """
+import json, sys
+from pathlib import Path
+import gpu, registry
+from peers import Work, clusters
+from rich.console import Console
+
+folder = Path(sys.argv[1])
+registry.register("matmul", "twice", arrays="torch", requires=("torch",))(lambda a, b: 2 * (a @ b))
+by_hand = registry.register("matmul", "by hand", arrays="torch", requires=("torch", "numba"), dtypes=("float32", "bfloat16"))
+by_hand(lambda a, b: a @ b)
+own = registry.variants
+registry.variants = lambda operation: [v for v in own(operation) if "torch" in v.requires]
+
+def made_up(run):
+    run()
+    return 0.25
+
+works = [Work(None, 0, 0, product=(90, 80, 70), dtype=dtype, ours=()) for dtype in ("float32", "bfloat16")]
+works.append(Work(clusters, 60, 2, steps=2, ours=()))
+records = [r for work in works for r in gpu.measure(work, 10.0, made_up, device="cpu")]
+found = {"copy": 1e6, "matmul float32": 1e9, "matmul tf32": 2e9, "matmul bfloat16": 1e7, "exp2": 1e5}
+batched = gpu.register_peers()
+registry.variants = own
+first = gpu.save(folder / "results" / "made-up.json", {"ceilings": found, "records": records})
+again = gpu.save(folder / "results" / "made-up.json", {"ceilings": found, "records": records[-1:]})
+gpu.plot(records, found, "made up", folder / "plots" / "roofline.svg")
+loops = gpu.original()
+records[0]["work"] = records[1]["work"] = records[2]["work"] = "matmul 50000x784 @ 784x10, float32"
+Console(width=200, file=sys.stderr).print(gpu.summary(records, found, loops))
+print(json.dumps({
+    "loops": loops,
+    "records": records,
+    "roofs": [gpu.roof(r, found) for r in records],
+    "kept": [len(first), len(again)],
+    "batches": [v.options for v in own("meanshift_step") if v.name in batched[0].ours],
+}))
+"""
+
+
+def run(*command, **environment):
+    path = os.pathsep.join([str(ROOT), str(BENCH), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path} | environment
+    return subprocess.run([sys.executable, *map(str, command)], env=environment, capture_output=True, text=True, check=False)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def needs(*packages):
+    missing = [reason for package in packages if (reason := registry.missing(package))]
+    if missing:
+        pytest.skip("; ".join(missing))
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    needs("torch", "numba", "matplotlib")
+    folder = tmp_path_factory.mktemp("made_up")
+    done = run("-c", MADE_UP, folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) | {"folder": folder, "shown": done.stderr}
+
+
+def test_what_passed_is_timed_and_nothing_else(made_up):
+    for r in made_up["records"]:
+        if r["name"] == "twice":
+            assert (r["status"], r["seconds"]) == ("wrong", None)
+        elif r["seconds"]:
+            assert (r["status"], r["seconds"], r["samples"]) == ("timed", 0.25, 4)
+            assert r["error_over_bound"] <= 1
+    asked = {("matmul", "float32"), ("matmul", "bfloat16"), ("meanshift_step", "float32")}
+    assert {(r["operation"], r["dtype"]) for r in made_up["records"] if r["seconds"]} == asked
+
+
+def test_work_and_ceilings_are_those_of_the_call(made_up):
+    for r, roof in zip(made_up["records"], made_up["roofs"], strict=True):
+        if r["operation"] == "matmul":
+            entry, peak = (4, 1e9) if r["dtype"] == "float32" else (2, 1e7)
+            assert (r["units"], r["bytes"]) == (2 * 90 * 80 * 70, entry * (90 * 80 + 80 * 70 + 90 * 70))
+            assert roof == min(peak, 1e6 * r["units"] / r["bytes"])
+        else:
+            assert (r["units"], r["bytes"]) == (2 * 60 * 60, 2 * 2 * 60 * 2 * 4)
+            assert roof == 1e5
+
+
+def test_a_later_run_replaces_the_works_it_measured_again(made_up):
+    count = len(made_up["records"])
+    steps = sum(r["operation"] == "meanshift_step" for r in made_up["records"])
+    assert made_up["kept"] == [count, count - steps + 1]
+    runs = json.loads((made_up["folder"] / "results" / "made-up.json").read_text())["runs"]
+    assert [len(each["records"]) for each in runs] == [count - steps, 1]
+
+
+def test_the_three_loops_are_timed_on_a_few_rows_and_scaled(made_up):
+    loops = made_up["loops"]
+    assert loops["scaled"] == pytest.approx(loops["seconds"] * 50_000 / loops["rows"])
+
+
+def test_the_picture_and_the_table_show_all(made_up):
+    picture = (made_up["folder"] / "plots" / "roofline.svg").read_text()
+    assert picture.lstrip().startswith("<?xml")
+    for shown in (
+        "matmul 90x80 @ 80x70, bfloat16",
+        "by hand",
+        "250 ms",
+        "n = 60, d = 2, 2 steps",
+        "none was timed",
+        "20 rows took",
+    ):
+        assert shown in made_up["shown"]
+
+
+def test_batch_sizes_take_part_as_variants(made_up):
+    sizes = [options["batch_size"] for options in made_up["batches"]]
+    assert sizes == sorted(sizes)
+    assert len(sizes) > 3
+
+
+@pytest.mark.parametrize("tool", ["gpu", "sanitize"])
+def test_without_a_gpu_one_line_says_what_was_looked_for(tool):
+    if not registry.missing("cuda"):
+        pytest.skip("there is a GPU")
+    done = run(BENCH / f"{tool}.py", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "needs a CUDA device" in done.stderr
+
+
+def test_the_small_run_calls_every_kernel_written_by_hand():
+    """On the stand-ins, whose results are held to their bounds; it refuses a kernel's maker that no call came to."""
+    needs("torch", "numba", "numba_cuda", "triton")
+    done = run("-W", "ignore", BENCH / "sanitize.py", "--alone", NUMBA_ENABLE_CUDASIM="1", TRITON_INTERPRET="1")
+    assert done.returncode == 0, done.stderr
+    told = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    assert told == {f"{variant.operation} {variant.name}" for variant in load("sanitize").written_by_hand()}
+
+
+@pytest.mark.parametrize(
+    ("says", "code", "reported"),
+    [
+        ("========= ERROR SUMMARY: 0 errors", 0, False),
+        ("========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)", 0, False),
+        ("========= ERROR SUMMARY: 10 errors", 0, True),
+        ("========= RACECHECK SUMMARY: 1 hazard displayed (0 errors, 1 warning)", 0, True),
+        ("========= ERROR SUMMARY: 0 errors", 1, True),
+        ("Device not supported", 0, True),
+    ],
+)
+def test_whatever_the_sanitizer_says_but_nothing_is_a_report(tmp_path, says, code, reported):
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"#!/bin/sh\necho '{says}'\nexit {code}\n")
+    tool.chmod(0o755)
+    sanitize = load("sanitize")
+    assert (sanitize.sanitized(str(tool), "racecheck", sanitize.written_by_hand()[0]) is not None) is reported
+
+
+def test_the_loop_of_exponentials_settles():
+    needs("torch", "numba", "numba_cuda")
+    code = """
+import torch
+from exponentials import chains
+from kernels._cuda import launch
+last = torch.empty(16)
+launch(chains, 2, 8, last, 100)
+print((last / 4).tolist())
+"""
+    done = run("-W", "ignore", "-c", code, NUMBA_ENABLE_CUDASIM="1")
+    assert done.returncode == 0, done.stderr
+    assert all(abs(x - 2**-x) < 1e-6 for x in json.loads(done.stdout))
+
+
+def test_the_loop_of_exponentials_is_nothing_else():
+    needs("torch", "numba", "numba_cuda")
+    from numba import cuda, float32, int64
+
+    exponentials = load("exponentials")
+    try:
+        ptx, _ = cuda.compile_ptx(exponentials.chains.py_func, (float32[::1], int64), cc=(9, 0))
+    except Exception as error:
+        if "nvvm" not in str(error).lower():
+            raise
+        pytest.skip("needs NVVM (pip install 'numba-cuda[cu13]')")
+    assert ptx.count("ex2.approx.ftz.f32") % exponentials.CHAINS == 0 < ptx.count("ex2.approx.ftz.f32")
+    assert ".f64" not in ptx
