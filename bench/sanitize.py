@@ -84,6 +84,7 @@ def small_run(variant):
 def sanitized(sanitizer, tool, variant):
     """Return what a tool says of a variant's small run, or None if it has nothing to report."""
     command = [sanitizer, "--tool", tool, *TOOLS[tool], "--error-exitcode", "1", "--target-processes", "application-only"]
+    command += ["--launch-timeout", "120"]  # seconds until a process uses the device; torch takes some to import
     command += [sys.executable, __file__, "--alone", variant.operation, variant.name]
     # Each tensor an allocation of its own, or accesses past one would meet another.
     environment = os.environ | {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS": "0"}

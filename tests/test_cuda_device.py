@@ -110,6 +110,7 @@ def need(torch, entries):
         pytest.skip(f"needs {wanted / 2**30:.0f} GiB of device memory, and {free / 2**30:.0f} are free")
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @each_variant()
 def test_a_call_keeps_to_its_stream_and_waits_for_nothing(variant, torch):
     """The current stream sleeps, then writes the arguments; the result is read there. The default stream sleeps for longer.
