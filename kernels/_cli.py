@@ -91,7 +91,7 @@ def _simulated(variant: Variant) -> bool:
 @click.argument("operation", metavar="[OP]", required=False)
 @JSON
 def list_(operation: str | None, as_json: bool) -> None:
-    """List operations and variants, from naive to fast, the unavailable ones with the reason."""
+    """List operations and variants by rank, the unavailable ones with the reason."""
     names = (operation,) if operation else registry.operations()
     found = {name: registry.variants(name) for name in names}
     if as_json:
