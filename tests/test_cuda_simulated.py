@@ -38,6 +38,9 @@ DAMAGE = [
     ("meanshift_step-numba_cuda", "            cuda.syncthreads()\n            for j", "            for j"),
     ("meanshift_step-numba_cuda", "count = min(TILE, m - start)", "count = min(TILE, m - start + 1)"),
     ("meanshift_step-numba_cuda", "range(warp, count, WARPS)", "range(warp, count - 1, WARPS)"),
+    ("meanshift_step-numba_cuda_grid", "most + 1 if axes > 1", "most if axes > 1"),
+    ("meanshift_step-numba_cuda_grid", "if i >= n:", "if i > n:"),
+    ("meanshift_step-numba_cuda_grid", "cuda.syncthreads()  # until all of the block have their nearest", "pass"),
     ("meanshift_step-triton", "w = tl.where(start +", "w = w  # tl.where(start +"),
     ("meanshift_step-triton", "here), mask=(i < n) & (k < d)", "here), mask=(i < n + 1) & (k < d)"),
     (

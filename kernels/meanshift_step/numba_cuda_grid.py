@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 import torch
 from numba import cuda
+from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
 from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
 from kernels.meanshift_step import KERNELS
@@ -61,7 +62,7 @@ def first_from(keys, key, low):
     high = keys.shape[0]
     while low < high:
         middle = (low + high) >> 1
-        if keys[middle] < key:
+        if keys[unsigned(middle)] < key:
             low = middle + 1
         else:
             high = middle
@@ -108,12 +109,13 @@ def near(dtype, kind, d):
                     left = (first_square if attempt == 0 else square) - dtype(gap * gap + gap_up * gap_up)
                     if left <= zero:
                         continue
-                    span = int(math.sqrt(left) * columns_per_row) + 1
+                    span = int(math.ceil(math.sqrt(left) * columns_per_row))  # noqa: RUF046 (on the device it is a float)
                     start = ((((layer + up) & mask) << bits) | ((row + over) & mask)) << COLUMN_BITS
                     low = first_from(data_keys, start + max(0, column - span), 0)
                     high = first_from(data_keys, start + min(last, column + span) + 1, low)
                     kept += high - low
-                    for j in range(low, high):
+                    j, end = unsigned(low), unsigned(high)
+                    while j < end:
                         q2 = zero
                         for k in range(width):
                             q = (data_sites[k, j] - sites[k, i]) * scale
@@ -124,6 +126,7 @@ def near(dtype, kind, d):
                             for k in range(own):
                                 if first + k < width:
                                     moved[k] += w * (data_sites[first + k, j] - sites[first + k, i])
+                        j += unsigned(1)
             if kind == GAUSSIAN:
                 farthest = zero
                 for k in range(own):
@@ -162,7 +165,7 @@ def far(dtype, d):
         closest = cuda.shared.array(THREADS, dtype)
         parts = cuda.shared.array((THREADS, sums), dtype)
         moved = cuda.local.array(own, dtype)
-        n, m, width = sites.shape[1], data_sites.shape[1], d or sites.shape[0]
+        n, end, width = sites.shape[1], unsigned(data_sites.shape[1]), d or sites.shape[0]
         runs, me = (width + own - 1) // own, cuda.threadIdx.x
         # What is left lies together: a block looks at threads far apart, so that many blocks share the work.
         mine = cuda.blockIdx.x + me * cuda.gridDim.x
@@ -174,8 +177,10 @@ def far(dtype, d):
             thread = cuda.blockIdx.x + other * cuda.gridDim.x
             i, first = thread // runs, thread % runs * own
             nearest = largest
-            for j in range(me, m, THREADS):
+            j = unsigned(me)
+            while j < end:
                 nearest = min(nearest, squared_distance(sites, i, data_sites, j, scale))
+                j += unsigned(THREADS)
             closest[me] = nearest
             cuda.syncthreads()  # until all of the block have their nearest
             for part in range(THREADS):
@@ -183,13 +188,15 @@ def far(dtype, d):
             total = zero
             for k in range(own):
                 moved[k] = zero
-            for j in range(me, m, THREADS):
+            j = unsigned(me)
+            while j < end:
                 w = weigh(squared_distance(sites, i, data_sites, j, scale), nearest)
                 if w > zero:
                     total += w
                     for k in range(own):
                         if first + k < width:
                             moved[k] += w * (data_sites[first + k, j] - sites[first + k, i])
+                j += unsigned(THREADS)
             parts[me, own] = total
             for k in range(own):
                 parts[me, k] = moved[k]

@@ -1,0 +1,43 @@
+"""The sorted grid on CUDA: its own cases on Numba's simulator, and that nothing is read back from the device on the way."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import registry
+from kernels.meanshift_step import KERNELS
+
+pytest.importorskip("numba")
+torch = pytest.importorskip("torch")
+
+
+def test_its_own_cases_hold_on_the_simulator():
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent), "NUMBA_ENABLE_CUDASIM": "1"}
+    cases = Path(__file__).with_name("simulated_grid.py")
+    done = subprocess.run([*command, cases], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [1, 2, 3, 20])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_host_reads_nothing_back(kernel, d, dtype, monkeypatch):
+    """On tensors without data looking at a value raises: sorting needs none, and the kernels get what they are built for."""
+    from kernels.meanshift_step import numba_cuda_grid as grid
+
+    launches = []
+    monkeypatch.setattr(grid, "launch", lambda _, blocks, threads, *arguments: launches.append((blocks, threads, arguments)))
+    x, data = torch.empty((1000, d), dtype=dtype, device="meta"), torch.empty((77, d), dtype=dtype, device="meta")
+    for among in (x, data):
+        y = grid.meanshift_step(x, 2.5, among, kernel)
+        assert (y.shape, y.dtype, y.device.type) == (x.shape, dtype, "meta")
+    assert len(launches) == (4 if kernel == "gaussian" else 2)
+    for blocks, threads, arguments in launches:
+        tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
+        assert all(a.is_contiguous() and a.device.type == "meta" for a in tensors)
+        assert {a.dtype for a in tensors} == {dtype, torch.int64, torch.uint8}
+        assert blocks * threads >= 1000
