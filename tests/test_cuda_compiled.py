@@ -75,11 +75,12 @@ def hold(used, ptx, dtype, threads, registers, shared):
 
 def numba_builds():
     """Yield each build: what it is, the kernel, its arguments' types, the threads of a block, and its budget of registers."""
-    from numba import float32, float64
+    from numba import float32, float64, int64, uint8
 
     from kernels.matmul import numba_cuda, numba_cuda_blocked, numba_cuda_tiled
     from kernels.meanshift_step import KERNELS
     from kernels.meanshift_step import numba_cuda as step
+    from kernels.meanshift_step import numba_cuda_grid as grid
 
     for dtype in (float32, float64):
         single, matrices = dtype is float32, (dtype[:, ::1],) * 3
@@ -99,6 +100,17 @@ def numba_builds():
             if EVERY or kind < 2:
                 label = f"meanshift_step/numba_cuda {dtype} {name} any d"
                 yield label, step.wide(dtype, kind), signature, threads, 96 if single else 128
+        keys, sites = (int64[::1], int64[::1], dtype[:, ::1]), (dtype[:, ::1], dtype, dtype[:, ::1], uint8[::1])
+        for d in range(grid.NARROW + 1):
+            label = f"meanshift_step/numba_cuda_grid {dtype} {{}} d={d or 'any'}"
+            for kind, name in enumerate(KERNELS):
+                if EVERY or (kind == 0 and (d in (2, 3, grid.NARROW) if single else d == 2)) or (kind < 2 and d == 0):
+                    registers = 128 if d == 0 else 72 if single else 104
+                    near = grid.near(dtype, kind, d)
+                    yield label.format(name), near, (*keys, int64[::1], *sites), grid.THREADS, registers
+            if EVERY or d in (0, 2):
+                registers = 96 if d == 0 else 48 if single else 80
+                yield label.format("all data"), grid.far(dtype, d), (*keys[1:], *sites), grid.THREADS, registers
 
 
 def triton_builds():
