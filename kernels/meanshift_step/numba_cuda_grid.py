@@ -77,15 +77,10 @@ def near(dtype, kind, d):
     """
     own, axes = d or NARROW, min(d or AXES, AXES)
     bits, last, mask = row_bits(axes), 2**COLUMN_BITS - 1, 2 ** row_bits(axes) - 1
-    reach, fine = reach_of(dtype, kind)
-    cuts = [reach, WIDER * reach] if kind == GAUSSIAN else [reach]
-    first_rows, rows = (math.ceil(cut / reach * fine) for cut in (cuts[0], cuts[-1]))
-    first_square, square = (dtype((cut / reach * fine) ** 2) for cut in (cuts[0], cuts[-1]))
-    first_cut, cut = (dtype(cut) for cut in (cuts[0], cuts[-1]))
-    first_tail, tail = (dtype(math.exp(-(cut**2) / 2)) for cut in (cuts[0], cuts[-1]))
-    attempts, columns_per_row, bandwidths = len(cuts), dtype(COLUMNS / fine), dtype(1 / UNIT)
-    half_unit, unit = (dtype(np.finfo(str(dtype)).eps / part) for part in (4, 2))
-    zero, weigh = dtype(0), weight(dtype, kind)
+    reach, fine = map(dtype, reach_of(dtype, kind))
+    zero, one, wider, widest = dtype(0), dtype(1), dtype(WIDER), dtype(WIDER if kind == GAUSSIAN else 1)
+    columns_per_row = dtype(COLUMNS / fine)
+    unit, half, scale_of_one, weigh = dtype(np.finfo(str(dtype)).eps / 2), dtype(0.5), dtype(UNIT), weight(dtype, kind)
 
     @cuda.jit(cache=True)
     def step(keys, order, sites, data_keys, data_sites, scale, y, rest):
@@ -97,19 +92,19 @@ def near(dtype, kind, d):
         if i >= n:
             return
         column, row, layer = keys[i] & last, (keys[i] >> COLUMN_BITS) & mask, keys[i] >> (COLUMN_BITS + bits)
-        total, attempt, proven = zero, 0, False
-        while attempt < attempts and not proven:
-            most = first_rows if attempt == 0 else rows
-            total, kept = zero, 0
+        total, stretch, proven = zero, one, False
+        while stretch <= widest and not proven:
+            cut, rows, total, kept = reach * stretch, fine * stretch, zero, 0
+            most = int(math.ceil(rows))  # noqa: RUF046 (on the device it is a float)
             for k in range(own):
                 moved[k] = zero
             for up in range(-most if axes > 2 else 0, most + 1 if axes > 2 else 1):
                 for over in range(-most if axes > 1 else 0, most + 1 if axes > 1 else 1):
                     gap, gap_up = max(0, abs(over) - 1), max(0, abs(up) - 1)
-                    left = (first_square if attempt == 0 else square) - dtype(gap * gap + gap_up * gap_up)
+                    left = rows * rows - dtype(gap * gap + gap_up * gap_up)
                     if left <= zero:
                         continue
-                    span = int(math.ceil(math.sqrt(left) * columns_per_row))  # noqa: RUF046 (on the device it is a float)
+                    span = int(math.ceil(math.sqrt(left) * columns_per_row))  # noqa: RUF046
                     start = ((((layer + up) & mask) << bits) | ((row + over) & mask)) << COLUMN_BITS
                     low = first_from(data_keys, start + max(0, column - span), 0)
                     high = first_from(data_keys, start + min(last, column + span) + 1, low)
@@ -131,12 +126,12 @@ def near(dtype, kind, d):
                 farthest = zero
                 for k in range(own):
                     farthest = max(farthest, abs(moved[k]))
-                shift = farthest / total * scale * bandwidths if total > zero else zero
-                omitted = (first_tail if attempt == 0 else tail) * ((first_cut if attempt == 0 else cut) + shift)
-                proven = omitted <= half_unit * total or (kept == m and total >= unit)
-            attempt += 1
-        if kind == GAUSSIAN:
-            rest[thread] = 0 if proven else 1
+                shift = farthest / total * scale / scale_of_one if total > zero else zero
+                edge = cut * scale_of_one
+                omitted = weigh(edge * edge, zero) * (cut + shift)
+                proven = omitted <= half * unit * total or (kept == m and total >= unit)
+                rest[thread] = 0 if proven else 1
+            stretch *= wider
         for k in range(own):
             if first + k < width:
                 still = sites[first + k, i]
