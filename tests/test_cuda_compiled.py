@@ -105,7 +105,7 @@ def numba_builds():
             label = f"meanshift_step/numba_cuda_grid {dtype} {{}} d={d or 'any'}"
             for kind, name in enumerate(KERNELS):
                 if EVERY or (kind == 0 and (d in (2, 3, grid.NARROW) if single else d == 2)) or (kind < 2 and d == 0):
-                    registers = 128 if d == 0 else 72 if single else 104
+                    registers = (128 if d == 0 else 80) + (0 if single else 32)
                     near = grid.near(dtype, kind, d)
                     yield label.format(name), near, (*keys, int64[::1], *sites), grid.THREADS, registers
             if EVERY or d in (0, 2):
