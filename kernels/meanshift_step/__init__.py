@@ -47,6 +47,7 @@ def meanshift_step(
         Finite and above 0, in the points' unit of length.
     data : array, shape (m, d), optional
         The points they move towards, of the same kind, device and dtype; `x` itself if not given (the blurring step).
+        No difference of two coordinates may exceed the dtype's largest number.
     kernel : {"gaussian", "triangular", "epanechnikov", "flat"}
         w(q) is exp(-q^2/2), max(0, 1-q), max(0, 1-q^2), or 1 if q <= 1 else 0.
     check_finite : bool
