@@ -59,7 +59,8 @@ def exactness(dtype: str) -> float:
 def reference_share(dtype: str) -> float:
     """Return the unit roundoff of the reference as a share of the working one: what its own rounding adds to a bound.
 
-    Bounds grow at least in proportion to the unit roundoff, so this share of the kernel's bound covers the reference.
+    Bounds grow at least in proportion to the unit roundoff, so this share of the kernel's bound covers a reference that is
+    computed in the same way.
     """
     working = precision_of(dtype)
     assert working is not None

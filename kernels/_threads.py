@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numba
 
@@ -29,8 +29,13 @@ def share_out(work: Callable[[int, int], object], extent: int, least: int = 1) -
     if _pool is None:
         _pool = ThreadPoolExecutor(CORES - 1, thread_name_prefix="kernel-zoo")
     mine, *theirs = itertools.pairwise(extent * i // shares for i in range(shares + 1))
-    others = [_pool.submit(work, *share) for share in theirs]
+    others: list[Future[object]] = []
     try:
+        for share in theirs:
+            try:
+                others.append(_pool.submit(work, *share))
+            except RuntimeError:  # no thread starts once the interpreter is going down
+                work(*share)
         work(*mine)
     finally:
         for other in others:

@@ -58,10 +58,27 @@ try:
 finally:
     stop.set()
 """
+AS_THE_INTERPRETER_GOES_DOWN = """
+import atexit
+
+def last():
+    right = False
+    try:
+        right = call() == expected
+    finally:
+        os._exit(not right)
+
+atexit.register(last)
+"""
+SCENES = {
+    "child_after_a_fork": CHILD_AFTER_A_FORK,
+    "beside_torch": BESIDE_TORCH,
+    "as_the_interpreter_goes_down": AS_THE_INTERPRETER_GOES_DOWN,
+}
 
 
 @pytest.mark.parametrize("variant", COMPILED, ids=lambda v: f"{v.operation}-{v.name}")
-@pytest.mark.parametrize("scene", [CHILD_AFTER_A_FORK, BESIDE_TORCH], ids=["child_after_a_fork", "beside_torch"])
+@pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 def test_compiled_kernels_stay_right_and_alive(variant, scene):
     if scene is CHILD_AFTER_A_FORK and not hasattr(os, "fork"):
         pytest.skip("this system does not fork")

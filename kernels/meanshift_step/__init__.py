@@ -37,7 +37,8 @@ def meanshift_step(
         y_i = sum_j w(q) data_j / sum_j w(q)
 
     Every row reads the old `x`. A row with no data within a compact kernel's support stays where it is; a gaussian
-    weighs the nearest points however far they are.
+    weighs the nearest points however far they are; past the square root of the largest number (1.8e19 bandwidths in
+    float32) all distances count alike. Sums over the data of coordinates, and of differences, must be finite.
 
     Parameters
     ----------
@@ -47,7 +48,6 @@ def meanshift_step(
         Finite and above 0, in the points' unit of length.
     data : array, shape (m, d), optional
         The points they move towards, of the same kind, device and dtype; `x` itself if not given (the blurring step).
-        No difference of two coordinates may exceed the dtype's largest number.
     kernel : {"gaussian", "triangular", "epanechnikov", "flat"}
         w(q) is exp(-q^2/2), max(0, 1-q), max(0, 1-q^2), or 1 if q <= 1 else 0.
     check_finite : bool

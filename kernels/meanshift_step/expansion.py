@@ -23,5 +23,5 @@ def meanshift_step(x, bandwidth, data, kernel, batch_size):
         w = weights(np.maximum(q2, 0), kernel)
         total = w.sum(axis=1)
         moved = centre + mean(w @ z, total) * bandwidth
-        y[start : start + batch_size] = np.where(total[:, None] > 0, moved, batch)
+        y[start : start + batch_size] = np.where(total[:, None] == 0, batch, moved)
     return y

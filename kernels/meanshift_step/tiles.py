@@ -25,7 +25,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     with np.errstate(over="ignore"):
         edges = [edge for points in (x, data) for edge in (points.min(axis=0), points.max(axis=0))]
         farthest = np.abs(edges - centre).max() / h
-    if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # the weighted sums might overflow
+    if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # squares of the coordinates might overflow
         y = np.empty(x.shape, x.dtype)
         share_out(lambda start, stop: all_careful(x, data, h, kind, centre[None], start, stop, y), n, 1 + CAREFUL // m)
         return y
