@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -96,10 +97,10 @@ class System:
 
     def _package(self, name: str) -> str | None:
         try:
-            found = importlib.util.find_spec(name) is not None
+            found = _find_spec(name) is not None
         except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
             found = False
-        distribution = DISTRIBUTIONS.get(name, name)
+        distribution = DISTRIBUTIONS.get(name, name.partition(".")[0])
         return None if found else f"needs the package {name}, which is not installed (pip install {distribution})"
 
     def _cuda(self, _: str) -> str | None:
@@ -120,6 +121,16 @@ class System:
         if _torch_built_without_cuda():
             return "needs torch built for CUDA, and the installed build is for the CPU alone (see pytorch.org/get-started)"
         return None
+
+
+def _find_spec(name: str) -> ModuleSpec | None:
+    """Find a module as importlib.util.find_spec does, but without importing the packages it lies in."""
+    first, *inner = name.split(".")
+    spec = importlib.util.find_spec(first)
+    for part in inner:
+        folders = spec.submodule_search_locations if spec else None
+        spec = PathFinder.find_spec(part, list(folders)) if folders else None
+    return spec
 
 
 def _torch_built_without_cuda() -> bool:
@@ -559,7 +570,7 @@ class Zoo:
 
     def _entry_room(self, operation: str, module: str) -> _Room:
         try:
-            spec = importlib.util.find_spec(module)
+            spec = _find_spec(module)
             if spec is None or not spec.origin:
                 raise ModuleNotFoundError(f"No module named {module!r}")
         except Exception as error:
