@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -57,6 +57,7 @@ _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 3
 _REALS = ("float16", "float32", "float64", "longdouble")
 _COMPLEX = ("complex64", "complex128", "clongdouble")
 DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
+DTYPES = ("bool", "object", "bfloat16", *DTYPE_GROUPS["numeric"], *DTYPE_GROUPS)
 
 ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
 DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'"}  # what pip calls a package, where not by its name
@@ -216,7 +217,13 @@ class Variant:
         return self.requires[0] if self.requires else self.arrays
 
 
-_DECLARED = [f.name for f in fields(Variant) if f.name not in ("module", "file", "line", "doc", "_why_not")]
+# What a register line may say further, and what goes without saying.
+_DEFAULTS: dict[str, Any] = {
+    f.name: {} if f.default is MISSING else f.default
+    for f in fields(Variant)
+    if f.name not in ("operation", "name", "module", "file", "line", "doc", "_why_not")
+}
+_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch"), "layout": ("any", "C")}
 
 
 @dataclass(frozen=True)
@@ -322,25 +329,18 @@ class Zoo:
 
     # Handing one in
 
-    def register(
-        self,
-        operation: str,
-        name: str,
-        *,
-        device: str = "cpu",
-        arrays: str = "numpy",
-        requires: tuple[str, ...] = (),
-        dtypes: tuple[str, ...] = ("float32", "float64"),
-        options: Mapping[str, Any] | None = None,
-        precision: str = "working",
-        deterministic: bool = True,
-        rank: int = 0,
-        limits: Mapping[str, Any] | None = None,
-        layout: str = "any",
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Register the decorated function as a variant; the arguments are literals, described at `Variant`.
+    def register(self, operation: str, name: str, **declared: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register the decorated function as a variant; the arguments are literals, described at `Variant` with their defaults.
 
         Returns the function unchanged, so several decorators may sit on one body.
+
+        Parameters
+        ----------
+        operation, name : str
+            What it computes, and what it is called there.
+        **declared
+            ``device``, ``arrays``, ``requires``, ``dtypes``, ``options``, ``precision``, ``deterministic``, ``rank``,
+            ``limits`` and ``layout`` of `Variant`, where its defaults will not do.
 
         Raises
         ------
@@ -352,23 +352,10 @@ class Zoo:
             If a name is reserved or an argument is not what `Variant` says.
         """
         caller = sys._getframe(1)
-        declared = _declare(
-            operation,
-            name,
-            device=device,
-            arrays=arrays,
-            requires=requires,
-            dtypes=dtypes,
-            options=options,
-            precision=precision,
-            deterministic=deterministic,
-            rank=rank,
-            limits=limits,
-            layout=layout,
-        )
+        complete = _declare(operation, name, **declared)
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._add(declared, function, os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
+            self._add(complete, function, os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
             return function
 
         return decorate
@@ -381,7 +368,7 @@ class Zoo:
             if read is not None and (read.file != file or not read.module or (file, operation, name) in self._imported):
                 raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {read.source} and {file}:{line}")
             if read is not None:
-                differing = [key for key in _DECLARED if getattr(read, key) != declared[key]]
+                differing = [key for key in _DEFAULTS if getattr(read, key) != declared[key]]
                 if differing:
                     raise ValueError(f"{operation}: variant {name!r} ({read.source}) was read with other {', '.join(differing)}")
                 self._imported[file, operation, name] = function
@@ -603,14 +590,24 @@ class Zoo:
         module = room.module if path.stem == "__init__" or len(room.files) == 1 else f"{room.module}.{path.stem}"
         file = os.path.realpath(path)
         try:
-            declarations = list(_declarations(_tree(path), room.operation))
-        except (SyntaxError, TypeError, ValueError) as error:
+            lines = list(_register_lines(_tree(path)))
+        except (SyntaxError, ValueError) as error:
+            self._broken[file] = f"its source cannot be read: {type(error).__name__}: {error}"
             name = path.stem if path.stem not in found else path.name
             found[name] = Variant(operation=room.operation, name=name, file=file, _why_not=self._why_not)
-            self._broken[file] = f"its source cannot be read: {type(error).__name__}: {error}"
             return
-        for declared, line, doc in declarations:
-            variant = Variant(**declared, module=module, file=file, line=line, doc=doc, _why_not=self._why_not)
+        for call, doc in lines:
+            try:
+                declared = _declare_line(call)
+            except (TypeError, ValueError) as error:  # importing the file will fail of it, and take its other variants along
+                self._broken[file] = f"line {call.lineno} cannot be read: {error}"
+                declared = {
+                    "operation": room.operation,
+                    "name": _name_in(call) or (path.stem if path.stem not in found else path.name),
+                }
+            if declared["operation"] != room.operation:
+                continue
+            variant = Variant(**declared, module=module, file=file, line=call.lineno, doc=doc, _why_not=self._why_not)
             other = found.get(variant.name)
             if other is not None:
                 raise DuplicateVariant(
@@ -641,48 +638,55 @@ def _registers(node: ast.expr) -> bool:
     return getattr(node.func, "id", None) == "register" or getattr(node.func, "attr", None) == "register"
 
 
-def _declarations(tree: ast.Module, operation: str) -> Iterator[tuple[dict[str, Any], int, str]]:
-    """Yield what each register line of a module declares for an operation, with its line and docstring."""
+def _register_lines(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
+    """Yield each register line of a module, with the docstring of its function or of the module."""
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        for call in filter(_registers, node.decorator_list):
-            assert isinstance(call, ast.Call)
-            try:
-                arguments = [ast.literal_eval(value) for value in call.args]
-                keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-            except ValueError:
-                raise ValueError(f"line {call.lineno}: the arguments of register must be literals") from None
-            declared = _declare(*arguments, **keywords)
-            if declared["operation"] == operation:
-                yield declared, call.lineno, ast.get_docstring(node) or ast.get_docstring(tree) or ""
+        if isinstance(node, ast.FunctionDef):
+            for call in filter(_registers, node.decorator_list):
+                assert isinstance(call, ast.Call)
+                yield call, ast.get_docstring(node) or ast.get_docstring(tree) or ""
 
 
-def _declare(
-    operation: str,
-    name: str,
-    *,
-    options: Mapping[str, Any] | None = None,
-    limits: Mapping[str, Any] | None = None,
-    **declared: Any,
-) -> dict[str, Any]:
+def _declare_line(call: ast.Call) -> dict[str, Any]:
+    """Read what a register line declares."""
+    try:
+        arguments = [ast.literal_eval(value) for value in call.args]
+        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (TypeError, ValueError):
+        raise ValueError("the arguments of register must be literals") from None
+    return _declare(*arguments, **keywords)
+
+
+def _name_in(call: ast.Call) -> str | None:
+    """The variant's name in a register line that may say anything else."""
+    name = call.args[1].value if len(call.args) > 1 and isinstance(call.args[1], ast.Constant) else None
+    return name if isinstance(name, str) and name not in ("", *SELECTORS) else None
+
+
+def _declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:
     """Check the arguments of a register line, and complete them."""
     where = f"register({operation!r}, {name!r})"
     if not isinstance(name, str) or not name or name in SELECTORS:
         raise ValueError(f"{where}: a variant cannot be called {name!r}; {', '.join(SELECTORS)} are selectors")
-    unknown = set(declared) - set(_DECLARED)
+    unknown = sorted(declared.keys() - _DEFAULTS.keys())
     if unknown:
-        raise TypeError(f"{where}: no argument {', '.join(sorted(unknown))}")
-    for key, allowed in (("device", DEVICES), ("arrays", ("numpy", "torch")), ("layout", ("any", "C"))):
-        if declared.get(key, allowed[0]) not in allowed:
-            raise ValueError(f"{where}: {key} is one of {', '.join(allowed)}, got {declared[key]!r}")
-    for key in ("requires", "dtypes"):
-        if not isinstance(declared.get(key, ()), tuple):
-            raise TypeError(f"{where}: {key} is a tuple of names, got {declared[key]!r}")
-    complete: dict[str, Any] = {f.name: f.default for f in fields(Variant) if f.name in _DECLARED} | declared
-    complete |= {"operation": operation, "name": name, "options": dict(options or {}), "limits": dict(limits or {})}
-    complete["dtypes"] = tuple(dtype for entry in complete["dtypes"] for dtype in DTYPE_GROUPS.get(entry, (entry,)))
-    return complete
+        raise TypeError(_unknown(f"{where}: no argument {', '.join(unknown)}", unknown[0], tuple(_DEFAULTS)))
+    complete = _DEFAULTS | declared
+    for key, default in _DEFAULTS.items():
+        if type(complete[key]) is not type(default):
+            raise TypeError(f"{where}: {key} is a {type(default).__name__}, got {complete[key]!r}")
+        if key in _CHOICES and complete[key] not in _CHOICES[key]:
+            raise ValueError(f"{where}: {key} is one of {', '.join(_CHOICES[key])}, got {complete[key]!r}")
+        if isinstance(default, tuple | dict) and not all(isinstance(each, str) for each in complete[key]):
+            raise TypeError(f"{where}: {key} is a {type(default).__name__} of names, got {complete[key]!r}")
+    for entry in complete["dtypes"]:
+        if entry not in DTYPES:
+            raise ValueError(_unknown(f"{where}: no dtype {entry!r}", entry, DTYPES))
+    for key, limit in complete["limits"].items():
+        if type(limit) not in (tuple, int, float):
+            raise TypeError(f"{where}: the limit of {key} is a tuple of the allowed values or a largest number, got {limit!r}")
+    dtypes = tuple(dtype for entry in complete["dtypes"] for dtype in DTYPE_GROUPS.get(entry, (entry,)))
+    return complete | {"operation": operation, "name": name, "dtypes": dtypes}
 
 
 def _unknown(what: str, name: object, existing: list[str] | tuple[str, ...]) -> str:

@@ -102,8 +102,13 @@ class Operation:
     def beyond_limits(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Refusal | None:
         """Say which limit of a variant a normalised call goes beyond, or None."""
         facts = {**dict(zip(self.by_position, args, strict=False)), **kwargs}
+        if not variant.limits.keys() <= facts.keys():
+            facts |= self.contract.work(*args, **kwargs)
         for key, limit in variant.limits.items():
-            fact = facts[key] if key in facts else self.contract.work(*args, **kwargs)[key]
+            if key not in facts:
+                reason = f"limits {key!r} ({variant.source}), which is neither an argument nor a quantity of work(...)"
+                return Refusal(reason, VariantUnavailable)
+            fact = facts[key]
             if isinstance(limit, tuple) and fact not in limit:
                 return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
             if not isinstance(limit, tuple) and not fact <= limit:
@@ -119,7 +124,11 @@ class Operation:
         if unsuited is None:
             return None
         args, kwargs = self._adapted(variant, call)
-        reason = unsuited(*args, **kwargs)
+        try:
+            reason = unsuited(*args, **kwargs)
+        except Exception as error:
+            reason = f"unsuited(...) in {variant.file} failed: {type(error).__name__}: {error}"
+            return Refusal(reason, VariantUnavailable, by_values=True)
         return Refusal(reason, None, by_values=True) if reason else None
 
     def run(self, variant: Variant, kernel: Callable[..., Any], call: Call) -> Any:
@@ -217,7 +226,14 @@ def _unsuited(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
 def _objection(op: Operation, variant: Variant, refusal: Refusal) -> Callable[..., Any]:
     """Return the test that, while true of a normalised call, keeps a variant from it."""
     unsuited = None if refusal.error else _unsuited(op.zoo._function(variant))
-    return unsuited or (lambda *args, **kwargs: op.beyond_limits(variant, args, kwargs))
+
+    def objects(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return unsuited(*args, **kwargs) if unsuited else op.beyond_limits(variant, args, kwargs)
+        except Exception:  # the long way says so
+            return None
+
+    return objects
 
 
 def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -277,6 +278,58 @@ def test_slow_is_better_than_not_at_all():
     assert (zoo.get("matmul")(small, small) == 7).all()
 
 
+BAD_DECLARATIONS = [
+    ({"requires": "numba"}, TypeError, r"register\('matmul', 'x'\): requires is a tuple, got 'numba'"),
+    ({"requires": (1,)}, TypeError, r"requires is a tuple of names, got \(1,\)"),
+    ({"rank": "high"}, TypeError, "rank is a int, got 'high'"),
+    ({"rank": True}, TypeError, "rank is a int, got True"),
+    ({"options": [1]}, TypeError, r"options is a dict, got \[1\]"),
+    ({"options": {1: 2}}, TypeError, r"options is a dict of names, got \{1: 2\}"),
+    (
+        {"limits": {"flops": "few"}},
+        TypeError,
+        "the limit of flops is a tuple of the allowed values or a largest number, got 'few'",
+    ),
+    ({"precision": 3}, TypeError, "precision is a str, got 3"),
+    ({"dtypes": ("float33",)}, ValueError, "no dtype 'float33'; did you mean 'float32'"),
+    ({"speed": 1}, TypeError, r"register\('matmul', 'x'\): no argument speed"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "message"), BAD_DECLARATIONS)
+def test_a_bad_declaration_makes_its_variant_unavailable_and_breaks_nothing_else(tmp_path, bad, error, message):
+    words = ", ".join(f"{key}={value!r}" for key, value in bad.items())
+    (tmp_path / "bad.py").write_text(KERNEL.format(name="x").replace("rank=1", words))
+    distribution(tmp_path, "bad", {"matmul": "bad"})
+    reason, others, product = python(
+        """
+        import json, registry, numpy as np
+        listed = {v.name: v.available for v in registry.variants("matmul")}
+        reason = next(v.reason for v in registry.variants("matmul") if v.name == "x")
+        print(json.dumps([reason, listed["numpy"], registry.get("matmul")(np.eye(2), np.eye(2)).tolist()]))
+        """,
+        path=[tmp_path],
+    )
+    assert re.search(f"line 6 cannot be read: .*{message}", reason)
+    assert others
+    assert product == [[1, 0], [0, 1]]
+
+
+def test_a_limit_of_nothing_and_an_unsuited_that_fails_keep_one_variant_away():
+    zoo, file = fresh_zoo(), {"np": np, "__name__": "failing"}
+    zoo.register("matmul", "limitless", rank=1001, limits={"foo": 3})(lambda a, b: a)
+    exec("def unsuited(a, b):\n    return a.nonsense\n\ndef matmul(a, b):\n    return a", file)
+    zoo.register("matmul", "failing", rank=1000)(file["matmul"])
+    a = np.full((3, 3), 2.0)
+    for _ in range(2):
+        assert (zoo.get("matmul")(a, a) == 12).all()
+    reasons = {v.name: reason for v, reason in zoo.explain("matmul", a, a).considered}
+    assert re.match(r"limits 'foo' \(.*test_registry\.py:\d+\), which is neither an argument nor", reasons["limitless"])
+    assert re.match(r"unsuited\(\.\.\.\) in .*test_registry\.py failed: AttributeError: .*nonsense", reasons["failing"])
+    with pytest.raises(VariantUnavailable, match="variant 'limitless' limits 'foo'"):
+        zoo.get("matmul", "limitless")(a, a)
+
+
 def test_reserved_names_and_bad_declarations_are_refused():
     zoo = fresh_zoo()
     for name in ("auto", "cpu", "cuda", ""):
@@ -284,8 +337,9 @@ def test_reserved_names_and_bad_declarations_are_refused():
             zoo.register("matmul", name)
     with pytest.raises(ValueError, match="device is one of cpu, cuda, got 'tpu'"):
         zoo.register("matmul", "x", device="tpu")
-    with pytest.raises(TypeError, match="requires is a tuple of names, got 'numba'"):
-        zoo.register("matmul", "x", requires="numba")
+    for bad, error, message in BAD_DECLARATIONS:
+        with pytest.raises(error, match=message):
+            zoo.register("matmul", "x", **bad)
     with pytest.raises(UnknownOperation):
         zoo.register("no_such_operation", "x")(len)
 
