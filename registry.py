@@ -18,7 +18,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from functools import cached_property
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +34,7 @@ __all__ = [
     "Variant",
     "VariantUnavailable",
     "Zoo",
+    "broken_operations",
     "candidates",
     "check",
     "conformance_test",
@@ -253,23 +253,24 @@ class Explanation:
         return "\n".join(lines + [f"  {v.name}: {verdict(v, reason)}" for v, reason in self.considered])
 
 
-@dataclass(frozen=True)
 class _Room:
-    """A module or package whose source may hold an operation's contract and variants."""
+    """A module or package whose source may hold an operation's contract and variants.
 
-    operation: str
-    module: str
-    files: tuple[Path, ...]
+    `contract` is the function that carries the operation's name in the first file; where it is None, `failure` says why.
+    """
 
-    @cached_property
-    def contract(self) -> ast.FunctionDef | None:
-        """The function that carries the operation's name in the room's first file, if there is one."""
-        try:
-            body = _tree(self.files[0]).body if self.files else []
-        except (SyntaxError, ValueError):
-            return None
-        named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == self.operation]
-        return next((node for node in named if not any(map(_registers, node.decorator_list))), None)
+    def __init__(self, operation: str, module: str, files: tuple[Path, ...], failure: str = "") -> None:
+        self.operation, self.module, self.files, self.failure = operation, module, files, failure
+        self.contract: ast.FunctionDef | None = None
+        if files:
+            try:
+                body = _tree(files[0]).body
+            except (SyntaxError, ValueError) as error:
+                self.failure = f"{files[0]} cannot be read: {type(error).__name__}: {error}"
+                return
+            named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == operation]
+            self.contract = next((node for node in named if not any(map(_registers, node.decorator_list))), None)
+            self.failure = "" if self.contract else f"{files[0]} defines no function {operation}"
 
 
 class Zoo:
@@ -302,6 +303,11 @@ class Zoo:
     def operations(self) -> tuple[str, ...]:
         """Return the names of all operations, in alphabetical order."""
         return tuple(sorted(name for name, rooms in self._all_rooms().items() if any(r.contract for r in rooms)))
+
+    def broken_operations(self) -> dict[str, str]:
+        """Return the operations whose contract cannot be read, each with the reason."""
+        rooms = {name: rooms for name, rooms in self._all_rooms().items() if name not in self.operations()}
+        return {name: "; ".join(room.failure for room in rooms[name]) for name in sorted(rooms)}
 
     def variants(self, operation: str) -> tuple[Variant, ...]:
         """Return the variants of an operation, from naive to fast, the unavailable ones with their reason.
@@ -547,7 +553,8 @@ class Zoo:
                 self._rooms = {}
                 for path in sorted(self.folder.glob("[!_.]*/__init__.py")):
                     room = _Room(path.parent.name, f"kernels.{path.parent.name}", _python_files(path.parent))
-                    if room.contract:  # another distribution may keep folders of its own in `kernels`
+                    # Another distribution may keep folders of its own in `kernels`.
+                    if room.contract or any(b"from registry import register" in file.read_bytes() for file in room.files):
                         self._rooms[room.operation] = [room]
                 from importlib.metadata import entry_points
 
@@ -561,30 +568,31 @@ class Zoo:
             if spec is None or not spec.origin:
                 raise ModuleNotFoundError(f"No module named {module!r}")
         except Exception as error:
-            failure = f"entry point {operation} = {module} failed: {type(error).__name__}: {error}"
-            self._placeholder(operation, module, f"entry point {operation} = {module}", failure)
-            return _Room(operation, module, ())
+            return _Room(operation, module, (), f"entry point {operation} = {module} failed: {type(error).__name__}: {error}")
         folder = spec.submodule_search_locations
         return _Room(operation, module, _python_files(Path(next(iter(folder)))) if folder else (Path(spec.origin),))
-
-    def _placeholder(self, operation: str, name: str, file: str, failure: str) -> None:
-        """List a source that cannot be read under its own name, so that its failure can be seen."""
-        variant = Variant(operation=operation, name=name, file=file, doc=failure, _why_not=self._why_not)
-        self._catalogue.setdefault(operation, {}).setdefault(name, variant)
-        self._broken[file] = failure
 
     def _variants(self, operation: str) -> dict[str, Variant]:
         with self._lock:
             if operation not in self.operations():
-                raise UnknownOperation(_unknown(f"no operation {operation!r}", operation, self.operations()))
-            known = self._catalogue.setdefault(operation, {})
-            if not isinstance(known, _Read):
-                found = _Read(known)
+                failures = [why for name, why in self.broken_operations().items() if name == operation]
+                what = f"no operation {operation!r}{': ' if failures else ''}{''.join(failures)}"
+                raise UnknownOperation(_unknown(what, operation, self.operations()))
+            if operation not in self._catalogue:
+                found: dict[str, Variant] = {}
                 for room in self._all_rooms()[operation]:
+                    if not room.files:
+                        self._placeholder(operation, room.module, room.module, room.failure, found)
                     for path in room.files:
                         self._read(room, path, found)
-                self._catalogue[operation] = known = found
-            return known
+                self._catalogue[operation] = found
+            return self._catalogue[operation]
+
+    def _placeholder(self, operation: str, name: str, file: str, failure: str, found: dict[str, Variant]) -> None:
+        """List a source that brings no variant under its own name, so that its failure can be seen."""
+        name = Path(file).name if name in found else name
+        found[name] = Variant(operation=operation, name=name, file=file, _why_not=self._why_not)
+        self._broken.setdefault(file, failure)
 
     def _read(self, room: _Room, path: Path, found: dict[str, Variant]) -> None:
         module = room.module if path.stem == "__init__" or len(room.files) == 1 else f"{room.module}.{path.stem}"
@@ -592,13 +600,16 @@ class Zoo:
         try:
             lines = list(_register_lines(_tree(path)))
         except (SyntaxError, ValueError) as error:
-            self._broken[file] = f"its source cannot be read: {type(error).__name__}: {error}"
-            name = path.stem if path.stem not in found else path.name
-            found[name] = Variant(operation=room.operation, name=name, file=file, _why_not=self._why_not)
+            failure = f"its source cannot be read: {type(error).__name__}: {error}"
+            self._placeholder(room.operation, path.stem, file, failure, found)
             return
+        before = len(found)
         for call, doc in lines:
             try:
                 declared = _declare_line(call)
+                other = declared["operation"]
+                if other not in self.operations():
+                    raise ValueError(_unknown(f"no operation {other!r}", other, self.operations()))
             except (TypeError, ValueError) as error:  # importing the file will fail of it, and take its other variants along
                 self._broken[file] = f"line {call.lineno} cannot be read: {error}"
                 declared = {
@@ -608,16 +619,17 @@ class Zoo:
             if declared["operation"] != room.operation:
                 continue
             variant = Variant(**declared, module=module, file=file, line=call.lineno, doc=doc, _why_not=self._why_not)
-            other = found.get(variant.name)
-            if other is not None:
+            twin = found.get(variant.name)
+            if twin is not None:
                 raise DuplicateVariant(
-                    f"{room.operation}: variant {variant.name!r} is registered twice: {other.source} and {variant.source}"
+                    f"{room.operation}: variant {variant.name!r} is registered twice: {twin.source} and {variant.source}"
                 )
             found[variant.name] = variant
-
-
-class _Read(dict[str, Variant]):
-    """The variants of an operation whose sources have all been read."""
+        # A contract registers nothing, and a package of another distribution may hold modules of any kind.
+        ours = path.parent.parent == self.folder and path.stem != "__init__"
+        if len(found) == before and (ours or (len(room.files) == 1 and not room.contract)):
+            failure = f"registers no variant of {room.operation} (shared code has a name with a leading underscore)"
+            self._placeholder(room.operation, path.stem, file, failure, found)
 
 
 def _python_files(folder: Path) -> tuple[Path, ...]:
@@ -716,6 +728,7 @@ contract = _zoo.contract
 explain = _zoo.explain
 get = _zoo.get
 missing = _zoo.system.missing
+broken_operations = _zoo.broken_operations
 operations = _zoo.operations
 register = _zoo.register
 summary = _zoo.summary

@@ -94,6 +94,9 @@ def list_(operation: str | None, as_json: bool) -> None:
     """List operations and variants by rank, the unavailable ones with the reason."""
     names = (operation,) if operation else registry.operations()
     found = {name: registry.variants(name) for name in names}
+    if not operation:
+        for name, reason in registry.broken_operations().items():
+            click.echo(f"{name}: not an operation: {reason}", err=as_json)
     if as_json:
         click.echo(json.dumps([_facts(variant) for variants in found.values() for variant in variants], indent=2))
         return

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -438,6 +439,54 @@ def test_a_broken_distribution_is_listed_with_its_error_and_breaks_nothing_else(
     assert all(listed[name] for name in reasons)
     assert listed["numpy"] is None
     assert product == [[1, 0], [0, 1]]
+
+
+def command(*args, cwd, code=0):
+    """Run `kernel-zoo` where the distributions laid out in a folder are installed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+    line = [sys.executable, "-m", "registry", *args]
+    done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_an_operation_without_a_contract_is_named_with_the_reason(tmp_path):
+    for name, contract in (("broken", "def broken(:\n"), ("nameless", "ARRAYS = ()\n"), ("foreign", "X = 1\n")):
+        folder = tmp_path / "kernels" / name
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(contract)
+        if name != "foreign":  # another distribution's
+            (folder / "plain.py").write_text(KERNEL.format(name="plain").replace("matmul", name))
+    (tmp_path / "halved.py").write_text("def halve(:\n")
+    distribution(tmp_path, "halved", {"halve": "halved", "double": "doubled", "matmull": "kernels_of_matmul"})
+    (tmp_path / "kernels_of_matmul.py").write_text(KERNEL.format(name="other"))
+    zoo = Zoo(tmp_path / "kernels")
+    assert zoo.operations() == ()
+    assert set(zoo.broken_operations()) == {"broken", "nameless"}
+    for name, reason in (("broken", r"__init__\.py cannot be read: SyntaxError"), ("nameless", "defines no function nameless")):
+        with pytest.raises(UnknownOperation, match=f"no operation '{name}': .*{reason}"):
+            zoo.get(name)
+    with pytest.raises(UnknownOperation, match=r"no operation 'foreign' \(there are: none\)"):
+        zoo.get("foreign")
+    listed = command("list", cwd=tmp_path)
+    assert "matmul" in listed
+    assert re.search(r"halve: not an operation: .*halved.py cannot be read: SyntaxError", listed)
+    assert "double: not an operation: entry point double = doubled failed: ModuleNotFoundError" in listed
+    assert re.search(r"matmull: not an operation: .*kernels_of_matmul.py defines no function matmull", listed)
+    assert re.search(r"no operation 'halve': .*halved.py cannot be read", command("list", "halve", cwd=tmp_path, code=1))
+
+
+def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):
+    folder = tmp_path / "kernels" / "negate"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(OPERATION)
+    (folder / "misspelt.py").write_text(KERNEL.format(name="misspelt").replace("matmul", "negatte"))
+    (folder / "idle.py").write_text("def negate(x):\n    return -x\n")
+    (folder / "_shared.py").write_text("X = 1\n")
+    reasons = {v.name: v.reason for v in Zoo(tmp_path / "kernels").variants("negate")}
+    assert set(reasons) == {"misspelt", "idle"}
+    assert "line 6 cannot be read: no operation 'negatte'; did you mean 'negate'?" in reasons["misspelt"]
+    assert "registers no variant of negate" in reasons["idle"]
 
 
 def test_two_files_with_one_name_are_refused_with_both_places(tmp_path):
