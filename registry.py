@@ -57,6 +57,9 @@ _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 3
 _REALS = ("float16", "float32", "float64", "longdouble")
 _COMPLEX = ("complex64", "complex128", "clongdouble")
 DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
+# What a contract holds beside the operation's own function; it may further name its PRECISIONS and a gufunc's CORE.
+_FUNCTIONS = ("reference", "bound", "scale", "work", "rows", "example", "from_file")
+CONTRACT = ("ARRAYS", "RATE", "SIZES", *(f"{name}(...)" for name in _FUNCTIONS))
 DTYPES = ("bool", "object", "bfloat16", *DTYPE_GROUPS["numeric"], *DTYPE_GROUPS)
 
 ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
@@ -295,6 +298,7 @@ class Zoo:
         self._rooms: dict[str, list[_Room]] | None = None
         self._catalogue: dict[str, dict[str, Variant]] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}
         self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
 
@@ -322,10 +326,28 @@ class Zoo:
         return tuple(sorted(self._variants(operation).values(), key=lambda v: v.rank))
 
     def contract(self, operation: str) -> ModuleType:
-        """Return the module that says what an operation means: its function, reference, bound, work and sizes."""
+        """Return the module that says what an operation means: its function, reference, bound, work and sizes.
+
+        Raises
+        ------
+        UnknownOperation
+            If there is no such operation.
+        VariantUnavailable
+            If the module fails to import, or lacks something.
+        """
         self._variants(operation)
-        room = next(room for room in self._all_rooms()[operation] if room.contract)
-        return _import(room.module, self.folder)
+        if operation not in self._contracts:
+            room = next(room for room in self._all_rooms()[operation] if room.contract)
+            where = f"{operation}: the contract in {room.files[0]}"
+            try:
+                module = _import(room.module, self.folder)
+            except Exception as error:
+                raise VariantUnavailable(f"{where} failed to import: {type(error).__name__}: {error}") from error
+            lacking = [name for name in CONTRACT if not hasattr(module, name.removesuffix("(...)"))]
+            if lacking:
+                raise VariantUnavailable(f"{where} lacks {', '.join(lacking)}")
+            self._contracts[operation] = module
+        return self._contracts[operation]
 
     def summary(self, operation: str) -> str:
         """Return the first line of an operation's docstring without importing it."""
@@ -541,8 +563,15 @@ class Zoo:
         needs = list(variant.requires)
         if variant.device != "cpu":
             needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
-        reasons = [self._broken.get(variant.file), *map(self.system.missing, needs)]
+        reasons = [self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
         return next(filter(None, reasons), None)
+
+    def _overclaim(self, variant: Variant) -> str | None:
+        """Say that a variant promises a precision its contract, once imported, does not know; or None."""
+        known = getattr(self._contracts.get(variant.operation), "PRECISIONS", (variant.precision,))
+        if variant.precision in known:
+            return None
+        return _unknown(f"{variant.operation} knows no precision {variant.precision!r}", variant.precision, known)
 
     # Reading the catalogue from the source
 

@@ -33,8 +33,19 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has left: `kernel-zoo list | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (LookupError, ValueError, TypeError, RuntimeError, AssertionError, OSError, MemoryError) as error:
-        print(f"kernel-zoo: {error}", file=sys.stderr)
+    except Exception as error:
+        # What refuses says what it refuses; anything else is known by its type.
+        refusals = (
+            registry.UnknownOperation,
+            registry.UnknownVariant,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            AssertionError,
+            OSError,
+        )
+        kind = "" if isinstance(error, refusals) else f"{type(error).__name__}: "
+        print(f"kernel-zoo: {kind}{error}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -54,6 +54,10 @@ class Operation:
         self.contract = zoo.contract(name)
         self.function: Callable[..., Any] = getattr(self.contract, name)
         self.signature = inspect.signature(self.function)
+        arrays = self.contract.ARRAYS
+        if not (isinstance(arrays, tuple) and arrays and set(arrays) <= self.signature.parameters.keys()):
+            file, own = self.contract.__file__, ", ".join(self.signature.parameters)
+            raise VariantUnavailable(f"{name}: ARRAYS in {file} is a tuple of arguments, of {own}; got {arrays!r}")
         core = getattr(self.contract, "CORE", None)
         self.core = _gufunc.parse(core) if core else None
         kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}

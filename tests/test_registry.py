@@ -357,8 +357,9 @@ def matmul(a, b):
 OPERATION = '''
 """The contract of negate."""
 import numpy as np
+from kernels._examples import Example
 
-ARRAYS = ("x",)
+ARRAYS, RATE, SIZES = ("x",), "flops", {"lecture": 3}
 
 def negate(x):
     """Change the sign."""
@@ -366,6 +367,11 @@ def negate(x):
 
 def work(x):
     return {"flops": x.size}
+
+def example(size, *, dtype):
+    return Example((np.ones(SIZES[size], dtype),), {}, size)
+
+reference = bound = scale = rows = from_file = negate
 '''
 
 
@@ -474,6 +480,42 @@ def test_an_operation_without_a_contract_is_named_with_the_reason(tmp_path):
     assert "double: not an operation: entry point double = doubled failed: ModuleNotFoundError" in listed
     assert re.search(r"matmull: not an operation: .*kernels_of_matmul.py defines no function matmull", listed)
     assert re.search(r"no operation 'halve': .*halved.py cannot be read", command("list", "halve", cwd=tmp_path, code=1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("def work", "def labour", "lacks work(...)"),
+        ("RATE, SIZES", "SPEED, NUMBERS", "lacks RATE, SIZES"),
+        ("import numpy", "import nonesuch", "failed to import: ModuleNotFoundError: No module named 'nonesuch'"),
+        ('("x",)', '"x"', "is a tuple of arguments, of x; got 'x'"),
+        ('("x",)', '("y",)', "is a tuple of arguments, of x; got ('y',)"),
+    ],
+)
+def test_what_is_wrong_with_a_contract_is_one_line(tmp_path, old, new, reason):
+    kernel = KERNEL.format(name="plain").replace('"matmul"', '"negate"')
+    (tmp_path / "negation.py").write_text(OPERATION.replace(old, new, 1) + kernel)
+    distribution(tmp_path, "negation", {"negate": "negation"})
+    for line in (("explain", "negate"), ("check", "negate", "plain")):
+        (said,) = command(*line, cwd=tmp_path, code=1).splitlines()
+        assert re.match(r"kernel-zoo: negate: .* in .*negation\.py ", said)
+        assert reason in said
+    assert "plain" in command("list", "negate", cwd=tmp_path)
+
+
+def test_the_command_has_one_line_for_what_no_one_foresaw(tmp_path):
+    (tmp_path / "negation.py").write_text(OPERATION.replace("return Example", "return {}['key'], Example"))
+    distribution(tmp_path, "negation", {"negate": "negation"})
+    assert command("explain", "negate", cwd=tmp_path, code=1) == "kernel-zoo: KeyError: 'key'\n"
+
+
+def test_a_precision_that_the_contract_does_not_know_is_refused():
+    zoo = fresh_zoo()
+    for operation in ("matmul", "meanshift_step"):
+        zoo.register(operation, "sloppy", rank=1000, precision="sloppy")(lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(VariantUnavailable, match=rf"{operation} knows no precision 'sloppy' \(there are: working"):
+            zoo.get(operation, "sloppy")
+    assert zoo.get("matmul")(np.eye(2), np.eye(2)).tolist() == [[1, 0], [0, 1]]
 
 
 def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):

@@ -16,6 +16,7 @@ from kernels._numerics import gamma, precision_of, reference_share, wide
 ARRAYS = ("x", "data")
 RATE = "pairs"
 KERNELS = ("gaussian", "triangular", "epanechnikov", "flat")
+PRECISIONS = ("working", "expansion", "truncated")
 
 # The lecture's data: six clusters of 250 points, five steps. Larger ones keep its box and add points.
 SIZES = {
@@ -208,8 +209,8 @@ def bound(
     ndarray, shape (n, d)
         Infinite where the weights' own uncertainty reaches their sum.
     """
-    if precision not in ("working", "expansion", "truncated"):
-        raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: 'working', 'expansion', 'truncated')")
+    if precision not in PRECISIONS:
+        raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: {', '.join(map(repr, PRECISIONS))})")
     working = precision_of(dtype)
     assert working is not None
     u, eta = working.unit, working.tiny
