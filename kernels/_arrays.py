@@ -42,18 +42,19 @@ def require_arrays(operation: str, arrays: dict[str, Array]) -> None:
         where = f"{operation}: argument {name}:"
         if isinstance(array, np.ma.MaskedArray | np.matrix):
             raise TypeError(f"{where} expected a plain array, got {type(array).__name__}; its values alone: numpy.asarray(...)")
-        if not isinstance(array, np.ndarray | np.generic) and not all(
+        if array_api_compat.is_torch_array(array):
+            if array.requires_grad and sys.modules["torch"].is_grad_enabled():
+                raise ValueError(f"{where} requires grad, and kernels record no gradient; pass {name}.detach()")
+            if str(array.layout) != "torch.strided" or array.is_meta or array.is_nested or array.is_quantized:
+                what = "nested" if array.is_nested else "quantized" if array.is_quantized else array.layout
+                raise ValueError(f"{where} expected a dense tensor with its data in memory, got {what} on {array.device}")
+        elif not isinstance(array, np.ndarray | np.generic) and not all(
             hasattr(array, a) for a in ("__dlpack__", "shape", "dtype", "ndim")
         ):
             raise TypeError(
                 f"{where} expected a NumPy array, a torch tensor or another array that speaks DLPack, "
                 f"got {type(array).__name__}; numpy.asarray(...) makes one of numbers and lists"
             )
-        if array_api_compat.is_torch_array(array):
-            if array.requires_grad and sys.modules["torch"].is_grad_enabled():
-                raise ValueError(f"{where} requires grad, and kernels record no gradient; pass {name}.detach()")
-            if str(array.layout) != "torch.strided" or array.is_meta:
-                raise ValueError(f"{where} expected a dense tensor with its data in memory, got {array.layout} on {array.device}")
         if array is not first:
             mine, theirs = _package(array), _package(first)
             if mine != theirs:

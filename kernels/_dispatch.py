@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,10 +69,13 @@ class Operation:
         """Pick the arrays out of a normalised call."""
         return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
 
-    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """Validate a call; what the operation has no name for is an option of some variant."""
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
+        """Validate a call; what the operation has no name for is an option of some candidate.
+
+        What no candidate takes is refused here, before the contract looks at the values, in one line.
+        """
         own = {key: value for key, value in kwargs.items() if key in self.signature.parameters}
-        options = {key: value for key, value in kwargs.items() if key not in own}
+        options = {key: _integer(value) for key, value in kwargs.items() if key not in own}
         try:
             given = self.signature.bind(*args, **own).arguments
         except TypeError as error:
@@ -80,10 +83,36 @@ class Operation:
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         _arrays.require_arrays(self.name, brought)
+        caller = _arrays.caller_of(next(iter(brought.values())))
+        try:
+            dtype = _arrays.promoted(caller, tuple(brought.values()))
+        except TypeError as error:
+            raise TypeError(f"{self.name}: arguments {', '.join(brought)}: {error}") from None
+        if candidates:
+            self.require_taker(brought, dtype, options, candidates)
         args, kwargs = self.function(*args, **own)
-        arrays = self.arrays(args, kwargs)
-        caller = _arrays.caller_of(arrays[0])
-        return Call(args, kwargs, options, arrays, caller, _arrays.promoted(caller, arrays))
+        return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
+
+    def require_taker(
+        self, arrays: Mapping[str, Any], dtype: Any, options: Mapping[str, Any], candidates: Sequence[Variant]
+    ) -> None:
+        """Refuse a dtype, or of several candidates an option, that none knows."""
+        name = _arrays.dtype_name(dtype)
+        if not any(name in v.dtypes for v in candidates):
+            if len(candidates) == 1:
+                raise TypeError(f"{self.name}: variant {candidates[0].name!r} {_wrong_dtype(candidates[0], name)}")
+            taken = list(dict.fromkeys(dtype for v in candidates for dtype in v.dtypes))
+            own = {key: _arrays.dtype_name(array.dtype) for key, array in arrays.items()}
+            wrong = next((key for key in own if own[key] not in taken), None)
+            where = f"argument {wrong}: " if wrong else ""
+            got = own[wrong] if wrong else name
+            raise TypeError(f"{self.name}: {where}expected dtype {' or '.join(taken)}, got {got}; cast it")
+        for key in options if len(candidates) > 1 else ():
+            if not any(key in v.options for v in candidates):
+                known = dict.fromkeys(own for v in candidates for own in v.options)
+                raise TypeError(
+                    f"{self.name}: no variant has an argument {key!r}; their options are: {', '.join(known) or 'none'}"
+                )
 
     def refusal(self, variant: Variant, call: Call, selector: str) -> Refusal | None:
         """Say why a variant cannot serve a call, or None if it can. Asks the registration, the system and the call alone."""
@@ -93,7 +122,7 @@ class Operation:
             return Refusal(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
         name = _arrays.dtype_name(call.dtype)
         if name not in variant.dtypes:
-            return Refusal(f"takes dtype {', '.join(variant.dtypes)}; got {name} (cast the arrays)", TypeError)
+            return Refusal(_wrong_dtype(variant, name), TypeError)
         for key, value in call.options.items():
             if key not in variant.options:
                 return Refusal(f"has no argument {key!r}; its options are: {', '.join(variant.options) or 'none'}", TypeError)
@@ -144,6 +173,9 @@ class Operation:
             result = kernel(*args, **kwargs)
         else:
             result = _gufunc.apply(self.core, functools.partial(kernel, **kwargs), arrays)
+        if not (isinstance(result, np.ndarray | np.generic) or hasattr(result, "__dlpack__")):
+            kind = type(result).__name__
+            raise TypeError(f"{self.name}: variant {variant.name!r} returned a {kind}, expected an array ({variant.source})")
         return _arrays.hand_back(result, call.caller, call.arrays[0])
 
     def _adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -160,6 +192,18 @@ class Operation:
             return _arrays.to_torch(array, variant.device, wanted)
         adapted = _arrays.to_numpy(array, wanted)
         return _arrays.contiguous(adapted) if variant.layout == "C" else adapted
+
+
+def _wrong_dtype(variant: Variant, name: str) -> str:
+    return f"takes dtype {', '.join(variant.dtypes)}; got {name} (cast the arrays)"
+
+
+def _integer(value: Any) -> Any:
+    """Return an integer of any library as Python's own; anything else, and a truth value, as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
 
 
 def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]:
@@ -180,9 +224,13 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if is_native(args, kwargs):
-            args, kwargs = validate(*args, **kwargs)
-            return kernel(*args, **kwargs, **defaults)
-        request = op.request(args, kwargs)
+            try:
+                plain_args, plain_kwargs = validate(*args, **kwargs)
+            except TypeError:
+                pass  # such as an argument too many: the long way names the operation
+            else:
+                return kernel(*plain_args, **plain_kwargs, **defaults)
+        request = op.request(args, kwargs, [variant])
         refusal = op.refusal(variant, request, variant.name)
         if refusal and refusal.error:
             raise refusal.error(f"{op.name}: variant {variant.name!r} {refusal.reason}")
@@ -205,11 +253,16 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
         key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
         is_native, objections, serve = remembered.get(key, (None, [], None))
         if is_native is not None and serve is not None and is_native(args, kwargs):
-            plain_args, plain_kwargs = validate(*args, **kwargs)
-            if all(objection(*plain_args, **plain_kwargs) for objection in objections):
-                return serve(*plain_args, **plain_kwargs)
-        request = op.request(args, kwargs)
-        variant, passed_over = _choose(op, request, selector)
+            try:
+                plain_args, plain_kwargs = validate(*args, **kwargs)
+            except TypeError:
+                pass  # such as an argument too many: the long way names the operation
+            else:
+                if all(objection(*plain_args, **plain_kwargs) for objection in objections):
+                    return serve(*plain_args, **plain_kwargs)
+        candidates = op.zoo.candidates(op.name, selector)
+        request = op.request(args, kwargs, candidates)
+        variant, passed_over = _choose(op, request, selector, candidates)
         kernel = op.zoo._function(variant)
         varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
         same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
@@ -240,16 +293,23 @@ def _objection(op: Operation, variant: Variant, refusal: Refusal) -> Callable[..
     return objects
 
 
-def _ranked(op: Operation, request: Call, selector: str) -> list[Variant]:
-    """The variants a selector may mean, best first; of two on one rank the one that takes the caller's own arrays."""
-    candidates = op.zoo.candidates(op.name, selector)
+def _ranked(candidates: Sequence[Variant], request: Call) -> list[Variant]:
+    """The candidates, best first; of two on one rank the one that takes the caller's own arrays."""
     return sorted(candidates, key=lambda v: (-v.rank, v.arrays != request.caller.kind))
 
 
-def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, list[tuple[Variant, Refusal]]]:
+def _concerns(variant: Variant, request: Call, selector: str) -> bool:
+    """Whether a variant is where the arrays are and knows their dtype and the options, so that its refusal tells most."""
+    there = selector != "auto" or variant.device == request.caller.device
+    return there and _arrays.dtype_name(request.dtype) in variant.dtypes and request.options.keys() <= variant.options.keys()
+
+
+def _choose(
+    op: Operation, request: Call, selector: str, candidates: Sequence[Variant]
+) -> tuple[Variant, list[tuple[Variant, Refusal]]]:
     """Choose the best variant for a call; return what was passed over too."""
     passed_over: list[tuple[Variant, Refusal]] = []
-    for variant in _ranked(op, request, selector):
+    for variant in _ranked(candidates, request):
         refusal = op.refusal(variant, request, selector) or op.doubt(variant, request)
         if refusal is None:
             return variant, passed_over
@@ -258,10 +318,14 @@ def _choose(op: Operation, request: Call, selector: str) -> tuple[Variant, list[
         if refusal.error is None:  # slow is better than not at all
             return variant, passed_over
     # What every working variant refuses is the caller's to mend; else the machine is at fault.
-    errors = [refusal.error for _, refusal in passed_over if refusal.error is not VariantUnavailable]
-    lines = [f"  {variant.name}: {refusal.reason}" for variant, refusal in passed_over]
-    message = "\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines])
-    raise ((errors and errors[0]) or VariantUnavailable)(message)
+    here = [each for each in passed_over if each[1].error is not VariantUnavailable]
+    here = [each for each in here if _concerns(each[0], request, selector)] or here or passed_over
+    error = here[0][1].error or VariantUnavailable
+    reasons = {refusal.reason for _, refusal in here}
+    if len(reasons) == 1:
+        raise error(f"{op.name}: no variant for {selector!r} can take this call: each {reasons.pop()}")
+    lines = [f"  {variant.name}: {refusal.reason}" for variant, refusal in here]
+    raise error("\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines]))
 
 
 def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
@@ -286,7 +350,8 @@ def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], 
         tensor, strided, here = torch.Tensor, torch.strided, operator.attrgetter(f"is_{variant.device}")
 
         def is_plain(array: Any) -> bool:
-            return type(array) is tensor and here(array) and array.layout is strided and not array.requires_grad
+            plain = type(array) is tensor and here(array) and array.layout is strided
+            return plain and not (array.requires_grad or array.is_nested)
 
     def is_native(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         arrays = args[:leading]
@@ -315,10 +380,11 @@ def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], 
 def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:
     """Say what a call would do, without running a kernel."""
     op = Operation(zoo, operation)
-    request = op.request(args, kwargs)
+    candidates = zoo.candidates(operation, selector)
+    request = op.request(args, kwargs, candidates)
     considered: list[tuple[Variant, Refusal | None]] = []
     chosen = None
-    for variant in _ranked(op, request, selector):
+    for variant in _ranked(candidates, request):
         refusal = op.refusal(variant, request, selector)
         if refusal is None and chosen is None and variant.name != selector:
             refusal = op.doubt(variant, request)

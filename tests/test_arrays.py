@@ -1,5 +1,7 @@
 """The front desk for arrays: the caller's kind, device and dtype come back, and nothing is copied that need not be."""
 
+import warnings
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -162,10 +164,40 @@ class OnlyDLPack:
         return self.array.__dlpack_device__()
 
 
+def nested(rank):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its interface is a prototype
+        return torch.nested.nested_tensor([torch.ones([2] * rank)] * 2)
+
+
+def test_the_points_of_a_step_are_refused_before_they_are_looked_at():
+    x = np.ones((3, 2), np.float32)
+    for name in ("auto", *[v.name for v in registry.variants("meanshift_step") if v.available]):
+        step = registry.get("meanshift_step", name)
+        for strange in (x + 1j, x.astype(str), x.astype(object)):
+            with pytest.raises(TypeError, match=rf"meanshift_step: .*float32.*got {_arrays.dtype_name(strange.dtype)}"):
+                step(strange, 1.0)
+        with pytest.raises(ValueError, match="argument bandwidth: expected a finite number above 0, got inf"):
+            step(x, 10**400)
+        with pytest.raises(ValueError, match="expected a dense tensor"):
+            step(nested(1), 1.0)
+
+
+def test_a_kernel_that_returns_no_array_is_named():
+    zoo = Zoo(registry._zoo.folder, System())
+    zoo.register("matmul", "lists", arrays="torch")(lambda a, b: (a @ b).tolist())
+    with pytest.raises(TypeError, match=r"matmul: variant 'lists' returned a list, expected an array \(.*test_arrays\.py:\d+\)"):
+        zoo.get("matmul", "lists")(np.eye(2), np.eye(2))
+
+
 def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
     matmul = registry.get("matmul")
     a = np.eye(2)
     tensor, graded = torch.eye(2), torch.eye(2).requires_grad_()
+    single, integers = (array_api_strict.ones((2, 2), dtype=getattr(array_api_strict, name)) for name in ("float32", "int32"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated
+        quantized = torch.quantize_per_tensor(tensor, 0.1, 0, torch.quint8)
     cases = [
         ((a, [[1, 2], [3, 4]]), TypeError, r"argument b: expected a NumPy array.*got list; numpy\.asarray"),
         ((3.0, a), TypeError, r"argument a: .*got float"),
@@ -177,6 +209,11 @@ def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
         ((torch.eye(2).to_sparse(), torch.eye(2)), ValueError, r"argument a: expected a dense tensor.*sparse"),
         ((torch.eye(2, device="meta"), torch.eye(2, device="meta")), ValueError, r"argument a: .*meta"),
         ((torch.eye(2), torch.eye(2, device="meta")), ValueError, r"argument b: .*meta"),
+        ((nested(2), tensor), ValueError, r"argument a: expected a dense tensor .*got nested on cpu"),
+        ((nested(1), tensor), ValueError, r"argument a: expected a dense tensor .*got nested on cpu"),
+        ((quantized, tensor), ValueError, r"argument a: expected a dense tensor .*got quantized on cpu"),
+        ((np.array([["a"]]), a), TypeError, r"argument a: expected dtype .*, got str32; cast it"),
+        ((single, integers), TypeError, r"^matmul: arguments a, b: .*float32.*int32"),
         ((OnlyDLPack(a), OnlyDLPack(a)), TypeError, r"OnlyDLPack speaks DLPack, but test_arrays has no from_dlpack"),
     ]
     for args, error, message in cases:

@@ -205,8 +205,36 @@ def test_dispatch_turns_to_another_variant_for_another_dtype():
     chosen = registry.explain("matmul", integers, integers.T).chosen
     assert "int64" in chosen.dtypes
     assert (registry.get("matmul")(integers, integers.T) == [[5, 14], [14, 50]]).all()
-    with pytest.raises(TypeError, match="takes dtype float32, float64; got int64"):
-        registry.get("meanshift_step")(integers, 1.0)
+
+
+def test_what_every_variant_refuses_is_said_once():
+    step, x = registry.get("meanshift_step"), np.ones((3, 2))
+    cases = [
+        (x.astype(int), {}, TypeError, "meanshift_step: argument x: expected dtype float32 or float64, got int64; cast it"),
+        (x, {"bach_size": 7}, TypeError, "meanshift_step: no variant has an argument 'bach_size'; their options are: batch_size"),
+        (
+            x,
+            {"batch_size": "7"},
+            TypeError,
+            "meanshift_step: no variant for 'auto' can take this call: each takes batch_size as int; got '7'",
+        ),
+    ]
+    for points, options, error, message in cases:
+        with pytest.raises(error) as caught:
+            step(points, 1.0, **options)
+        assert str(caught.value) == message
+    zoo = fresh_zoo()
+    for name, most in (("one", 1), ("two", 2)):  # several reasons: a line each, of those that could run
+        zoo.register("matmul", name, dtypes=("bfloat16",), limits={"flops": most})(np.matmul)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"no variant for 'auto' can take this call:\n  two: .*\n  one: .*has 54$"):
+        zoo.get("matmul")(*[torch.ones(3, 3, dtype=torch.bfloat16)] * 2)
+    for variant in registry.variants("matmul"):
+        if variant.available:
+            with pytest.raises(TypeError, match=r"matmul: .*too many positional arguments$"):
+                registry.get("matmul", variant.name)(x.T, x, x)
+    with pytest.raises(TypeError, match=r"^meanshift_step: missing a required argument: 'bandwidth'$"):
+        registry.get("meanshift_step", "loop")(x)
 
 
 def test_an_option_narrows_the_choice_and_is_checked():
@@ -214,12 +242,13 @@ def test_an_option_narrows_the_choice_and_is_checked():
     step = registry.get("meanshift_step")
     chosen = registry.explain("meanshift_step", x, 1.0, batch_size=7).chosen
     assert "batch_size" in chosen.options
-    assert step(x, 1.0, batch_size=7).shape == x.shape
+    for integer in (7, np.int64(7), np.array(7)):
+        assert step(x, 1.0, batch_size=integer).shape == x.shape
     for bad, error in ((0, ValueError), (-1, ValueError), ("7", TypeError), (2.5, TypeError), (True, TypeError)):
         with pytest.raises(error, match=r"meanshift_step: .*batch_size"):
             registry.get("meanshift_step", chosen.name)(x, 1.0, batch_size=bad)
-    with pytest.raises(TypeError, match="has no argument 'bach_size'"):
-        step(x, 1.0, bach_size=7)
+    with pytest.raises(TypeError, match=f"variant '{chosen.name}' has no argument 'bach_size'"):
+        registry.get("meanshift_step", chosen.name)(x, 1.0, bach_size=7)
 
 
 def fresh_zoo():

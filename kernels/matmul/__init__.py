@@ -170,7 +170,7 @@ def work(a: Array, b: Array) -> dict[str, float]:
     k = a.shape[-1]
     n = b.shape[-1] if b.ndim > 1 else 1
     batch = math.prod(np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2])))
-    entry = np.dtype(dtype_name(a.dtype)).itemsize  # not every library's dtypes know it
+    entry = getattr(a, "itemsize", None) or np.dtype(dtype_name(a.dtype)).itemsize  # NumPy knows no bfloat16, others no itemsize
     return {"flops": 2 * batch * m * k * n, "bytes": entry * (math.prod(a.shape) + math.prod(b.shape) + batch * m * n)}
 
 

@@ -102,7 +102,10 @@ def meanshift_step(
 def _real(bandwidth: object) -> float:
     if not isinstance(bandwidth, Real) or isinstance(bandwidth, bool):
         raise TypeError(f"meanshift_step: argument bandwidth: expected a real number, got {type(bandwidth).__name__}")
-    return float(bandwidth)
+    try:
+        return float(bandwidth)
+    except OverflowError:
+        return math.inf
 
 
 def _require_representable(bandwidth: float, dtype: str) -> None:
