@@ -154,7 +154,10 @@ def hand_back(result: Array, caller: Caller, like: Array) -> Array:
         return to_torch(result, "cpu" if isinstance(result, np.ndarray) else result.device.type).to(like.device)
     if isinstance(result, np.ndarray) and caller.device != "cpu":
         return caller.namespace.asarray(result, device=like.device)
-    return caller.namespace.from_dlpack(result)
+    back = caller.namespace.from_dlpack(result)
+    if not hasattr(like, "device") or back.device == like.device:
+        return back
+    return array_api_compat.to_device(back, like.device)  # a library may have several where DLPack knows one
 
 
 def all_finite(array: Array) -> bool:

@@ -53,6 +53,14 @@ def test_the_kernel_sees_the_callers_memory_and_the_caller_gets_its_kind_back(ki
 
 
 @pytest.mark.parametrize("arrays", ["numpy", "torch"])
+def test_a_foreign_array_comes_back_to_its_own_device(arrays):
+    function, _ = probe(arrays)
+    elsewhere = array_api_strict.Device("device1")
+    a = array_api_strict.ones((2, 2), device=elsewhere)
+    assert function(a, a).device == elsewhere
+
+
+@pytest.mark.parametrize("arrays", ["numpy", "torch"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_strides_travel_without_a_copy_where_they_can(kind, arrays):
     function, seen = probe(arrays)
