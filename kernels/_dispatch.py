@@ -214,8 +214,15 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
     call.__name__ = call.__qualname__ = operation
     call.__doc__ = op.function.__doc__
     call.__module__ = op.function.__module__
-    call.__signature__ = op.signature  # type: ignore[attr-defined]
+    call.__signature__ = _public(op.signature, first.options if first.name == selector else {})  # type: ignore[attr-defined]
     return call
+
+
+def _public(signature: inspect.Signature, options: Mapping[str, Any]) -> inspect.Signature:
+    """Return what a caller sees of a contract's signature: it gives an array, and takes a named variant's options."""
+    own = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=value) for key, value in options.items()]
+    gives = signature.empty if signature.return_annotation is signature.empty else "Array"
+    return signature.replace(parameters=[*signature.parameters.values(), *own], return_annotation=gives)
 
 
 def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:

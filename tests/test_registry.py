@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import pydoc
 import re
 import subprocess
 import sys
@@ -92,8 +93,16 @@ def test_get_returns_the_operation(operation, selector):
     contract = getattr(registry.contract(operation), operation)
     assert function.__name__ == operation
     assert function.__doc__ == contract.__doc__
-    assert inspect.signature(function) == inspect.signature(contract)
+    shown, own = inspect.signature(function), inspect.signature(contract)
+    assert shown.parameters == own.parameters
+    assert shown.return_annotation == "Array"
     assert registry.get(operation, selector) is function
+    for variant in registry.variants(operation):
+        if variant.available:
+            parameters = inspect.signature(registry.get(operation, variant.name)).parameters
+            assert list(parameters) == [*own.parameters, *variant.options]
+            assert all(parameters[key].default == value for key, value in variant.options.items())
+            assert f"{operation}(" in pydoc.render_doc(registry.get(operation, variant.name), renderer=pydoc.plaintext)
 
 
 def test_eight_threads_may_ask_first_all_at_once():
