@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 __version__ = "0.1.0"
 __all__ = [
@@ -198,6 +198,15 @@ class Variant:
     line: int = 0
     doc: str = ""
     _why_not: Callable[[Variant], str | None] = field(default=lambda _: None, repr=False)
+
+    def __post_init__(self) -> None:
+        for key in ("options", "limits"):
+            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel without the catalogue: whether it can run, the machine of arrival says."""
+        stated = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_why_not"}
+        return _arrived, (stated | {"options": dict(self.options), "limits": dict(self.limits)},)
 
     @property
     def reason(self) -> str | None:
@@ -762,6 +771,21 @@ operations = _zoo.operations
 register = _zoo.register
 summary = _zoo.summary
 variants = _zoo.variants
+
+
+def _arrived(stated: dict[str, Any]) -> Variant:
+    """Return a variant from another process."""
+    return Variant(**stated, _why_not=_zoo._why_not)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Find what `get` returned under the name that pickle knows it by: ``matmul:auto``, the operation and the selector."""
+        operation, colon, selector = name.partition(":")
+        if not colon:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return get(operation, selector)
 
 
 def main() -> None:

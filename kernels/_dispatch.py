@@ -211,9 +211,8 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
     op = Operation(zoo, operation)
     first, *_ = zoo.candidates(operation, selector)
     call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
-    call.__name__ = call.__qualname__ = operation
-    call.__doc__ = op.function.__doc__
-    call.__module__ = op.function.__module__
+    call.__name__, call.__doc__ = operation, op.function.__doc__
+    call.__module__, call.__qualname__ = "registry", f"{operation}:{selector}"  # where pickle finds it
     call.__signature__ = _public(op.signature, first.options if first.name == selector else {})  # type: ignore[attr-defined]
     return call
 

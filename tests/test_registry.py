@@ -1,8 +1,11 @@
 """The registry: what it lists, what it loads, what it refuses, and what it says then."""
 
+import copy
 import inspect
 import json
+import multiprocessing
 import os
+import pickle
 import pydoc
 import re
 import subprocess
@@ -103,6 +106,34 @@ def test_get_returns_the_operation(operation, selector):
             assert list(parameters) == [*own.parameters, *variant.options]
             assert all(parameters[key].default == value for key, value in variant.options.items())
             assert f"{operation}(" in pydoc.render_doc(registry.get(operation, variant.name), renderer=pydoc.plaintext)
+
+
+@pytest.mark.parametrize("selector", ["auto", "cpu", "numpy"])
+def test_what_get_returns_travels_to_another_process(selector):
+    function = registry.get("matmul", selector)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(function, protocol)) is function
+    assert copy.deepcopy(function) is function
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        (product,) = pool.starmap(function, [(np.eye(2), np.eye(2))])
+    assert product.tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(fresh_zoo().get("matmul", "numpy"))  # another catalogue's is not at home where it would arrive
+    with pytest.raises(AttributeError, match="module 'registry' has no attribute 'gett'"):
+        registry.gett  # noqa: B018
+
+
+def test_variants_and_explanations_travel_and_cannot_be_changed():
+    explanation = registry.explain("meanshift_step", np.ones((3, 2)), 1.0)
+    for there in (pickle.loads(pickle.dumps(explanation)), copy.deepcopy(explanation)):
+        assert str(there) == str(explanation)
+        for (mine, _), (theirs, _) in zip(explanation.considered, there.considered, strict=True):
+            for key in ("operation", "name", "options", "limits", "dtypes", "source", "reason", "available"):
+                assert getattr(mine, key) == getattr(theirs, key)
+    variant = next(v for v in registry.variants("meanshift_step") if v.options)
+    assert len(pickle.dumps(variant)) < 3000
+    with pytest.raises(TypeError):
+        variant.options["batch_size"] = 3
 
 
 def test_eight_threads_may_ask_first_all_at_once():
