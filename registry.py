@@ -45,6 +45,7 @@ __all__ = [
     "operations",
     "register",
     "summary",
+    "variant",
     "variants",
 ]
 
@@ -333,6 +334,19 @@ class Zoo:
             If two files claim the same name.
         """
         return tuple(sorted(self._variants(operation).values(), key=lambda v: v.rank))
+
+    def variant(self, operation: str, name: str) -> Variant:
+        """Return the one variant of this name.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            With what exists, and the nearest spelling; a device or ``"auto"`` is no variant.
+        """
+        if name in SELECTORS:
+            names = ", ".join(v.name for v in self.candidates(operation, name))
+            raise UnknownVariant(f"{operation}: {name!r} may mean several variants; name one ({names or 'there is none'})")
+        return self.candidates(operation, name)[0]
 
     def contract(self, operation: str) -> ModuleType:
         """Return the module that says what an operation means: its function, reference, bound, work and sizes.
@@ -770,6 +784,7 @@ broken_operations = _zoo.broken_operations
 operations = _zoo.operations
 register = _zoo.register
 summary = _zoo.summary
+variant = _zoo.variant
 variants = _zoo.variants
 
 

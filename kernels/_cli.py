@@ -78,6 +78,8 @@ def _facts(variant: Variant) -> dict[str, Any]:
         "name": variant.name,
         "device": variant.device,
         "framework": variant.framework,
+        "arrays": variant.arrays,
+        "layout": variant.layout,
         "available": variant.available,
         "reason": variant.reason,
         "simulated": _simulated(variant),
@@ -131,7 +133,7 @@ def show(operation: str, variant: str, as_json: bool) -> None:
     """Show all about one variant, and time its first call in two new processes: imports and compilation, then from the cache."""
     from kernels import _measure
 
-    chosen = registry.candidates(operation, variant)[0]
+    chosen = registry.variant(operation, variant)
     facts = _facts(chosen)
     if not as_json:
         for key, value in facts.items():

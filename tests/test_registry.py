@@ -600,6 +600,15 @@ def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):
     assert "registers no variant of negate" in reasons["idle"]
 
 
+def test_what_may_be_several_variants_is_not_taken_for_one(tmp_path):
+    for line in (("show", "matmul", "cuda"), ("show", "matmul", "auto"), ("check", "matmul", "auto"), ("check", "matmul", "cpu")):
+        said = command(*line, cwd=tmp_path, code=1)
+        assert re.fullmatch(rf"kernel-zoo: matmul: '{line[-1]}' may mean several variants; name one \(.*, .*\)\n", said)
+    shown = command("show", "matmul", "numba_dot", cwd=tmp_path)
+    assert re.search(r"^arrays: +numpy$", shown, re.MULTILINE)
+    assert re.search(r"^layout: +C$", shown, re.MULTILINE)
+
+
 def test_two_files_with_one_name_are_refused_with_both_places(tmp_path):
     (tmp_path / "twin.py").write_text(KERNEL.format(name="numpy"))
     distribution(tmp_path, "twins", {"matmul": "twin"})
