@@ -22,7 +22,7 @@ def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | 
         If the module or the function cannot be had.
     """
     if ":" not in target:
-        return subject_of(registry._zoo, registry.candidates(operation, target)[0])
+        return subject_of(registry._zoo, registry.variant(operation, target))
     return function_subject(registry._zoo, operation, load(target), device, dtypes)
 
 
