@@ -20,7 +20,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._cases import LARGE, SMALL, Case, laid_out, plain
-from kernels._conformance import Property, Subject, kinds_for, properties_of
+from kernels._subject import Subject, kinds_for, properties_of
+
+Property = Callable[[Subject, st.DataObject], None]
 
 THREADS, REPEATS = 8, 12
 RUSH = 0.04  # seconds that eight threads go on calling; a race needs some luck
@@ -29,7 +31,7 @@ _one_guard = threading.Lock()  # NumPy is everyone's
 
 
 def _draw(subject: Subject, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
-    return subject.note(data.draw(properties_of(subject).cases(subject, min(most, subject.most)), label=label))
+    return subject.note(data.draw(properties_of(subject.contract).cases(subject, min(most, subject.most)), label=label))
 
 
 def _poison(case: Case) -> None:
@@ -233,7 +235,7 @@ def _shared_state() -> dict[str, Any]:
 
 def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> None:
     """Bad arguments raise the contract's error, naming the operation, before any kernel runs."""
-    arguments, error = data.draw(st.sampled_from(properties_of(subject).REFUSED), label="call")
+    arguments, error = data.draw(st.sampled_from(properties_of(subject.contract).REFUSED), label="call")
     raised = None
     try:
         subject.function(**arguments)
@@ -253,7 +255,6 @@ GENERAL: tuple[Property, ...] = (
     leaves_the_process_as_it_was,
     refuses_what_the_contract_refuses,
 )
-# The share of the asked-for examples that a property gets: each of these does the work of many.
 
 # The share of the asked-for examples that a property gets: each of these does the work of many.
 SHARES: dict[Property, float] = {

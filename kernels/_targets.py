@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import registry
-from kernels._conformance import Subject, function_subject, subject_of
+from kernels._conformance import function_subject, subject_of
+from kernels._subject import Subject
 
 
 def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | None) -> Subject:

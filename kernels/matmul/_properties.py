@@ -10,8 +10,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._cases import LAYOUTS, SMALL, Case, extents, in_layouts, lengths, plain
-from kernels._conformance import Subject
 from kernels._numerics import exactness, precision_of, wide
+from kernels._subject import Subject
 
 REAL = ("float32", "float64")
 

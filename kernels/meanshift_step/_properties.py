@@ -13,8 +13,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
-from kernels._conformance import Subject
 from kernels._numerics import gamma, precision_of
+from kernels._subject import Subject
 from kernels.meanshift_step import KERNELS
 
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 16, 0)
