@@ -77,7 +77,7 @@ def function_subject(
         except (TypeError, AttributeError):
             if not zoo.system.missing("torch"):
                 variant = replace(variant, arrays="torch")
-        except Exception:  # a failure of its own: the properties will show it
+        except (Exception, SystemExit):  # a failure of its own: the properties will show it
             pass
     return Subject(operation, op.contract, _dispatch.fixed(op, variant, function), variant.dtypes, device=device)
 
@@ -113,7 +113,10 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     @given(st.data())
     def ask(data: st.DataObject) -> None:
         subject.record.examples += 1
-        property_(subject, data)
+        try:
+            property_(subject, data)
+        except SystemExit as end:
+            raise AssertionError(f"it ends the process with SystemExit({end})") from end
 
     with _naming(property_, subject):
         ask()

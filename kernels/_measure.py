@@ -167,7 +167,7 @@ def admit(trial: Trial, variants: Iterable[Variant], enough: float) -> Iterator[
                     measurement.reason = f"off by {share:.3g} times its bound at {worst} of the checked rows"
         except registry.VariantUnavailable:
             measurement.status, measurement.reason = "unavailable", str(variant.reason)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             refused = isinstance(error, TypeError | ValueError) and str(error).startswith(f"{operation}:")
             measurement.status = "skipped" if refused else "wrong"
             measurement.reason = str(error) if refused else f"{type(error).__name__}: {error}"

@@ -33,7 +33,7 @@ def load(target: str) -> Callable[..., Any]:
     sys.path.insert(0, "")  # as `python -m` does: people check what lies in the folder they stand in
     try:
         function: Any = getattr(importlib.import_module(module), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove("")

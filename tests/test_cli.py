@@ -220,6 +220,10 @@ def matmul(a, b):
 @register("matmul", "raises", rank=5)
 def raises(a, b):
     raise RuntimeError("out of luck")
+
+@register("matmul", "exits", rank=5)
+def exits(a, b):
+    raise SystemExit(0)
 '''
 
 
@@ -233,6 +237,7 @@ def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
     assert re.search(r"loses_the_last_term +│ +WRONG │ ", text)
     assert re.search(r"loses_the_last_term: WRONG, off by \d+", text)
     assert "raises: WRONG, RuntimeError: out of luck" in text
+    assert "exits: WRONG, SystemExit: 0" in text
     refused = zoo("check", "matmul", "loses_the_last_term", "--examples", 5, cwd=tmp_path, code=1).stdout
     assert "loses_the_last_term: REFUSED" in refused
     assert "smallest failing example: matmul(a=np.array(" in refused
@@ -240,10 +245,14 @@ def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
 
 def test_check_accepts_a_right_function_and_refuses_a_wrong_one(tmp_path):
     (tmp_path / "mine.py").write_text("def right(a, b):\n    return a @ b\n\ndef wrong(a, b):\n    return a @ b * 1.001\n")
+    (tmp_path / "exits.py").write_text("import sys\n\ndef exits(a, b):\n    sys.exit(0)\n")
+    (tmp_path / "leaves.py").write_text("import sys\n\nsys.exit(0)\n")
     assert "mine:right: conforms" in zoo("check", "matmul", "mine:right", "--examples", 5, cwd=tmp_path).stdout
     verdict = json.loads(zoo("check", "matmul", "mine:wrong", "--examples", 5, "--json", cwd=tmp_path, code=1).stdout)
     assert not verdict["passed"]
     assert any("off by" in (row["failure"] or "") for row in verdict["properties"])
+    assert "exits:exits: REFUSED" in zoo("check", "matmul", "exits:exits", "--examples", 5, cwd=tmp_path, code=1).stdout
+    assert "cannot be loaded: SystemExit" in zoo("check", "matmul", "leaves:f", cwd=tmp_path, code=1).stderr
 
 
 def test_ctrl_c_leaves_no_trace(tmp_path):

@@ -1,5 +1,6 @@
 """The referee as a product: the same verdict twice, examples that reproduce, and a way in for other projects' tests."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -89,6 +90,16 @@ def test_check_refuses_what_raises_or_returns_something_else():
     assert "shape" in refusal(lambda a, b: (a @ b)[..., None])
     for nothing in (lambda a, b: None, lambda a, b: [[1.0]]):
         refusal(nothing)
+
+
+def test_check_refuses_what_ends_the_process():
+    assert "it ends the process with SystemExit(0)" in refusal(lambda a, b: sys.exit(0))
+    calls = itertools.count()
+
+    def now_and_then(a, b):
+        return a @ b if next(calls) % 10 else sys.exit(0)
+
+    assert "it ends the process with SystemExit(0)" in refusal(now_and_then)
 
 
 def test_check_takes_functions_on_tensors():
