@@ -335,6 +335,7 @@ def check(
 
     subject = _targets.subject(operation, target, device, dtypes or None)
     rows = []
+    shown: set[str] = set()
     for property_ in _conformance.all_properties(subject.contract):
         try:
             record, failure = _conformance.run(property_, subject, examples, seed), None
@@ -352,7 +353,9 @@ def check(
                 verdict += f"{record.crossings} across tiles, {record.vacuous_share:.1%} vacuous"
             click.echo(f"{property_.__name__:40} {verdict}")
             if failure:
-                click.echo(failure)
+                what = failure.partition(" failed: ")[2].partition("\nsmallest failing example: ")[0]
+                click.echo(failure.partition("\n")[0] if what in shown else failure)
+                shown.add(what)
     passed = all(row["passed"] for row in rows)
     if as_json:
         click.echo(json.dumps({"operation": operation, "target": target, "passed": passed, "properties": rows}, indent=2))

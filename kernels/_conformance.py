@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from registry import Zoo
 
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
+MESSAGE = 400  # characters of an error that a failure shows; the error itself is the failure's cause
 
 
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
@@ -132,12 +133,14 @@ def _naming(property_: Property, subject: Subject) -> Iterator[None]:
         error = raised
         while isinstance(error, ExceptionGroup):  # Hypothesis's word that an example failed now and then, as races do
             error = error.exceptions[0]
+        error.__notes__ = []  # Hypothesis's own account of what it drew, array by array
         what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        what = what if len(what) <= MESSAGE else f"{what[:MESSAGE]} ..."
         lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
         if subject.record.case is not None:
             lines.append(f"smallest failing example: {subject.operation}({subject.record.case.code()})")
-            if subject.record.case.layouts:
-                lines.append("(LAYOUTS is in kernels._cases)")
+            if subject.record.case.layouts or subject.record.case.dtype == "bfloat16":
+                lines.append("(from kernels._cases import LAYOUTS, present)")
         raise ConformanceError("\n".join(lines)) from error
 
 

@@ -255,6 +255,20 @@ def test_check_accepts_a_right_function_and_refuses_a_wrong_one(tmp_path):
     assert "cannot be loaded: SystemExit" in zoo("check", "matmul", "leaves:f", cwd=tmp_path, code=1).stderr
 
 
+def test_a_refusal_fits_on_a_few_screens(tmp_path):
+    """Large arrays are not spelled out, and what fails under every property is explained once."""
+    (tmp_path / "mine.py").write_text(
+        "def corner(a, b):\n    c = a @ b\n    if c.size > 400:\n        c[-1, -1] = 7\n    return c\n\n"
+        "def raises(a, b):\n    raise RuntimeError('out of luck')\n"
+    )
+    text = zoo("check", "matmul", "mine:corner", cwd=tmp_path, code=1).stdout
+    assert text.count("smallest failing example: matmul(a=") > 3
+    assert max(map(len, text.splitlines())) < 1000
+    text = zoo("check", "matmul", "mine:raises", "--examples", 10, cwd=tmp_path, code=1).stdout
+    assert text.count("failed: RuntimeError: out of luck") > 10
+    assert text.count("smallest failing example: ") == 1
+
+
 def test_ctrl_c_leaves_no_trace(tmp_path):
     process = subprocess.Popen(
         [*ZOO, "compare", "meanshift_step", "--size", "large", "--limit", "100", "--plot", "ladder.png"],

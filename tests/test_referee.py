@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 import textwrap
+import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import registry
-from kernels import _cases, _conformance, _numerics
+from kernels import _arrays, _cases, _conformance, _numerics, _properties
 from registry import ConformanceError
 
 ROOT = Path(registry.__file__).parent
@@ -54,6 +56,49 @@ def test_the_smallest_example_reproduces_and_names_property_error_and_bound(func
     reference, bound = contract.reference(**given, dtype=dtype), contract.bound(**given, dtype=dtype)
     assert not _numerics.compare(function(**given), reference, bound).passes
     assert _numerics.compare(given["a"] @ given["b"], reference, bound).passes
+
+
+def spoils_the_corner(a, b):
+    """Wrong for results of more than 400 entries alone, so that no failing example is small."""
+    c = a @ b
+    if c.nbytes > 400 * c.itemsize:
+        c[-1, -1] = 7
+    return c
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble", "complex64", "int64", "object", "bfloat16"])
+def test_a_large_example_is_short_and_reproduces(dtype):
+    """Arrays that would fill the screen are in a file, from which they come back bit for bit."""
+    if dtype == "bfloat16":
+        pytest.importorskip("torch")
+    subject = _conformance.function_subject(registry._zoo, "matmul", spoils_the_corner, dtypes=(dtype,))
+    subject = replace(subject, function=spoils_the_corner)  # without the desk, so that it gets tensors of bfloat16 too
+    with pytest.raises(ConformanceError) as caught:
+        _conformance.run(_properties.agrees_with_reference, subject, 100)
+    message = str(caught.value)
+    assert len(message) < 1000
+    assert "np.load(" in message
+    call = re.search(r"smallest failing example: (matmul\(.*\))$", message, re.MULTILINE)[1]
+    frames = (frame for frame, _ in traceback.walk_tb(caught.tb))
+    case = next(frame.f_locals["subject"].record.case for frame in frames if frame.f_code.co_name == "run")
+    given = eval(call, {"np": np, "LAYOUTS": _cases.LAYOUTS, "present": _cases.present, "matmul": dict})
+    for name, array in case.arrays.items():
+        assert _arrays.dtype_name(given[name].dtype) == dtype
+        brought = _cases.values(given[name])
+        assert brought.shape == array.shape
+        assert brought.strides == array.strides or dtype == "bfloat16"
+        assert (brought == array).all()
+
+
+def test_a_long_error_is_cut_and_kept_as_the_cause():
+    def complains(a, b):
+        raise ValueError("no " * 10_000)
+
+    with pytest.raises(ConformanceError) as caught:
+        registry.check("matmul", complains)
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value.__cause__) == "no " * 10_000
+    assert len("".join(traceback.format_exception(caught.value.__cause__, limit=0))) < 31_000  # no notes of Hypothesis's
 
 
 def test_three_lines_run_the_suite_in_another_project(tmp_path):
