@@ -220,7 +220,13 @@ def explain(operation: str, selector: str, as_json: bool, **options: Any) -> Non
 @OPERATION
 @_example_options
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the ladder: FILE.png or FILE.svg.")
-@click.option("--limit", default=10.0, show_default=True, help="Skip a variant whose run would take more seconds than this.")
+@click.option(
+    "--limit",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Skip a variant whose run would take more seconds than this.",
+)
 @JSON
 def compare(operation: str, plot: Path | None, limit: float, as_json: bool, **options: Any) -> None:
     """Check every variant against the reference, then time those that pass, in turns.
@@ -317,23 +323,25 @@ def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
 @cli.command()
 @OPERATION
 @click.argument("target")
-@click.option("--device", default="cpu", show_default=True, type=click.Choice(list(registry.DEVICES)))
-@click.option("--dtype", "dtypes", multiple=True, help="A dtype the function claims to take (repeat for more).")
-@click.option("--examples", default=100, show_default=True, help="Examples drawn for each property.")
+@click.option("--device", type=click.Choice(list(registry.DEVICES)), help="Where a function claims to run; cpu if not given.")
+@click.option("--dtype", "dtypes", multiple=True, help="A dtype a function claims to take (repeat for more).")
+@click.option("--examples", default=100, show_default=True, type=click.IntRange(min=1), help="Examples drawn for each property.")
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same examples.")
 @click.option(
     "--stats", is_flag=True, help="Show how hard each property looked: time, largest extent, tiles crossed, vacuous bounds."
 )
 @JSON
 def check(
-    operation: str, target: str, device: str, dtypes: tuple[str, ...], examples: int, seed: int, stats: bool, as_json: bool
+    operation: str, target: str, device: str | None, dtypes: tuple[str, ...], examples: int, seed: int, stats: bool, as_json: bool
 ) -> None:
     """Hold TARGET, a variant or package.module:function, to the operation's contract. Exits with 1 on refusal."""
     if registry.missing("hypothesis"):
         raise click.UsageError(f"check {registry.missing('hypothesis')}")
+    if ":" not in target and (device or dtypes):
+        raise click.UsageError(f"--device and --dtype are a function's claims; what the variant {target} claims is registered")
     from kernels import _conformance, _targets
 
-    subject = _targets.subject(operation, target, device, dtypes or None)
+    subject = _targets.subject(operation, target, device or "cpu", dtypes or None)
     rows = []
     shown: set[str] = set()
     for property_ in _conformance.all_properties(subject.contract):

@@ -24,6 +24,11 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from registry import DEVICES, ConformanceError, Variant, VariantUnavailable, missing
+
+if missing("hypothesis"):
+    raise ModuleNotFoundError(f"the referee {missing('hypothesis')}")
+
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
@@ -31,7 +36,6 @@ from hypothesis import strategies as st
 from kernels import _dispatch
 from kernels._properties import GENERAL, SHARES, Property
 from kernels._subject import Record, Subject, properties_of
-from registry import ConformanceError, Variant
 
 if TYPE_CHECKING:
     from registry import Zoo
@@ -64,12 +68,26 @@ def subject_of(zoo: Zoo, variant: Variant) -> Subject:
 def function_subject(
     zoo: Zoo, operation: str, function: Callable[..., Any], device: str = "cpu", dtypes: tuple[str, ...] | None = None
 ) -> Subject:
-    """Put any function on trial, behind the front desk's validation; one that refuses NumPy arrays gets tensors."""
+    """Put any function on trial, behind the front desk's validation; one that refuses NumPy arrays gets tensors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a function, or claims what there is not.
+    VariantUnavailable
+        If the device it claims is not here.
+    """
     op = _dispatch.Operation(zoo, operation)
+    if not callable(function):
+        raise TypeError(f"argument function: expected a callable, got {type(function).__name__}")
+    if device not in DEVICES:
+        raise ValueError(f"argument device: expected one of {', '.join(DEVICES)}, got {device!r}")
     name = getattr(function, "__name__", "function")
     variant = Variant(operation=operation, name=f"<{name}>", device=device, arrays="numpy" if device == "cpu" else "torch")
     if dtypes is not None:
-        variant = replace(variant, dtypes=dtypes)
+        variant = replace(variant, dtypes=_require_dtypes(zoo, operation, dtypes))
+    if device != "cpu" and zoo.system.missing(device):
+        raise VariantUnavailable(f"{operation}: {name} cannot be checked on {device} here: it {zoo.system.missing(device)}")
     if device == "cpu":
         example = op.contract.example("tiny")
         args, kwargs = op.function(*example.args, **example.kwargs)
@@ -81,6 +99,22 @@ def function_subject(
         except (Exception, SystemExit):  # a failure of its own: the properties will show it
             pass
     return Subject(operation, op.contract, _dispatch.fixed(op, variant, function), variant.dtypes, device=device)
+
+
+def _require_dtypes(zoo: Zoo, operation: str, dtypes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the dtypes a function claims, which are among those that the operation's variants take."""
+    if isinstance(dtypes, str) or not dtypes:
+        raise TypeError(f"argument dtypes: expected a tuple of names, such as ('float32',), got {dtypes!r}")
+    known = dict.fromkeys(dtype for variant in zoo.variants(operation) for dtype in variant.dtypes)
+    for dtype in dtypes:
+        if dtype not in known:
+            raise ValueError(f"argument dtypes: expected names among {', '.join(known)}, got {dtype!r}")
+    return tuple(dtypes)
+
+
+def _require_examples(max_examples: int) -> None:
+    if max_examples < 1:
+        raise ValueError(f"argument max_examples: expected at least 1, got {max_examples!r}")
 
 
 def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0) -> Record:
@@ -148,18 +182,28 @@ def check(
     zoo: Zoo, operation: str, function: Callable[..., Any], *, device: str, dtypes: tuple[str, ...] | None, max_examples: int
 ) -> None:
     """Hold any function to every property of an operation; see `registry.check`."""
+    _require_examples(max_examples)
     subject = function_subject(zoo, operation, function, device, dtypes)
     for property_ in all_properties(subject.contract):
         run(property_, subject, max_examples)
 
 
 def conformance_test(
-    zoo: Zoo, operation: str, function: Callable[..., Any], max_examples: int = 100, **claims: Any
+    zoo: Zoo,
+    operation: str,
+    function: Callable[..., Any],
+    *,
+    device: str = "cpu",
+    dtypes: tuple[str, ...] | None = None,
+    max_examples: int = 100,
 ) -> Callable[..., None]:
     """Return a pytest test that holds a function to every property, each under its own name; see `registry.conformance_test`."""
+    if zoo.system.missing("pytest"):
+        raise ModuleNotFoundError(f"conformance_test {zoo.system.missing('pytest')}")
     import pytest
 
-    subject = function_subject(zoo, operation, function, **claims)
+    _require_examples(max_examples)
+    subject = function_subject(zoo, operation, function, device, dtypes)
 
     @pytest.mark.parametrize("property_", all_properties(subject.contract), ids=lambda property_: property_.__name__)
     def test(property_: Property) -> None:

@@ -184,6 +184,11 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "compare matmul --input three.npz": (1, "expected one matrix, or a and b"),
         "check matmul no.such.module:f": (1, "no.such.module:f cannot be loaded: ModuleNotFoundError"),
         "check matmul numpy:pi": (1, "numpy:pi is a float, expected a function"),
+        "check matmul numpy:matmul --examples 0": (2, "0 is not in the range x>=1"),
+        "check matmul numpy:matmul --examples -3": (2, "-3 is not in the range x>=1"),
+        "check matmul numpy:matmul --dtype float33": (1, "argument dtypes: expected names among bool, "),
+        "check matmul numpy --dtype int8 --device cuda": (2, "what the variant numpy claims is registered"),
+        "compare matmul --limit -1": (2, "-1.0 is not in the range x>0"),
         "nonsense": (2, "No such command 'nonsense'"),
     }
     before = sorted(tmp_path.iterdir())

@@ -147,6 +147,45 @@ def test_check_refuses_what_ends_the_process():
     assert "it ends the process with SystemExit(0)" in refusal(now_and_then)
 
 
+@pytest.mark.parametrize("door", [registry.check, registry.conformance_test])
+@pytest.mark.parametrize(
+    ("claims", "error", "message"),
+    [
+        ({"max_examples": 0}, ValueError, "argument max_examples: expected at least 1, got 0"),
+        ({"dtypes": "float32"}, TypeError, r"argument dtypes: expected a tuple of names, .* got 'float32'"),
+        ({"dtypes": ()}, TypeError, r"argument dtypes: expected a tuple of names"),
+        ({"dtypes": ("f33",)}, ValueError, r"argument dtypes: expected names among bool, .* got 'f33'"),
+        ({"device": "gpu"}, ValueError, "argument device: expected one of cpu, cuda, got 'gpu'"),
+        ({"function": 3}, TypeError, "argument function: expected a callable, got int"),
+        ({"foo": 3}, TypeError, "foo"),
+    ],
+    ids=str,
+)
+def test_claims_that_mean_nothing_are_refused_in_one_line(door, claims, error, message):
+    with pytest.raises(error, match=message) as caught:
+        door(**{"operation": "matmul", "function": np.matmul, **claims})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not registry.missing("cuda"), reason="there is a CUDA device")
+def test_a_device_that_is_not_here_is_said_so():
+    with pytest.raises(
+        registry.VariantUnavailable, match="matmul: matmul cannot be checked on cuda here: it needs a CUDA device"
+    ):
+        registry.check("matmul", np.matmul, device="cuda")
+
+
+@pytest.mark.parametrize("package", ["hypothesis", "pytest"])
+def test_what_the_referee_needs_is_named(package):
+    code = (
+        f"import sys; sys.modules['{package}'] = None; import registry\n"
+        "try:\n    registry.conformance_test('matmul', max)\nexcept ModuleNotFoundError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert f"needs the package {package}, which is not installed (pip install {package})" in done.stdout
+
+
 def test_check_takes_functions_on_tensors():
     torch = pytest.importorskip("torch")
     registry.check("matmul", torch.matmul, max_examples=10)
