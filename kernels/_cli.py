@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -341,33 +343,51 @@ def check(
         raise click.UsageError(f"--device and --dtype are a function's claims; what the variant {target} claims is registered")
     from kernels import _conformance, _targets
 
-    subject = _targets.subject(operation, target, device or "cpu", dtypes or None)
+    show = functools.partial(click.echo, err=as_json)
+    show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
+    with redirect_stdout(sys.stderr):
+        subject = _targets.subject(operation, target, device or "cpu", dtypes or None)
     rows = []
-    shown: set[str] = set()
+    explained: set[str] = set()
     for property_ in _conformance.all_properties(subject.contract):
+        show(f"{property_.__name__:40} ", nl=False)
+        row: dict[str, Any] = {"property": property_.__name__, "passed": True, "failure": None}
         try:
-            record, failure = _conformance.run(property_, subject, examples, seed), None
+            with redirect_stdout(sys.stderr):
+                record = _conformance.run(property_, subject, examples, seed)
         except registry.ConformanceError as error:
-            record, failure = None, str(error)
-        row: dict[str, Any] = {"property": property_.__name__, "passed": failure is None, "failure": failure}
-        if record is not None:
-            row |= {"examples": record.examples, "worst_error_over_bound": record.worst, "seconds": record.seconds}
-            row |= {"largest_extent": record.largest, "tile_crossings": record.crossings, "vacuous_share": record.vacuous_share}
+            failure = str(error)
+            row |= {"passed": False, "failure": failure}
+            first, what = failure.splitlines()[0], failure.partition(" failed: ")[2].partition("\nsmallest failing example: ")[0]
+            show(f"refused\n{first if what in explained else failure}")
+            explained.add(what)
+        else:
+            row |= _seen(record)
+            show(_verdict(record, stats))
         rows.append(row)
-        if not as_json:
-            verdict = "refused" if record is None else f"{record.examples:5} examples, worst error {record.worst:4.0%} of bound"
-            if stats and record is not None:
-                verdict += f", {record.seconds:5.1f} s, extents to {record.largest}, "
-                verdict += f"{record.crossings} across tiles, {record.vacuous_share:.1%} vacuous"
-            click.echo(f"{property_.__name__:40} {verdict}")
-            if failure:
-                what = failure.partition(" failed: ")[2].partition("\nsmallest failing example: ")[0]
-                click.echo(failure.partition("\n")[0] if what in shown else failure)
-                shown.add(what)
     passed = all(row["passed"] for row in rows)
     if as_json:
         click.echo(json.dumps({"operation": operation, "target": target, "passed": passed, "properties": rows}, indent=2))
-    else:
-        click.echo(f"{target}: {'conforms' if passed else 'REFUSED'}")
+    show(f"{target}: {'conforms' if passed else 'REFUSED'}")
     if not passed:
         sys.exit(1)
+
+
+def _seen(record: Any) -> dict[str, Any]:
+    return {
+        "examples": record.examples,
+        "worst_error_over_bound": record.worst if record.entries else None,
+        "seconds": record.seconds,
+        "largest_extent": record.largest,
+        "tile_crossings": record.crossings,
+        "vacuous_share": record.vacuous_share,
+    }
+
+
+def _verdict(record: Any, stats: bool) -> str:
+    worst = f"{record.worst:4.0%} of bound" if record.entries else "   -"
+    verdict = f"{record.examples:5} examples, worst error {worst}"
+    if stats:
+        verdict += f", {record.seconds:5.1f} s, extents to {record.largest}, "
+        verdict += f"{record.crossings} across tiles, {record.vacuous_share:.1%} vacuous"
+    return verdict

@@ -147,11 +147,11 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     )
     @given(st.data())
     def ask(data: st.DataObject) -> None:
-        subject.record.examples += 1
         try:
             property_(subject, data)
         except SystemExit as end:
             raise AssertionError(f"it ends the process with SystemExit({end})") from end
+        subject.record.examples += 1  # those that a property rejects do not count
 
     with _naming(property_, subject):
         ask()

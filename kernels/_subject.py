@@ -23,7 +23,7 @@ class Record:
     Attributes
     ----------
     examples, entries : int
-        Examples drawn, and entries of results compared.
+        Examples completed, and entries of results compared.
     worst : float
         The largest error as a share of its bound.
     vacuous : float

@@ -274,6 +274,46 @@ def test_a_refusal_fits_on_a_few_screens(tmp_path):
     assert text.count("smallest failing example: ") == 1
 
 
+def test_check_says_what_it_is_at_before_it_hangs(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import itertools, time\ncalls = itertools.count()\n\n"
+        "def hangs(a, b):\n    if next(calls):\n        time.sleep(600)\n    return a @ b\n"
+    )
+    for options, stream in (((), "stdout"), (("--json",), "stderr")):
+        process = subprocess.Popen(
+            [*ZOO, "check", "matmul", "mine:hangs", *options],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            said = getattr(process, stream)
+            assert said.readline() == "mine:hangs held to the contract of matmul:\n"
+            assert said.read(21) == "agrees_with_reference"
+            process.kill()
+
+
+def test_what_a_function_prints_does_not_spoil_json(tmp_path):
+    (tmp_path / "mine.py").write_text("print('hello')\n\ndef prints(a, b):\n    print('chatter')\n    return a @ b\n")
+    done = zoo("check", "matmul", "mine:prints", "--examples", 5, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["passed"]
+    assert "hello" in done.stderr
+    assert "chatter" in done.stderr
+
+
+def test_check_counts_what_it_did():
+    """Examples that a property rejects are no examples, and where nothing was compared there is no error to quote."""
+    rows = json.loads(zoo("check", "matmul", "numpy", "--examples", 20, "--json").stdout)["properties"]
+    seen = {row["property"]: row for row in rows}
+    assert max(row["examples"] for row in rows) == 20
+    assert seen["is_associative"]["examples"] == 20
+    assert seen["returns_fresh_memory_for_the_identity"]["worst_error_over_bound"] is None
+    text = zoo("check", "matmul", "numpy", "--examples", 2).stdout
+    assert re.search(r"returns_fresh_memory_for_the_identity +2 examples, worst error +-\n", text)
+
+
 def test_ctrl_c_leaves_no_trace(tmp_path):
     process = subprocess.Popen(
         [*ZOO, "compare", "meanshift_step", "--size", "large", "--limit", "100", "--plot", "ladder.png"],
