@@ -249,46 +249,48 @@ def compare(operation: str, plot: Path | None, limit: float, as_json: bool, **op
     every = _measured(operation, trial, limit)
     timed = sorted((m for m in every if m.status == "timed"), key=lambda m: -m.median)
     untimed = [m for m in every if m.status != "timed"]
-    where = _measure.environment()
-    checked = f"{len(trial.checked)} of {len(example.args[0])} rows checked"
+    title = f"{operation}, {example.title}, {trial.dtype}"
     if as_json:
-        rows = [_row(m, timed[0].median, trial.unit) for m in timed] + [_row(m, 0, trial.unit) for m in untimed]
-        title = {"operation": operation, "example": example.title, "dtype": trial.dtype, "checked": checked}
-        click.echo(json.dumps(title | {"environment": where, "rows": rows}, indent=2))
+        about = {"operation": operation, "example": example.title, "dtype": trial.dtype}
+        about |= {"rows_checked": len(trial.checked), "rows_in_all": len(example.args[0])}
+        rows = [_row(m, timed[0].median if timed else 0, trial.unit) for m in timed + untimed]
+        click.echo(json.dumps(about | {"environment": _measure.environment(), "rows": rows}, indent=2))
     else:
-        table = Table(title=f"{operation}, {example.title}, {trial.dtype}; {checked}", title_justify="left")
-        table.add_column("variant")
-        for heading in ("median", "x slowest", "x before", "rate", "of bound"):
-            table.add_column(heading, justify="right")
-        before = timed[0] if timed else None
-        for m in timed:
-            assert before is not None
-            assert m.agreement is not None
-            table.add_row(
-                m.variant.name,
-                _measure.duration(m.median),
-                f"{timed[0].median / m.median:,.4g}",
-                f"{before.median / m.median:.3g}",
-                _measure.rate(m.rate, trial.unit),
-                f"{m.agreement.share:.1%}",
-            )
-            before = m
-        for m in untimed:
-            wrong = m.status == "wrong"
-            table.add_row(m.variant.name, "WRONG" if wrong else m.status, style="red" if wrong else "dim")
-        _print(table)
-        for m in untimed:
-            click.echo(f"{m.variant.name}: {'WRONG' if m.status == 'wrong' else m.status}, {m.reason}")
-        packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items() if version)
-        machine = f"{where['processor']}, {where['cores']} cores, Python {where['python']}"
-        click.echo(f"{machine}, {packages}, commit {where['commit']}")
+        _show_ladder(timed, untimed, trial.unit, f"{title}; {len(trial.checked)} of {len(example.args[0])} rows checked")
     if plot and timed:
         from kernels import _plot
 
-        _plot.ladder(timed, f"{operation}, {example.title}, {trial.dtype}", plot)
+        _plot.ladder(timed, title, plot)
         click.echo(f"wrote {plot}", err=True)
     if any(m.status == "wrong" for m in every):
         sys.exit(1)
+
+
+def _show_ladder(timed: list[Any], untimed: list[Any], unit: str, title: str) -> None:
+    from kernels import _measure
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("variant")
+    for heading in ("median", "x slowest", "x before", "rate", "of bound"):
+        table.add_column(heading, justify="right")
+    for m, before in zip(timed, timed[:1] + timed, strict=False):
+        table.add_row(
+            m.variant.name,
+            _measure.duration(m.median),
+            f"{timed[0].median / m.median:,.4g}",
+            f"{before.median / m.median:.3g}",
+            _measure.rate(m.rate, unit),
+            f"{m.agreement.share:.1%}",
+        )
+    for m in untimed:
+        wrong = m.status == "wrong"
+        table.add_row(m.variant.name, "WRONG" if wrong else m.status, style="red" if wrong else "dim")
+    _print(table)
+    for m in untimed:
+        click.echo(f"{m.variant.name}: {'WRONG' if m.status == 'wrong' else m.status}, {m.reason}")
+    where = _measure.environment()
+    packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items() if version)
+    click.echo(f"{where['processor']}, {where['cores']} cores, Python {where['python']}, {packages}, commit {where['commit']}")
 
 
 def _measured(operation: str, trial: Any, limit: float) -> list[Any]:
@@ -303,7 +305,7 @@ def _measured(operation: str, trial: Any, limit: float) -> list[Any]:
         checking = progress.add_task("checking", total=len(variants))
         for measurement, function in _measure.admit(trial, variants, limit):
             every.append(measurement)
-            if measurement.status == "timed":
+            if function:
                 passed.append((measurement, function))
             progress.update(checking, advance=1, description=f"checked {measurement.variant.name}")
         timing = progress.add_task("timing", total=len(passed) * _measure.ROUNDS[1])

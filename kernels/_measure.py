@@ -147,31 +147,44 @@ class Trial:
         return time.perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
 
 
-def admit(trial: Trial, variants: Iterable[Variant], enough: float) -> Iterator[tuple[Measurement, Callable[..., Any]]]:
-    """Check each variant on the example; one that cannot run, would take too long or is wrong says so and is not to be timed."""
+def admit(trial: Trial, variants: Iterable[Variant], enough: float) -> Iterator[tuple[Measurement, Callable[..., Any] | None]]:
+    """Check each variant on the example; one that cannot run, would take too long or is wrong says so and comes without function.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the operation refuses the example whatever the variant.
+    """
     operation = trial.contract.__name__.rpartition(".")[2]
+    args, kwargs = trial.example.args, trial.example.kwargs
     for variant in variants:
-        measurement = Measurement(variant, units=trial.work)
-        function: Callable[..., Any] = len
+        measurement, function = Measurement(variant, units=trial.work), None
+        refusal = registry.explain(operation, *args, selector=variant.name, **kwargs).considered[0][1]
         try:
-            function = registry.get(operation, variant.name)
-            estimate = trial.estimate(function, enough)
-            if estimate > enough:
-                measurement.status = "skipped"
-                measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(enough)})"
+            if refusal:
+                measurement.status, measurement.reason = "skipped" if variant.available else "unavailable", refusal
             else:
-                measurement.agreement = trial.check(function, variant.precision)
-                if not measurement.agreement.passes:
-                    share, worst = measurement.agreement.share, measurement.agreement.worst
-                    measurement.status = "wrong"
-                    measurement.reason = f"off by {share:.3g} times its bound at {worst} of the checked rows"
-        except registry.VariantUnavailable:
+                function = registry.get(operation, variant.name)
+                _judge(trial, measurement, function, enough)
+        except registry.VariantUnavailable:  # its file failed to import
             measurement.status, measurement.reason = "unavailable", str(variant.reason)
         except (Exception, SystemExit) as error:
-            refused = isinstance(error, TypeError | ValueError) and str(error).startswith(f"{operation}:")
-            measurement.status = "skipped" if refused else "wrong"
-            measurement.reason = str(error) if refused else f"{type(error).__name__}: {error}"
-        yield measurement, function
+            measurement.status, measurement.reason = "wrong", f"{type(error).__name__}: {error}"
+        yield measurement, function if measurement.status == "timed" else None
+
+
+def _judge(trial: Trial, measurement: Measurement, function: Callable[..., Any], enough: float) -> None:
+    """Check a function on the example, unless a run would take more seconds than are enough."""
+    estimate = trial.estimate(function, enough)
+    if estimate > enough:
+        measurement.status = "skipped"
+        measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(enough)})"
+        return
+    measurement.agreement = trial.check(function, measurement.variant.precision)
+    if not measurement.agreement.passes:
+        share, worst = measurement.agreement.share, measurement.agreement.worst
+        measurement.status = "wrong"
+        measurement.reason = f"off by {share:.3g} times its bound at {worst} of the checked rows"
 
 
 def time_in_turns(trial: Trial, admitted: list[tuple[Measurement, Callable[..., Any]]]) -> Iterator[Measurement]:

@@ -80,6 +80,7 @@ def test_compare_orders_the_ladder_and_gives_no_time_to_what_did_not_pass():
         assert ("median_seconds" in row) is (row["status"] == "timed")
         assert row["status"] == "timed" or row["reason"]
     assert all(0 <= row["error_over_bound"] <= 1 for row in timed)
+    assert (found["rows_checked"], found["rows_in_all"]) == (4, 4)
     assert found["environment"]["packages"]["numpy"] == np.__version__
 
 
@@ -163,6 +164,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "explain meanshift_step --set bandwidth=-1": (1, "argument bandwidth: expected a finite number above 0, got -1.0"),
         "explain meanshift_step --set bandwidth=wide": (1, "argument bandwidth: expected a real number, got str"),
         "explain meanshift_step --set kernel=cosine": (1, "argument kernel: expected one of gaussian"),
+        "compare meanshift_step --size tiny --set bandwidth=-1": (1, "argument bandwidth: expected a finite number above 0"),
         "compare meanshift_step --size lecture --input nan.npy": (2, "exclude each other"),
         "compare meanshift_step --input nan.npy --sample -1": (2, "--sample -1"),
         "compare meanshift_step --input absent.npy": (2, "'--input': File 'absent.npy' does not exist"),
@@ -226,6 +228,14 @@ def matmul(a, b):
 def raises(a, b):
     raise RuntimeError("out of luck")
 
+@register("matmul", "complains", rank=5)
+def complains(a, b):
+    raise ValueError("matmul: it says so itself, but the desk does not")
+
+@register("matmul", "small", rank=5, limits={"flops": 2})
+def small(a, b):
+    return a @ b
+
 @register("matmul", "exits", rank=5)
 def exits(a, b):
     raise SystemExit(0)
@@ -243,6 +253,8 @@ def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
     assert re.search(r"loses_the_last_term: WRONG, off by \d+", text)
     assert "raises: WRONG, RuntimeError: out of luck" in text
     assert "exits: WRONG, SystemExit: 0" in text
+    assert "complains: WRONG, ValueError: matmul: it says so itself" in text
+    assert "small: skipped, takes at most 2 flops; this call has 128" in text
     refused = zoo("check", "matmul", "loses_the_last_term", "--examples", 5, cwd=tmp_path, code=1).stdout
     assert "loses_the_last_term: REFUSED" in refused
     assert "smallest failing example: matmul(a=np.array(" in refused
