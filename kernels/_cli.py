@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import sys
@@ -173,15 +174,7 @@ def _example_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _example(operation: str, size: str | None, file: Path | None, sample: int, dtype: str, changes: tuple[str, ...]) -> Any:
     contract: Any = registry.contract(operation)
-    parameters: dict[str, float | str] = {}
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {change}: expected KEY=VALUE, such as bandwidth=8")
-        try:
-            parameters[key] = float(value)
-        except ValueError:
-            parameters[key] = value
+    parameters = _parameters(operation, contract.from_file if file else contract.example, changes)
     if file is not None:
         if size:
             raise click.UsageError("--size and --input exclude each other")
@@ -195,6 +188,24 @@ def _example(operation: str, size: str | None, file: Path | None, sample: int, d
     if size not in contract.SIZES:
         raise click.UsageError(f"{operation}: no size {size!r} (there are: {', '.join(contract.SIZES)})")
     return contract.example(size, dtype=dtype, **parameters)
+
+
+def _parameters(operation: str, make: Callable[..., Any], changes: tuple[str, ...]) -> dict[str, float | str]:
+    """Read the pairs of --set; refuse what the contract's `make` has no parameter for, or takes from another option."""
+    accepted = inspect.signature(make).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    parameters: dict[str, float | str] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {change}: expected KEY=VALUE, such as bandwidth=8")
+        if key in ("arrays", "size", "sample", "dtype", "seed") or not (takes_any or key in accepted):
+            raise click.UsageError(f"--set {change}: {operation} has no parameter {key} to set")
+        try:
+            parameters[key] = float(value)
+        except ValueError:
+            parameters[key] = value
+    return parameters
 
 
 @cli.command()

@@ -30,8 +30,8 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]} ({FORMATS})") from error
     for name, array in arrays.items():
-        if array.dtype.kind not in "biufc":
-            raise ValueError(f"{path} holds {name} with dtype {array.dtype}; expected numbers")
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{path} holds {name} with dtype {array.dtype}; expected real numbers")
         if not array.size:
             raise ValueError(f"{path} holds {name} with shape {array.shape}; expected at least one entry")
     return arrays
@@ -47,14 +47,21 @@ def _npz(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _csv(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if rows and not _is_number(rows[0][0]):
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file)
+        rows = [(lines.line_num, row) for row in lines if row]
+    if rows and not _is_number(rows[0][1][0]):
         del rows[0]  # a heading
-    widths = {len(row) for row in rows}
-    if len(widths) != 1:
-        raise ValueError(f"its rows have {' and '.join(map(str, sorted(widths))) or 'no'} columns, expected one number of them")
-    return {path.stem: np.array([[float(field) for field in row] for row in rows])}
+    if not rows:
+        raise ValueError("it has no rows of numbers")
+    first, width = rows[0][0], len(rows[0][1])
+    for line, row in rows:
+        if len(row) != width:
+            raise ValueError(f"line {line} has {len(row)} columns, line {first} has {width}")
+        for entry in row:
+            if not _is_number(entry):
+                raise ValueError(f"line {line}: {entry!r} is not a number; commas separate columns")
+    return {path.stem: np.array([[float(entry) for entry in row] for _, row in rows])}
 
 
 def _is_number(text: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import registry
+from kernels import _inputs
 
 ROOT = Path(registry.__file__).parent
 ZOO = [sys.executable, "-m", "registry"]
@@ -129,6 +130,11 @@ def test_compare_runs_on_a_persons_own_file(tmp_path, suffix):
     assert "n = 2000, d = 3" in whole
 
 
+def test_a_byte_order_mark_is_no_heading(tmp_path):
+    (tmp_path / "x.csv").write_text("1,2\n3,4\n", encoding="utf-8-sig")
+    assert _inputs.read(tmp_path / "x.csv")["x"].tolist() == [[1, 2], [3, 4]]
+
+
 def test_compare_multiplies_a_persons_own_matrices(tmp_path):
     a, b = np.random.default_rng(0).standard_normal((2, 6, 6))
     np.savez(tmp_path / "two.npz", a=a, b=b[:, :2])
@@ -143,6 +149,8 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "ragged.csv").write_text("1,2\n3\n")
     (tmp_path / "words.csv").write_text("a,b\nx,y\n")
+    (tmp_path / "semicolons.csv").write_text("\n1;2\n\n3;4\n")
+    np.save(tmp_path / "complex.npy", np.full((5, 2), 1j))
     (tmp_path / "heading.csv").write_text("a,b\n")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "strings.npy", np.array(["a"]))
@@ -160,6 +168,8 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "compare matmul --plot x.pdf": (2, "ends in .png or .svg"),
         "compare matmul --plot no/such/x.png": (2, "there is no folder"),
         "compare meanshift_step --set bandwidth": (2, "expected KEY=VALUE"),
+        "compare matmul --set bandwidth=3": (2, "--set bandwidth=3: matmul has no parameter bandwidth to set"),
+        "compare meanshift_step --set dtype=float64": (2, "--set dtype=float64: meanshift_step has no parameter dtype to set"),
         "compare meanshift_step --set bandwith=3": (1, "no parameter bandwith; there are bandwidth and kernel"),
         "explain meanshift_step --set bandwidth=-1": (1, "argument bandwidth: expected a finite number above 0, got -1.0"),
         "explain meanshift_step --set bandwidth=wide": (1, "argument bandwidth: expected a real number, got str"),
@@ -172,11 +182,13 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "compare meanshift_step --input empty.npy": (1, "empty.npy is empty; expected .npy, .npz, .csv or a picture"),
         "compare meanshift_step --input text.npy": (1, "text.npy cannot be read"),
         "compare meanshift_step --input text.png": (1, "not a picture, or a damaged one"),
-        "compare meanshift_step --input ragged.csv": (1, "rows have 1 and 2 columns"),
-        "compare meanshift_step --input words.csv": (1, "could not convert string to float: 'x'"),
-        "compare meanshift_step --input heading.csv": (1, "no columns"),
+        "compare meanshift_step --input ragged.csv": (1, "line 2 has 1 columns, line 1 has 2"),
+        "compare meanshift_step --input words.csv": (1, "line 2: 'x' is not a number"),
+        "compare meanshift_step --input semicolons.csv": (1, "line 4: '3;4' is not a number; commas separate columns"),
+        "compare meanshift_step --input heading.csv": (1, "no rows of numbers"),
+        "compare meanshift_step --input complex.npy": (1, "dtype complex128; expected real numbers"),
         "compare meanshift_step --input objects.npy": (1, "objects.npy cannot be read"),
-        "compare meanshift_step --input strings.npy": (1, "dtype <U1; expected numbers"),
+        "compare meanshift_step --input strings.npy": (1, "dtype <U1; expected real numbers"),
         "compare meanshift_step --input nan.npy": (1, "NaN or infinite points"),
         "compare meanshift_step --input flat.npy": (1, "shape (5,); expected points, (n, d)"),
         "compare meanshift_step --input none.npy": (1, "expected at least one entry"),

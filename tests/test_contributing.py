@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import registry
@@ -27,14 +28,14 @@ def copy(tmp_path):
     return tmp_path
 
 
-def run(folder, *command, code=0):
+def run(folder, *command, code=0, output="stdout"):
     outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
     environment = {**outside, "PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    return getattr(done, output)
 
 
 def write_recipe(folder, path):
@@ -81,6 +82,11 @@ def test_an_operation_is_one_folder(copy):
     run(copy, "pytest", "-q", "tests/test_contracts.py", "-k", "scale_rows")
     assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
     assert "runs" in run(copy, "registry", "explain", "scale_rows")
+    np.savez(copy / "own.npz", x=np.ones((3, 2)), factors=np.ones(3))
+    assert "own.npz, from a file" in run(copy, "registry", "explain", "scale_rows", "--input", "own.npz")
+    np.savez(copy / "other.npz", x=np.ones((3, 2)))
+    refusal = run(copy, "registry", "explain", "scale_rows", "--input", "other.npz", code=1, output="stderr")
+    assert "scale_rows: the file holds x; expected x and factors" in refusal
     assert "scale_rows-tiny-broadcast" in run(copy, "pytest", "-q", "bench", "-k", "scale_rows and tiny")
 
 
