@@ -2,7 +2,7 @@
 
     python bench/overhead.py [--json]
 
-A call's cost is that of the whole way through the desk with 4x4 arrays of the kernel's own kind, less a bare call of
+A call's cost is that of the whole way through the desk with a few numbers in arrays of the kernel's own kind, less a bare call of
 the same kernel: here one that returns at once, so that the difference does not drown in the kernel's own time.
 """
 
@@ -57,12 +57,12 @@ def main():
     for operation in registry.operations():
         for variant in registry.variants(operation):
             if variant.available and variant.device == "cpu":
-                square = np.ones((4, 4), np.float32)
+                array = np.ones((4, 4) if operation == "matmul" else (4, 2), np.float32)
                 if variant.arrays == "torch":
                     import torch
 
-                    square = torch.asarray(square)
-                args = (square, square) if operation == "matmul" else (square, 2.5)
+                    array = torch.asarray(array)
+                args = (array, array) if operation == "matmul" else (array, 2.5)
                 registry.get(operation, variant.name)
                 figures[f"{operation} {variant.name}, through the desk"] = desk_seconds(variant, args, {})
                 if operation == "meanshift_step":

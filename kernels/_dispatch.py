@@ -226,7 +226,7 @@ def _public(signature: inspect.Signature, options: Mapping[str, Any]) -> inspect
 
 def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
-    validate, is_native, defaults = op.function, _native_test(op, variant), dict(variant.options)
+    validate, is_native, defaults, limited = op.function, _native_test(op, variant), dict(variant.options), bool(variant.limits)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if is_native(args, kwargs):
@@ -235,7 +235,8 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
             except TypeError:
                 pass  # such as an argument too many: the long way names the operation
             else:
-                return kernel(*plain_args, **plain_kwargs, **defaults)
+                if not limited or op.beyond_limits(variant, plain_args, plain_kwargs) is None:
+                    return kernel(*plain_args, **plain_kwargs, **defaults)
         request = op.request(args, kwargs, [variant])
         refusal = op.refusal(variant, request, variant.name)
         if refusal and refusal.error:
@@ -272,7 +273,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
         kernel = op.zoo._function(variant)
         varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
         same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
-        if same_arrays and not request.options and _unsuited(kernel) is None:
+        if same_arrays and not (request.options or variant.limits or _unsuited(kernel)):
             objections = [_objection(op, *each) for each in varying]
             remembered[key] = _native_test(op, variant), objections, functools.partial(kernel, **variant.options)
         return op.run(variant, kernel, request)
@@ -341,8 +342,6 @@ def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], 
     """
     core, leading, keyed, own = op.core, op.leading, op.keyed, op.signature.parameters.keys()
     ranks = [len(dimensions) for dimensions in core.inputs] if core else [None] * (leading + len(keyed))
-    if variant.limits:
-        return lambda args, kwargs: False  # they depend on more than the arrays
     if variant.arrays == "numpy":
         dtypes: set[Any] = {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}
         compiled = variant.layout == "C"

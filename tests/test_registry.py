@@ -1,6 +1,7 @@
 """The registry: what it lists, what it loads, what it refuses, and what it says then."""
 
 import copy
+import importlib.util
 import inspect
 import json
 import multiprocessing
@@ -134,6 +135,20 @@ def test_variants_and_explanations_travel_and_cannot_be_changed():
     assert len(pickle.dumps(variant)) < 3000
     with pytest.raises(TypeError):
         variant.options["batch_size"] = 3
+
+
+def test_the_desks_own_cost_can_be_measured(monkeypatch, capsys):
+    spec = importlib.util.spec_from_file_location("overhead", ROOT / "bench" / "overhead.py")
+    overhead = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(overhead)
+    monkeypatch.setattr(overhead, "ROUNDS", 1)
+    monkeypatch.setattr(sys, "argv", ["overhead.py", "--json"])
+    overhead.main()
+    seconds = json.loads(capsys.readouterr().out)["seconds"]
+    for operation in registry.operations():
+        for variant in registry.variants(operation):
+            if variant.available and variant.device == "cpu":
+                assert 0 < seconds[f"{operation} {variant.name}, through the desk"] < 1e-3
 
 
 def test_eight_threads_may_ask_first_all_at_once():
