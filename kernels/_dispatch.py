@@ -136,7 +136,7 @@ class Operation:
         """Say which limit of a variant a normalised call goes beyond, or None."""
         facts = {**dict(zip(self.by_position, args, strict=False)), **kwargs}
         if not variant.limits.keys() <= facts.keys():
-            facts |= self.contract.work(*args, **kwargs)
+            facts = {**self.contract.work(*args, **kwargs), **facts}
         for key, limit in variant.limits.items():
             if key not in facts:
                 reason = f"limits {key!r} ({variant.source}), which is neither an argument nor a quantity of work(...)"
