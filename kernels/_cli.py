@@ -357,7 +357,8 @@ def check(
     from kernels import _conformance, _targets
 
     show = functools.partial(click.echo, err=as_json)
-    show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
+    if ":" in target:
+        show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
     with redirect_stdout(sys.stderr):
         subject = _targets.subject(operation, target, device or "cpu", dtypes or None)
     rows = []

@@ -386,7 +386,7 @@ def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwar
     """Say what a call would do, without running a kernel."""
     op = Operation(zoo, operation)
     candidates = zoo.candidates(operation, selector)
-    request = op.request(args, kwargs, candidates)
+    request = op.request(args, kwargs, candidates if len(candidates) > 1 else ())  # why one alone refuses is the answer
     considered: list[tuple[Variant, Refusal | None]] = []
     chosen = None
     for variant in _ranked(candidates, request):
