@@ -735,7 +735,7 @@ def _declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:
     unknown = sorted(declared.keys() - _DEFAULTS.keys())
     if unknown:
         raise TypeError(_unknown(f"{where}: no argument {', '.join(unknown)}", unknown[0], tuple(_DEFAULTS)))
-    complete = _DEFAULTS | declared
+    complete = _DEFAULTS | {key: dict(value) if isinstance(value, MappingProxyType) else value for key, value in declared.items()}
     for key, default in _DEFAULTS.items():
         if type(complete[key]) is not type(default):
             raise TypeError(f"{where}: {key} is a {type(default).__name__}, got {complete[key]!r}")

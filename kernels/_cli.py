@@ -293,12 +293,14 @@ def _show_ladder(timed: list[Any], untimed: list[Any], unit: str, title: str) ->
             _measure.rate(m.rate, unit),
             f"{m.agreement.share:.1%}",
         )
+    names_for: dict[str, list[str]] = {}
     for m in untimed:
-        wrong = m.status == "wrong"
-        table.add_row(m.variant.name, "WRONG" if wrong else m.status, style="red" if wrong else "dim")
+        if m.status == "wrong":
+            table.add_row(m.variant.name, "WRONG", style="red")
+        names_for.setdefault(f"{'WRONG' if m.status == 'wrong' else m.status}, {m.reason}", []).append(m.variant.name)
     _print(table)
-    for m in untimed:
-        click.echo(f"{m.variant.name}: {'WRONG' if m.status == 'wrong' else m.status}, {m.reason}")
+    for reason, names in names_for.items():
+        click.echo(f"{', '.join(names)}: {reason}")
     where = _measure.environment()
     packages = ", ".join(f"{name} {version}" for name, version in where["packages"].items() if version)
     click.echo(f"{where['processor']}, {where['cores']} cores, Python {where['python']}, {packages}, commit {where['commit']}")

@@ -58,7 +58,7 @@ print(json.dumps({
     "records": records,
     "roofs": [gpu.roof(r, found) for r in records],
     "kept": [len(first), len(again)],
-    "batches": [v.options for v in own("meanshift_step") if ", batches of " in v.name],
+    "batches": [dict(v.options) for v in own("meanshift_step") if ", batches of " in v.name],
     "main": done.output,
 }))
 """
