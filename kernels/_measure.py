@@ -120,8 +120,8 @@ class Trial:
     def estimate(self, function: Callable[..., Any], enough: float) -> float:
         """Estimate the seconds of one run from runs on a few rows.
 
-        More rows are taken until what they add outweighs the fixed cost, which may be that of sorting all data. Returns
-        early with an upper estimate once that is at most `enough`.
+        More rows are taken until they take a good part of what is `enough`, and what they add is no small part of that: the
+        rest may be the fixed cost of sorting all data. Returns early with an upper estimate once that is at most `enough`.
         """
         total, steps = len(self.example.args[0]), self.example.steps
         self._time_rows(function, 1)  # compiles
@@ -131,12 +131,12 @@ class Trial:
             if upper <= enough or rows >= total:
                 return upper
             fewer = seconds, units
-            rows = min(total, rows * 8)
+            rows = min(total, rows * (8 if seconds < enough / 32 else 2))
             seconds, units = self._time_rows(function, rows)
-            if seconds > 0.05 and seconds > 2 * fewer[0]:
+            if seconds > max(enough / 4, 1.5 * fewer[0]):
                 seconds = min(seconds, self._time_rows(function, rows)[0])  # one run alone may have been held up
                 added = seconds - fewer[0]
-                if added > fewer[0]:
+                if added > fewer[0] / 2:
                     return steps * (seconds + added / (units - fewer[1]) * (self.work / steps - units))
 
     def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
