@@ -40,6 +40,7 @@ BLOCK, CHUNK = 128, 1024  # rows that meet a chunk of columns while it is in the
 PARTS = 16  # most parts of a blurring step
 SHARE = 1_000_000  # pairs that are worth waking a thread
 ROOM = 2**24  # bytes that the parts' coordinate sums may fill
+SLAB = 2**16  # points that move at a time where each pair serves one row: so many sums are kept
 WIDTHS = (1, 2, 3, 4, 6, 8)  # coordinates that a pass is compiled for; up to eight their sums fit the registers
 
 
@@ -147,13 +148,17 @@ def meanshift_step(x, bandwidth, data, kernel):
     if d > WIDTHS[-1]:
         nowhere = np.zeros(d, x.dtype)
         return step(WIDE, x, h, data, kind, c, lambda points: points * unit, lambda z: 0, real(1), back, nowhere, least)
+    parts = min(PARTS, -(-n // BLOCK) // 2 + 1, ROOM // y.nbytes)
+    mirrored = data is x and parts > 0
+    if not mirrored and n > SLAB:
+        for start in range(0, n, SLAB):
+            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel)
+        return y
     width = next(width for width in WIDTHS if width >= d)
     z = points = laid_out(x, unit, width)
     if data is not x:
         points = laid_out(data, unit, width)
     like = (0,) * width
-    parts = min(PARTS, -(-n // BLOCK) // 2 + 1, ROOM // y.nbytes)
-    mirrored = data is x and parts > 0
     height = BLOCK if mirrored else min(BLOCK, 2 * -(-n // (2 * PARTS)))
     if not mirrored:
         parts = PARTS
