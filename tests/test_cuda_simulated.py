@@ -52,7 +52,8 @@ DAMAGE = [
 
 
 def stand_in(variant, *damage):
-    missing = [reason for package in variant.requires if (reason := registry.missing(package))]
+    needs = [*variant.requires, *(registry.ON_DEVICE[package] for package in variant.requires if package in registry.ON_DEVICE)]
+    missing = [reason for package in needs if (reason := registry.missing(package))]
     if missing:
         pytest.skip("; ".join(missing))
     command = [sys.executable, STAND_IN, variant.operation, variant.name, str(EXAMPLES), *damage]
