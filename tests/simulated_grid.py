@@ -1,15 +1,15 @@
 """What the sorted grid on CUDA adds to the contract, on Numba's simulator: test_cuda_grid.py runs it in a process of its own."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
+import test_grid
 import torch
+from test_grid import DTYPES
 
-from kernels._numerics import compare
-from kernels.meanshift_step import KERNELS, bound, numba_cuda_grid, reference
-
-DTYPES = ("float32", "float64")
+from kernels.meanshift_step import KERNELS, numba_cuda_grid
 
 
 def step(x, bandwidth, data, kernel):
@@ -17,30 +17,14 @@ def step(x, bandwidth, data, kernel):
     return numba_cuda_grid.meanshift_step(points, bandwidth, points if data is x else torch.from_numpy(data), kernel).numpy()
 
 
-def judge(x, bandwidth, data, kernel, precision="truncated"):
-    dtype = str(x.dtype)
-    call = {"data": data, "kernel": kernel, "dtype": dtype}
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        result = step(x, bandwidth, data, kernel)
-        agreement = compare(result, reference(x, bandwidth, **call), bound(x, bandwidth, **call, precision=precision))
-    assert agreement.passes, f"{kernel}, {dtype}: entry {agreement.worst} is off by {agreement.share:.3g} bounds"
-    return result
+judge = functools.partial(test_grid.judge, step=step)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [1, 2, 3, 4])
 @pytest.mark.parametrize("offset", [0, -1000, 1_000_000])
 def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
-    """Whole numbers apart by 7 in one coordinate: their quotients by 7 round, their difference does not."""
-    for axis in range(d):
-        left = np.zeros((15, d))
-        left[:, axis] = offset + 29 * np.arange(-7, 8)
-        right = left.copy()
-        right[:, axis] += 7
-        x = np.concatenate([left, right]).astype(dtype)
-        middle = np.concatenate([left, right])
-        middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
-        np.testing.assert_array_equal(step(x, 7.0, x, "flat"), middle.astype(dtype))
+    test_grid.meets_neighbours_at_exactly_the_bandwidth(step, 15, dtype, d, offset)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -62,8 +46,8 @@ def test_points_very_far_apart_are_still_told_apart(dtype, kernel):
         alone = 10.0 ** rng.uniform(0, np.log10(far), (6, d)) * rng.choice([-1, 1], (6, d))
         x = np.concatenate([x, alone]).astype(dtype)
         precision = "truncated" if kernel == "gaussian" else "working"
-        judge(x, 1.0, x, kernel, precision)
-        judge(x[::5].copy(), 1.0, x[1:].copy(), kernel, precision)
+        judge(x, 1.0, x, kernel, precision=precision)
+        judge(x[::5].copy(), 1.0, x[1:].copy(), kernel, precision=precision)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

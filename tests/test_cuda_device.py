@@ -110,6 +110,7 @@ def need(torch, entries):
         pytest.skip(f"needs {wanted / 2**30:.0f} GiB of device memory, and {free / 2**30:.0f} are free")
 
 
+# torch warns of its own mode, once, when it is switched on; it is only used here.
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @each_variant()
 def test_a_call_keeps_to_its_stream_and_waits_for_nothing(variant, torch):

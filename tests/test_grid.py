@@ -15,30 +15,34 @@ grid = pytest.importorskip("kernels.meanshift_step.grid")
 DTYPES = ("float32", "float64")
 
 
-def judge(x, bandwidth, data, kernel):
+def judge(x, bandwidth, data, kernel, step=grid.meanshift_step, precision="truncated"):
     dtype = str(x.dtype)
-    result = grid.meanshift_step(x, bandwidth, data, kernel)
     call = {"data": data, "kernel": kernel, "dtype": dtype}
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        agreement = compare(result, reference(x, bandwidth, **call), bound(x, bandwidth, **call, precision="truncated"))
+        result = step(x, bandwidth, data, kernel)
+        agreement = compare(result, reference(x, bandwidth, **call), bound(x, bandwidth, **call, precision=precision))
     assert agreement.passes, f"{kernel}, {dtype}: entry {agreement.worst} is off by {agreement.share:.3g} bounds"
     return result
+
+
+def meets_neighbours_at_exactly_the_bandwidth(step, count, dtype, d, offset):
+    """Whole numbers apart by 7 in one coordinate: their quotients by 7 round, their difference does not."""
+    for axis in range(d):
+        left = np.zeros((count, d))
+        left[:, axis] = offset + 29 * (np.arange(count) - count // 2)
+        right = left.copy()
+        right[:, axis] += 7
+        x = np.concatenate([left, right]).astype(dtype)
+        middle = np.concatenate([left, right])
+        middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
+        np.testing.assert_array_equal(step(x, 7.0, x, "flat"), middle.astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [1, 2, 3, 4])
 @pytest.mark.parametrize("offset", [0, -1000, 1_000_000])
 def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
-    """Whole numbers apart by 7 in one coordinate: their quotients by 7 round, their difference does not."""
-    for axis in range(d):
-        left = np.zeros((60, d))
-        left[:, axis] = offset + 29 * np.arange(-30, 30)
-        right = left.copy()
-        right[:, axis] += 7
-        x = np.concatenate([left, right]).astype(dtype)
-        middle = np.concatenate([left, right])
-        middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
-        np.testing.assert_array_equal(grid.meanshift_step(x, 7.0, x, "flat"), middle.astype(dtype))
+    meets_neighbours_at_exactly_the_bandwidth(grid.meanshift_step, 60, dtype, d, offset)
 
 
 def test_compact_kernels_are_exact_on_a_lattice():

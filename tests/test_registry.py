@@ -46,6 +46,9 @@ class Machine(System):
         return f"needs {requirement}, which this machine lacks" if requirement in self.absent else None
 
 
+# What importing and listing cost
+
+
 def test_importing_the_registry_loads_the_standard_library_alone():
     loaded = python("import registry, json; print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))")
     assert not {"numpy", "torch", "numba", "array_api_compat", "kernels", "click", "rich"} & set(loaded)
@@ -170,6 +173,9 @@ def test_eight_threads_may_ask_first_all_at_once():
     assert right
 
 
+# Names, and what can run here
+
+
 def test_unknown_names_are_answered_with_what_exists_and_the_nearest():
     with pytest.raises(UnknownOperation, match=r"no operation 'matmull'; did you mean 'matmul'\? \(there are: .*meanshift_step"):
         registry.get("matmull")
@@ -240,6 +246,9 @@ def test_numba_alone_does_not_serve_a_device(monkeypatch):
             assert variant.available is not ("numba" in variant.requires and variant.device == "cuda")
     monkeypatch.setitem(sys.modules, "numba_cuda", None)
     assert "pip install 'numba-cuda[cu13]'" in System().missing("numba_cuda")
+
+
+# Dispatch
 
 
 def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
@@ -363,6 +372,9 @@ def test_slow_is_better_than_not_at_all():
     assert (zoo.get("matmul")(small, small) == 7).all()
 
 
+# Register lines
+
+
 BAD_DECLARATIONS = [
     ({"requires": "numba"}, TypeError, r"register\('matmul', 'x'\): requires is a tuple, got 'numba'"),
     ({"requires": (1,)}, TypeError, r"requires is a tuple of names, got \(1,\)"),
@@ -427,6 +439,9 @@ def test_reserved_names_and_bad_declarations_are_refused():
             zoo.register("matmul", "x", **bad)
     with pytest.raises(UnknownOperation):
         zoo.register("no_such_operation", "x")(len)
+
+
+# Other distributions, and files that cannot be read
 
 
 KERNEL = '''
