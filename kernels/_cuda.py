@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -60,17 +59,26 @@ def scalar(value: float, like: torch.Tensor) -> Any:
     return np.float32(value) if like.dtype is torch.float32 else np.float64(value)
 
 
-def exp2_of(dtype: Any) -> Callable[[Any], Any]:
-    """Return 2^x for kernels in a dtype; for float32 one instruction, to 2 units in the last place, that knows no denormals."""
-    if SIMULATED:
-        return lambda x: dtype(math.exp2(x))
-    return _exp2 if dtype is numba.float32 else math.exp2
+if SIMULATED:
 
+    def exp2(x: Any) -> Any:
+        """Return 2^x."""
+        return type(x)(math.exp2(x))
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _exp2(_: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        of_one = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
-        return builder.call(ir.InlineAsm(of_one, "ex2.approx.ftz.f32 $0, $1;", "=f,f"), arguments)
+else:
 
-    return numba.float32(numba.float32), generate
+    @intrinsic  # type: ignore[untyped-decorator]
+    def exp2(_: Any, x: Any) -> Any:
+        """Return 2^x; in float32 by one instruction, within 2^-22 and without denormals.
+
+        A kernel says `_cuda.exp2`: the name alone would bring into its closure what is another in every process, and no
+        process would find in Numba's cache what the last one compiled.
+        """
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if x == numba.float64:
+                return context.get_function(math.exp2, signature)(builder, arguments)
+            of_one = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+            return builder.call(ir.InlineAsm(of_one, "ex2.approx.ftz.f32 $0, $1;", "=f,f"), arguments)
+
+        return x(x), generate

@@ -1,9 +1,9 @@
 """meanshift_step on CUDA: one fused pass over the data, which blocks of threads read through shared memory.
 
 Each thread keeps a few points and their sums in registers; the warps of a block share the data of a tile and add up at the
-end, in a fixed order. A gaussian's weights are relative to a shift that follows the nearest data seen so far, and lags it by
-at most 2^16, so that it rarely moves: the running maximum of Milakov and Gimelshein 2018, Online normalizer calculation for
-softmax. Coordinates come in bandwidths, times sqrt(log2(e) / 2) for a gaussian, whose weight is then exp2(-q^2).
+end, in a fixed order. A gaussian's weight is exp2(-q^2), with distances in bandwidths times sqrt(log2(e) / 2). Where all of a
+point's weights together come to less than the square root of the smallest number, what was lost below that number may be
+missed: the block then looks for the nearest data, and goes through them all once more with weights relative to it.
 """
 
 import math
@@ -13,31 +13,32 @@ import numba
 import numpy as np
 import torch
 from numba import cuda
+from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._cuda import DTYPES, SIMULATED, ceildiv, exp2_of, launch, scalar
+from kernels import _cuda
+from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
 from kernels.meanshift_step import KERNELS
 from registry import register
 
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 LANES, WARPS, TILE = (4, 2, 8) if SIMULATED else (32, 8, 256)
 NARROW = 2 if SIMULATED else 8  # the most coordinates that registers hold; wider points take a kernel of their own
-LAG = 16
 CROWD = 16 if SIMULATED else 2**15  # from so many points on, one for each thread would be more threads than a device runs
 
 
 def queries(n, d, dtype):
     """Return how many points a thread takes."""
-    return 1 if n < CROWD or dtype is numba.float64 else 4 if d <= 3 else 2 if d == 4 else 1
+    return 1 if n < CROWD or dtype is numba.float64 else 4 if d <= 4 else 2
 
 
 @cache
 def weight(dtype, kind):
-    one, zero, exp2 = dtype(1), dtype(0), exp2_of(dtype)
+    one, zero = dtype(1), dtype(0)
 
     @cuda.jit(device=True)
-    def of(q2, nearest):
+    def of(q2):
         if kind == GAUSSIAN:
-            return exp2(nearest - q2)
+            return _cuda.exp2(-q2)
         if kind == TRIANGULAR:
             return max(one - dtype(math.sqrt(q2)), zero)
         if kind == EPANECHNIKOV:
@@ -47,11 +48,83 @@ def weight(dtype, kind):
     return of
 
 
+SUMS, NEAREST, RELATIVE = range(3)  # what a pass through the data is for
+
+
+@cache
+def through(dtype, kind, d, own, purpose):
+    """Return a pass of a block through the data: for sums of weights, for the nearest data, or for sums relative to these."""
+    largest, zero, threads, weigh = dtype(np.finfo(str(dtype)).max), dtype(0), LANES * WARPS, weight(dtype, kind)
+
+    @cuda.jit(device=True)
+    def go(data, scale, tile, point, nearest, total, moved):
+        difference = cuda.local.array((own, d), dtype)
+        for p in range(own):
+            total[p] = zero
+            for k in range(d):
+                moved[p, k] = zero
+        for start in range(0, data.shape[0], TILE):
+            count = min(TILE, data.shape[0] - start)
+            cuda.syncthreads()  # until every warp has done with the last tile
+            e, end = unsigned(cuda.threadIdx.x), unsigned(count * d)
+            while e < end:
+                tile[e // unsigned(d), e % unsigned(d)] = data[unsigned(start) + e // unsigned(d), e % unsigned(d)]
+                e += unsigned(threads)
+            cuda.syncthreads()
+            j, end = unsigned(cuda.threadIdx.x // LANES), unsigned(count)
+            while j < end:
+                for p in range(own):
+                    q2 = zero
+                    for k in range(d):
+                        difference[p, k] = tile[j, unsigned(k)] - point[p, k]
+                        q = difference[p, k] * scale
+                        q2 += q * q
+                    if purpose != SUMS:
+                        q2 = min(q2, largest)  # past the square root of that number all distances count alike
+                    if purpose == NEAREST:
+                        nearest[p] = min(nearest[p], q2)
+                    else:
+                        w = weigh(q2 - nearest[p] if purpose == RELATIVE else q2)
+                        total[p] += w
+                        for k in range(d):
+                            moved[p, k] += w * difference[p, k]
+                j += unsigned(WARPS)
+
+    return go
+
+
 @cache
 def narrow(dtype, kind, d, own):
     """Return the kernel for points of d coordinates, `own` of them for each thread."""
-    largest, zero, lag, threads = dtype(np.finfo(str(dtype)).max), dtype(0), dtype(LAG), LANES * WARPS
-    weigh, sums = weight(dtype, kind), d + 2
+    limits, zero, sums = np.finfo(str(dtype)), dtype(0), d + 1
+    largest, faint = dtype(limits.max), dtype(math.sqrt(limits.tiny))
+    add_up, search, add_up_relative = (through(dtype, kind, d, own, purpose) for purpose in (SUMS, NEAREST, RELATIVE))
+
+    @cuda.jit(device=True)
+    def finish(first, point, left, total, moved, parts, least, y):
+        """Add up the warps' parts, and move the points whose weights come to enough; return whether others are left."""
+        lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
+        again = False
+        for p in range(own):
+            cuda.syncthreads()  # until the parts of the last point have been read
+            parts[warp, d, lane] = total[p]
+            for k in range(d):
+                parts[warp, k, lane] = moved[p, k]
+            cuda.syncthreads()
+            together = zero
+            for part in range(WARPS):
+                together += parts[part, d, lane]
+            if together < least:
+                again = True
+            elif left[p]:
+                left[p] = False
+                for k in range(d):
+                    if warp == k % WARPS:
+                        shift, still = zero, point[p, k]
+                        for part in range(WARPS):
+                            shift += parts[part, k, lane]
+                        y[first + p * LANES, k] = still + shift / together if together > zero else still
+        return again
 
     @cuda.jit(cache=True)
     def step(x, data, scale, y):
@@ -61,68 +134,25 @@ def narrow(dtype, kind, d, own):
         moved = cuda.local.array((own, d), dtype)
         total = cuda.local.array(own, dtype)
         nearest = cuda.local.array(own, dtype)
-        difference = cuda.local.array((own, d), dtype)
-        q2 = cuda.local.array(own, dtype)
+        left = cuda.local.array(own, numba.boolean)
         lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
-        n, m = x.shape[0], data.shape[0]
         first = cuda.blockIdx.x * (own * LANES) + lane
         for p in range(own):
-            total[p], nearest[p] = zero, largest
+            nearest[p], left[p] = largest, first + p * LANES < x.shape[0]
             for k in range(d):
-                point[p, k], moved[p, k] = x[min(first + p * LANES, n - 1), k], zero
-        for start in range(0, m, TILE):
-            count = min(TILE, m - start)
-            cuda.syncthreads()  # until every warp has done with the last tile
-            for e in range(cuda.threadIdx.x, count * d, threads):
-                tile[e // d, e % d] = data[start + e // d, e % d]
-            cuda.syncthreads()
-            for j in range(warp, count, WARPS):
-                for p in range(own):
-                    q2[p] = zero
-                    for k in range(d):
-                        difference[p, k] = tile[j, k] - point[p, k]
-                        q = difference[p, k] * scale
-                        q2[p] += q * q
-                if kind == GAUSSIAN:
-                    closer = zero
-                    for p in range(own):
-                        q2[p] = min(q2[p], largest)  # past the square root of the largest number all distances count alike
-                        closer = max(closer, nearest[p] - q2[p])
-                    if closer > lag:
-                        for p in range(own):
-                            shift = min(nearest[p], q2[p])
-                            shrink = weigh(nearest[p], shift)
-                            nearest[p] = shift
-                            total[p] *= shrink
-                            for k in range(d):
-                                moved[p, k] *= shrink
-                for p in range(own):
-                    w = weigh(q2[p], nearest[p])
-                    total[p] += w
-                    for k in range(d):
-                        moved[p, k] += w * difference[p, k]
-        for p in range(own):
-            cuda.syncthreads()  # until the parts of the last point have been read
-            parts[warp, 0, lane] = nearest[p]
-            parts[warp, 1, lane] = total[p]
-            for k in range(d):
-                parts[warp, 2 + k, lane] = moved[p, k]
-            cuda.syncthreads()
-            if warp == 0 and first + p * LANES < n:
-                shift = largest
+                point[p, k] = x[min(first + p * LANES, x.shape[0] - 1), k]
+        add_up(data, scale, tile, point, nearest, total, moved)
+        again = finish(first, point, left, total, moved, parts, faint if kind == GAUSSIAN else zero, y)
+        if kind == GAUSSIAN and cuda.syncthreads_or(numba.int32(again)):
+            search(data, scale, tile, point, nearest, total, moved)
+            for p in range(own):
+                cuda.syncthreads()  # until the parts of the last point have been read
+                parts[warp, 0, lane] = nearest[p]
+                cuda.syncthreads()
                 for part in range(WARPS):
-                    shift = min(shift, parts[part, 0, lane])
-                all_weights = zero
-                for k in range(d):
-                    moved[p, k] = zero
-                for part in range(WARPS):
-                    share = weigh(parts[part, 0, lane], shift) if kind == GAUSSIAN else dtype(1)
-                    all_weights += share * parts[part, 1, lane]
-                    for k in range(d):
-                        moved[p, k] += share * parts[part, 2 + k, lane]
-                for k in range(d):
-                    still = point[p, k]
-                    y[first + p * LANES, k] = still + moved[p, k] / all_weights if all_weights > zero else still
+                    nearest[p] = min(nearest[p], parts[part, 0, lane])
+            add_up_relative(data, scale, tile, point, nearest, total, moved)
+            finish(first, point, left, total, moved, parts, zero, y)
 
     return step
 
@@ -130,42 +160,47 @@ def narrow(dtype, kind, d, own):
 @cache
 def wide(dtype, kind):
     """Return the kernel for points of any number of coordinates: a thread sums NARROW of them for one point."""
-    largest, zero = dtype(np.finfo(str(dtype)).max), dtype(0)
+    largest, zero, one = dtype(np.finfo(str(dtype)).max), dtype(0), unsigned(1)
     weigh = weight(dtype, kind)
 
     @cuda.jit(device=True)
     def squared_distance(x, i, data, j, scale):
-        q2 = zero
-        for k in range(x.shape[1]):
+        q2, k, d = zero, unsigned(0), unsigned(x.shape[1])
+        while k < d:
             q = (data[j, k] - x[i, k]) * scale
             q2 += q * q
+            k += one
         return min(q2, largest)
 
     @cuda.jit(cache=True)
     def step(x, data, scale, y):
         moved = cuda.local.array(NARROW, dtype)
-        (n, d), m = x.shape, data.shape[0]
-        runs = (d + NARROW - 1) // NARROW
-        thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
-        i, first = thread // runs, thread % runs * NARROW
-        if i >= n:
+        d, m = unsigned(x.shape[1]), unsigned(data.shape[0])
+        runs = (d + unsigned(NARROW - 1)) // unsigned(NARROW)
+        thread = unsigned(cuda.grid(1))
+        i, first = thread // runs, thread % runs * unsigned(NARROW)
+        if i >= unsigned(x.shape[0]):
             return
-        nearest = largest
+        nearest = zero
         if kind == GAUSSIAN:
-            for j in range(m):
+            nearest, j = largest, unsigned(0)
+            while j < m:
                 nearest = min(nearest, squared_distance(x, i, data, j, scale))
-        total = zero
+                j += one
+        total, j = zero, unsigned(0)
         for k in range(NARROW):
             moved[k] = zero
-        for j in range(m):
-            w = weigh(squared_distance(x, i, data, j, scale), nearest)
+        while j < m:
+            w = weigh(squared_distance(x, i, data, j, scale) - nearest)
             total += w
             for k in range(NARROW):
-                if first + k < d:
-                    moved[k] += w * (data[j, first + k] - x[i, first + k])
+                if first + unsigned(k) < d:
+                    moved[k] += w * (data[j, first + unsigned(k)] - x[i, first + unsigned(k)])
+            j += one
         for k in range(NARROW):
-            if first + k < d:
-                y[i, first + k] = x[i, first + k] + moved[k] / total if total > zero else x[i, first + k]
+            at = first + unsigned(k)
+            if at < d:
+                y[i, at] = x[i, at] + moved[k] / total if total > zero else x[i, at]
 
     return step
 

@@ -115,7 +115,7 @@ def near(dtype, kind, d):
                         for k in range(width):
                             q = (data_sites[k, j] - sites[k, i]) * scale
                             q2 += q * q
-                        w = weigh(q2, zero)
+                        w = weigh(q2)
                         if w > zero:  # a difference past the largest number has no weight, and 0 times infinity is NaN
                             total += w
                             for k in range(own):
@@ -128,7 +128,7 @@ def near(dtype, kind, d):
                     farthest = max(farthest, abs(moved[k]))
                 shift = farthest / total * scale / scale_of_one if total > zero else zero
                 edge = cut * scale_of_one
-                omitted = weigh(edge * edge, zero) * (cut + shift)
+                omitted = weigh(edge * edge) * (cut + shift)
                 proven = omitted <= half * unit * total or (kept == m and total >= unit)
                 rest[thread] = 0 if proven else 1
             stretch *= wider
@@ -185,7 +185,7 @@ def far(dtype, d):
                 moved[k] = zero
             j = unsigned(me)
             while j < end:
-                w = weigh(squared_distance(sites, i, data_sites, j, scale), nearest)
+                w = weigh(squared_distance(sites, i, data_sites, j, scale) - nearest)
                 if w > zero:
                     total += w
                     for k in range(own):
