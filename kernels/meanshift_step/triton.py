@@ -1,8 +1,10 @@
 """meanshift_step in Triton: a program keeps a few points and goes through the data, as flash attention does; no n x m matrix.
 
-Arrays in a program are (coordinates, points, data): the first axis lies within a thread, so that both sums over pairs stay
-in registers until the end. A gaussian takes a first pass for the nearest data, whose weight the others are relative to; its
-weight is exp2(-q^2), with distances in bandwidths times sqrt(log2(e) / 2). More than 8 coordinates are summed 8 at a time.
+A thread keeps points and, of each tile of the data, one of its own. Coordinates are arrays of their own, since an axis of them
+would lie across threads, and each would weigh every pair anew. A gaussian's weight is exp2(-q^2), with distances in bandwidths
+times sqrt(log2(e) / 2); where all of a point's weights together come to less than the square root of the smallest number, the
+program goes through the data again, for the nearest and then for weights relative to it. Both times q^2 is the same to the
+last digit, being written in tl.fma: a compiler fuses as it likes. More than 8 coordinates are summed 8 at a time.
 """
 
 import math
@@ -17,32 +19,109 @@ from kernels.meanshift_step import KERNELS
 from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret
-NARROW = 8
-DATA = 16 if INTERPRETED else 64
-ENTRIES = 512 if INTERPRETED else 2048  # coordinates x points x data of a program, in float32
+NARROW = 8  # the most coordinates that registers hold
+LANES, WARPS = (16, 4) if INTERPRETED else (32, 4)  # a thread has its own data, and every warp its own points
+CROWD = 64 if INTERPRETED else 2**15  # from so many points on, one for each thread would be more threads than a device runs
+REGISTERS = 72  # of a thread, for the coordinates of its points and for their sums
 
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = map(tl.constexpr, range(len(KERNELS)))
 
 _one_at_a_time = threading.Lock()  # the interpreter keeps its language in globals; a launch does not wait for the device
 
 
-@triton.jit
-def load(points, n, d, i, k):
-    return tl.load(points + i * d + k, mask=(i < n) & (k < d), other=0)
+def queries(n, own, single):
+    """Return how many points a thread takes; a power of two, since the extents of a program's arrays are."""
+    most = REGISTERS // (2 * own + 1) // (1 if single else 2)
+    return 1 if n < CROWD else 2 ** (most.bit_length() - 1)
+
+
+@triton.constexpr_function
+def largest(dtype):
+    return 1.7976931348623157e308 if dtype == tl.float64 else 3.4028234663852886e38
+
+
+@triton.constexpr_function
+def faintest(dtype):
+    return 2.0**-511 if dtype == tl.float64 else 2.0**-63
 
 
 @triton.jit
-def squared_distances(x, data, n, m, d, i, j, scale, own, difference, ALONE: tl.constexpr, COORDINATES: tl.constexpr):
-    q = difference * scale
-    q2 = tl.sum(q * q, axis=0)
+def coordinates(points, n, d, i, first, COUNT: tl.constexpr):
+    """Load COUNT coordinates of points from `first` on, an array of each; those that points do not have are zero."""
+    loaded = ()
+    for k in tl.static_range(COUNT):
+        loaded += (tl.load(points + i * d + first + k, mask=(i < n) & (first + k < d), other=0),)
+    return loaded
+
+
+@triton.jit
+def squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE: tl.constexpr, COUNT: tl.constexpr):
+    q2 = tl.zeros((i.shape[0], j.shape[1]), scale.dtype)
+    for k in tl.static_range(COUNT):
+        q = (there[k] - here[k]) * scale
+        q2 = tl.fma(q, q, q2)
     if not ALONE:
-        for first in range(0, d, COORDINATES):
+        for first in range(0, d, COUNT):
             if first != own:
-                k = first + tl.arange(0, COORDINATES)[:, None, None]
-                q = (load(data, m, d, j, k) - load(x, n, d, i, k)) * scale
-                q2 += tl.sum(q * q, axis=0)
-    largest: tl.constexpr = 1.7976931348623157e308 if q2.dtype == tl.float64 else 3.4028234663852886e38
-    return tl.minimum(q2, largest)
+                others, theirs = coordinates(x, n, d, i, first, COUNT), coordinates(data, m, d, j, first, COUNT)
+                for k in tl.static_range(COUNT):
+                    q = (theirs[k] - others[k]) * scale
+                    q2 = tl.fma(q, q, q2)
+    return q2
+
+
+@triton.jit
+def sums(
+    x,
+    data,
+    n,
+    m,
+    d,
+    i,
+    scale,
+    own,
+    here,
+    nearest,
+    KERNEL: tl.constexpr,
+    ALONE: tl.constexpr,
+    DATA: tl.constexpr,
+    COUNT: tl.constexpr,
+):
+    """Return the sum of the weights of each point, relative to that of its nearest data, and of the weighted differences."""
+    total = tl.zeros((i.shape[0], DATA), scale.dtype)
+    moved = ()
+    for _ in tl.static_range(COUNT):
+        moved += (total,)
+    for start in range(0, m, DATA):
+        j = start + tl.arange(0, DATA)[None, :].to(tl.int64)
+        there = coordinates(data, m, d, j, own, COUNT)
+        q2 = squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE, COUNT)
+        if KERNEL == GAUSSIAN:
+            w = tl.exp2(-q2 if nearest is None else nearest - tl.minimum(q2, largest(scale.dtype)))
+        elif KERNEL == TRIANGULAR:
+            w = tl.maximum(1 - (tl.sqrt(q2) if scale.dtype == tl.float64 else tl.sqrt_rn(q2)), 0)
+        elif KERNEL == EPANECHNIKOV:
+            w = tl.maximum(1 - q2, 0)
+        else:
+            w = (q2 <= 1).to(scale.dtype)
+        w = tl.where(j < m, w, 0)
+        total += w
+        further = ()
+        for k in tl.static_range(COUNT):
+            further += (tl.fma(w, there[k] - here[k], moved[k]),)
+        moved = further
+    together = ()
+    for k in tl.static_range(COUNT):
+        together += (tl.sum(moved[k], axis=1)[:, None],)
+    return tl.sum(total, axis=1)[:, None], together
+
+
+@triton.jit
+def move(y, n, d, i, own, here, total, moved, mask, COUNT: tl.constexpr):
+    for k in tl.static_range(COUNT):
+        shift = moved[k] / total if total.dtype == tl.float64 else tl.div_rn(moved[k], total)
+        there = tl.where(total > 0, here[k] + shift, here[k])
+        tl.store(y + i * d + own + k, there, mask=mask & (i < n) & (own + k < d))
 
 
 @triton.jit(do_not_specialize=["bits"])
@@ -58,46 +137,29 @@ def step(
     ALONE: tl.constexpr,
     POINTS: tl.constexpr,
     DATA: tl.constexpr,
-    COORDINATES: tl.constexpr,
+    COUNT: tl.constexpr,
 ):
-    dtype = x.dtype.element_ty
     # The bits of the scale, since a float argument would be float32.
-    scale = bits.to(tl.float64, bitcast=True) if dtype == tl.float64 else bits.to(tl.float32, bitcast=True)
-    runs = tl.cdiv(d, COORDINATES)
-    own = tl.program_id(0) % runs * COORDINATES  # the first of the coordinates that this program moves
-    i = (tl.program_id(0) // runs).to(tl.int64) * POINTS + tl.arange(0, POINTS)[None, :, None]
-    k = own + tl.arange(0, COORDINATES)[:, None, None]
-    along = tl.arange(0, DATA)[None, None, :].to(tl.int64)
-    here = load(x, n, d, i, k)
-    nearest = tl.full((POINTS, DATA), float("inf"), dtype)
-    if KERNEL == GAUSSIAN:
-        for start in range(0, m, DATA):
-            j = start + along
-            difference = load(data, m, d, j, k) - here
-            q2 = squared_distances(x, data, n, m, d, i, j, scale, own, difference, ALONE, COORDINATES)
-            nearest = tl.minimum(nearest, tl.where(start + tl.arange(0, DATA)[None, :] < m, q2, float("inf")))
-    nearest = tl.min(nearest, axis=1)[:, None]
-    total = tl.zeros((POINTS, DATA), dtype)
-    moved = tl.zeros((COORDINATES, POINTS, DATA), dtype)
-    for start in range(0, m, DATA):
-        j = start + along
-        difference = load(data, m, d, j, k) - here
-        q2 = squared_distances(x, data, n, m, d, i, j, scale, own, difference, ALONE, COORDINATES)
-        if KERNEL == GAUSSIAN:
-            w = tl.exp2(nearest - q2)
-        elif KERNEL == TRIANGULAR:
-            w = tl.maximum(1 - (tl.sqrt(q2) if dtype == tl.float64 else tl.sqrt_rn(q2)), 0)
-        elif KERNEL == EPANECHNIKOV:
-            w = tl.maximum(1 - q2, 0)
-        else:
-            w = (q2 <= 1).to(dtype)
-        w = tl.where(start + tl.arange(0, DATA)[None, :] < m, w, 0)
-        total += w
-        moved += w[None] * difference
-    total = tl.sum(total, axis=1)[None, :, None]
-    moved = tl.sum(moved, axis=2, keep_dims=True)
-    moved = moved / total if dtype == tl.float64 else tl.div_rn(moved, total)
-    tl.store(y + i * d + k, tl.where(total > 0, here + moved, here), mask=(i < n) & (k < d))
+    scale = bits.to(tl.float64, bitcast=True) if x.dtype.element_ty == tl.float64 else bits.to(tl.float32, bitcast=True)
+    runs = tl.cdiv(d, COUNT)
+    own = tl.program_id(0) % runs * COUNT  # the first of the coordinates that this program moves
+    i = (tl.program_id(0) // runs).to(tl.int64) * POINTS + tl.arange(0, POINTS)[:, None]
+    here = coordinates(x, n, d, i, own, COUNT)
+    total, moved = sums(x, data, n, m, d, i, scale, own, here, None, KERNEL, ALONE, DATA, COUNT)
+    if KERNEL != GAUSSIAN:
+        move(y, n, d, i, own, here, total, moved, i < n, COUNT)
+    else:
+        faint = total < faintest(scale.dtype)
+        move(y, n, d, i, own, here, total, moved, total >= faintest(scale.dtype), COUNT)
+        if tl.min(total) < faintest(scale.dtype):
+            nearest = tl.full((POINTS, DATA), largest(scale.dtype), scale.dtype)
+            for start in range(0, m, DATA):
+                j = tl.minimum(start + tl.arange(0, DATA)[None, :].to(tl.int64), m - 1)
+                there = coordinates(data, m, d, j, own, COUNT)
+                nearest = tl.minimum(nearest, squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE, COUNT))
+            nearest = tl.min(nearest, axis=1)[:, None]
+            total, moved = sums(x, data, n, m, d, i, scale, own, here, nearest, KERNEL, ALONE, DATA, COUNT)
+            move(y, n, d, i, own, here, total, moved, faint, COUNT)
 
 
 @register("meanshift_step", "triton", arrays="torch", requires=("triton", "torch"), device="cuda", rank=60)
@@ -109,11 +171,10 @@ def meanshift_step(x, bandwidth, data, kernel):
     scale = (math.sqrt(math.log2(math.e) / 2) if kernel == "gaussian" else 1) / bandwidth
     single = x.dtype is torch.float32
     bits = int(np.float32(scale).view(np.int32) if single else np.float64(scale).view(np.int64))
-    coordinates = triton.next_power_of_2(min(d, NARROW))
-    points = max(1, ENTRIES // (1 if single else 2) // DATA // coordinates)
-    programs = triton.cdiv(n, points) * triton.cdiv(d, coordinates)
+    own = min(d, NARROW)
+    points = queries(n, own, single) * WARPS
     with _one_at_a_time, torch.cuda.device_of(x):
-        step[(programs,)](
+        step[(triton.cdiv(n, points) * triton.cdiv(d, own),)](
             x.contiguous(),
             data.contiguous(),
             y,
@@ -122,9 +183,10 @@ def meanshift_step(x, bandwidth, data, kernel):
             d,
             bits,
             KERNELS.index(kernel),
-            d <= coordinates,
+            d <= own,
             points,
-            DATA,
-            coordinates,
+            LANES,
+            own,
+            num_warps=WARPS,
         )
     return y
