@@ -1,4 +1,4 @@
-"""What the sorted grid on CUDA adds to the contract, on Numba's simulator: test_cuda_grid.py runs it in a process of its own."""
+"""What the sorted grid on CUDA adds to the contract; test_cuda_grid.py runs it without a GPU, in processes of their own."""
 
 import functools
 import itertools

@@ -1,8 +1,9 @@
-"""Hold a CUDA variant to the conformance suite where there is no GPU: `python stand_in.py OPERATION VARIANT MAX_EXAMPLES`.
+"""Hold a CUDA variant to the conformance suite where there is no GPU: `python stand_in.py HOW OPERATION VARIANT MAX_EXAMPLES`.
 
-Numba's simulator or Triton's interpreter stands in for the device, and tensors in the host's memory for those on it. Both are
-chosen before numba or triton is imported, so each variant has a process of its own. The front desk refuses a CUDA variant
-without a device; the kernel is called behind it. Two further arguments, OLD and NEW, damage the kernel's source first.
+HOW "simulated", Numba's simulator or Triton's interpreter stands in for the device; HOW "compiled", the machine for PTX, which
+runs what a device would be given. Tensors in the host's memory stand in for those on it. All is chosen before numba or triton
+is imported, so each variant has a process of its own. The front desk refuses a CUDA variant without a device; the kernel is
+called behind it. Two further arguments, OLD and NEW, damage the kernel's source first.
 """
 
 import importlib.util
@@ -14,8 +15,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
-os.environ["TRITON_INTERPRET"] = "1"
+os.environ["NUMBA_ENABLE_CUDASIM"] = os.environ["TRITON_INTERPRET"] = {"simulated": "1", "compiled": "0"}[sys.argv[1]]
 
 import torch
 from hypothesis import Phase
@@ -24,10 +24,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import registry
 from kernels import _conformance, _dispatch
 
-MOST = 600  # the work of a case: a simulated thread costs some hundred microseconds
+MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 BORDER = 256  # entries before and after each allocation
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CANARY = {1: 0x5A, 2: 0x7FA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}  # each a NaN, so that what is read there shows too
+FOLDER = tempfile.TemporaryDirectory()  # of a damaged copy: a compiler looks for the source as late as the first call
 
 aten = torch.ops.aten
 ALLOCATIONS = {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.clone.default, aten.zeros.default}
@@ -89,18 +90,19 @@ def kernel_of(variant, *damage):
         return registry.Zoo._imported[variant.file, variant.operation, variant.name]
     source, (old, new) = Path(variant.file).read_text(encoding="utf-8"), damage
     assert source.count(old) == 1, f"{variant.file} has {old!r} {source.count(old)} times, expected once"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "damaged.py")
-        path.write_text(source.replace(old, new), encoding="utf-8")
-        spec = importlib.util.spec_from_file_location("damaged", path)
-        module = importlib.util.module_from_spec(spec)
-        _conformance.Phase = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)  # found is enough here
-        registry.register = lambda *_, **__: lambda function: function
-        spec.loader.exec_module(module)
-        return getattr(module, variant.operation)
+    path = Path(FOLDER.name, "damaged.py")
+    path.write_text(source.replace(old, new), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("damaged", path)
+    module = importlib.util.module_from_spec(spec)
+    _conformance.Phase = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)  # found is enough here
+    registry.register = lambda *_, **__: lambda function: function
+    spec.loader.exec_module(module)
+    return getattr(module, variant.operation)
 
 
 def main(operation, name, max_examples, *damage):
+    if sys.argv[1] == "compiled":
+        import compiled  # noqa: F401 (puts the machine in a device's place)
     (variant,) = registry.candidates(operation, name)
     function = bordered(kernel_of(variant, *damage))
     here = replace(variant, device="cpu", _why_not=lambda _: None)
@@ -121,4 +123,4 @@ def main(operation, name, max_examples, *damage):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[2:])

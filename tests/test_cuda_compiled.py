@@ -6,9 +6,11 @@ expression costs a device tens of times its speed, and shows nowhere else.
 """
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 import types
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +27,18 @@ STATIC, DYNAMIC = 48 * 1024, 160 * 1024  # bytes of shared memory for a block, a
 
 EVERY = settings.default.max_examples > 1000  # the nightly profile compiles every specialisation, others a share
 TRITON = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
+
+
+PATH = os.pathsep.join((str(Path(registry.__file__).parent), str(Path(__file__).parent)))
+KEYS = """
+import types
+import numba.cuda.dispatcher
+import test_cuda_compiled
+numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=(8, 0))
+codegen = types.SimpleNamespace(magic_tuple=lambda: ())
+for label, kernel, *_ in test_cuda_compiled.numba_builds():
+    print(label, kernel._cache._index_key((), codegen))
+"""
 
 
 class Resources(NamedTuple):
@@ -115,8 +129,6 @@ def numba_builds():
 
 def triton_builds():
     """Yield each build: what it is, the function, its arguments' types, constants, warps, stages, and its budget of registers."""
-    import triton
-
     from kernels.matmul import triton as matmul
     from kernels.meanshift_step import KERNELS
     from kernels.meanshift_step import triton as step
@@ -132,21 +144,23 @@ def triton_builds():
                 label = f"matmul/triton {dtype} {precision} {top}x{left} {aligned}"
                 yield label, matmul.product, signature, aligned, constants, warps, stages, 255
     for dtype in ("float32", "float64"):
+        single = dtype == "float32"
         pointers = dict.fromkeys(("x", "data", "y"), f"*{TRITON[dtype]}")
-        types_ = pointers | dict.fromkeys("nmd", "i32") | {"bits": "i32" if dtype == "float32" else "i64"}
+        types_ = pointers | dict.fromkeys("nmd", "i32") | {"bits": "i32" if single else "i64"}
         for kind, name in enumerate(KERNELS):
             for d in (1, 2, 3, step.NARROW, 2 * step.NARROW):
-                if EVERY or (kind == 0 and (dtype == "float32" or d == 2)) or (d == 2 and kind < 2):
-                    coordinates = triton.next_power_of_2(min(d, step.NARROW))
-                    points = step.ENTRIES // (1 if dtype == "float32" else 2) // step.DATA // coordinates
-                    constants = {
-                        "KERNEL": kind,
-                        "ALONE": d <= coordinates,
-                        "POINTS": points,
-                        "DATA": step.DATA,
-                        "COORDINATES": coordinates,
-                    }
-                    yield f"meanshift_step/triton {dtype} {name} d={d}", step.step, types_, "", constants, 4, 3, 200
+                for n in (1, step.CROWD):
+                    if EVERY or (kind == 0 and (single or d == 2)) or (d == 2 and kind < 2):
+                        count = min(d, step.NARROW)
+                        constants = {
+                            "KERNEL": kind,
+                            "ALONE": d <= count,
+                            "POINTS": step.WARPS * step.queries(n, count, single),
+                            "DATA": step.LANES,
+                            "COUNT": count,
+                        }
+                        label = f"meanshift_step/triton {dtype} {name} d={d}, {constants['POINTS']} points"
+                        yield label, step.step, types_, "", constants, step.WARPS, 3, 216
 
 
 @pytest.fixture
@@ -216,6 +230,21 @@ def test_a_slip_of_the_type_is_found(tmp_path):
     ptx, _ = cuda.compile_ptx(total.py_func, (float32[::1], float32[::1]), cc=CAPABILITIES[0])
     with pytest.raises(AssertionError, match="float64 instruction"):
         hold(Resources(1, 0, 0), ptx, "float32", 1, 1, 0)
+
+
+def test_what_one_process_has_compiled_another_finds():
+    """Numba keeps a kernel on disk under a key made of all that it closes over, which must be the same in every process."""
+    _needs("numba", "torch", "numba_cuda")
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", KEYS],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": PATH},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in "12"
+    ]
+    assert found[0] == found[1] != b""
 
 
 def test_every_kernel_written_by_hand_is_compiled():

@@ -1,4 +1,4 @@
-"""The sorted grid on CUDA: its own cases on Numba's simulator, and that nothing is read back from the device on the way."""
+"""The sorted grid on CUDA: its own cases without a GPU, and that nothing is read back from the device on the way."""
 
 import os
 import subprocess
@@ -10,16 +10,24 @@ import pytest
 import registry
 from kernels.meanshift_step import KERNELS
 
+HERE = Path(__file__).parent
+
 pytest.importorskip("numba")
+pytest.importorskip("numba_cuda")
 torch = pytest.importorskip("torch")
 
 
-def test_its_own_cases_hold_on_the_simulator():
+@pytest.mark.parametrize("how", ["simulated", "compiled"])
+def test_its_own_cases_hold(how):
+    """On Numba's simulator, and as compiled on the machine for PTX."""
+    if how == "compiled" and (reason := registry.missing("triton")):
+        pytest.skip(reason)
     # NumPy's scalars, which the simulator computes with, warn where a device is silent.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
-    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent), "NUMBA_ENABLE_CUDASIM": "1"}
-    cases = Path(__file__).with_name("simulated_grid.py")
-    done = subprocess.run([*command, cases], env=environment, capture_output=True, text=True, check=False)
+    path = os.pathsep.join((str(Path(registry.__file__).parent), str(HERE)))
+    environment = os.environ | {"PYTHONPATH": path, "NUMBA_ENABLE_CUDASIM": str(int(how == "simulated"))}
+    command += ["-p", "compiled"] if how == "compiled" else []
+    done = subprocess.run([*command, HERE / "grid_cases.py"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,0 +1,178 @@
+"""The machine for PTX, and what only it can show of the kernels; test_cuda_executed.py runs this in a process of its own."""
+
+from collections import Counter
+
+import compiled
+import numpy as np
+import ptx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import cuda, float32
+
+from kernels.matmul import numba_cuda as elements
+from kernels.matmul import numba_cuda_blocked as blocked
+from kernels.matmul import numba_cuda_tiled as tiled
+from kernels.matmul import triton as tiles
+from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step import numba_cuda as fused
+from kernels.meanshift_step import triton as programs
+
+# The machine
+
+
+@cuda.jit
+def _reads_early(x):
+    tile, i = cuda.shared.array(64, float32), cuda.threadIdx.x
+    tile[i] = x[i]
+    x[i] = tile[63 - i]
+
+
+@cuda.jit
+def _writes_early(x):
+    tile, i = cuda.shared.array(64, float32), cuda.threadIdx.x
+    tile[i] = x[i]
+    cuda.syncthreads()
+    x[i] = tile[63 - i]
+    tile[i] = float32(0)
+
+
+@cuda.jit
+def _reads_what_is_not_there(x):
+    tile, i = cuda.shared.array(64, float32), cuda.threadIdx.x
+    if i > 0:
+        tile[i] = x[i]
+    x[i] = tile[i]
+
+
+@cuda.jit
+def _writes_in_one_place(x):
+    x[0] = float32(cuda.threadIdx.x)
+
+
+@cuda.jit
+def _blocks_in_one_place(x):
+    x[0] = float32(cuda.blockIdx.x)
+
+
+@cuda.jit
+def _goes_on(x):
+    x[cuda.threadIdx.x + 1] = float32(0)
+
+
+@cuda.jit
+def _goes_back(x):
+    x[np.uint64(cuda.threadIdx.x) - np.uint64(1)] = float32(0)
+
+
+@cuda.jit
+def _parts(x):
+    if cuda.threadIdx.x < 32:
+        cuda.syncthreads()
+    x[cuda.threadIdx.x] = float32(0)
+
+
+FAULTS = [
+    (_reads_early, "reads what another wrote, with no barrier"),
+    (_writes_early, "writes what another read, with no barrier"),
+    (_reads_what_is_not_there, "thread 0 .* reads what nobody wrote"),
+    (_writes_in_one_place, "writes what another writes"),
+    (_goes_on, "thread 63 .* outside the 256"),
+    (_goes_back, "outside"),
+    (_parts, "32 of the 64 threads of a block wait at a barrier"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "message"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_fault_is_found(kernel, message):
+    with pytest.raises(ptx.Fault, match=message):
+        compiled.launch(kernel, 1, 64, torch.zeros(64))
+
+
+def test_two_blocks_may_not_write_in_one_place():
+    with pytest.raises(ptx.Fault, match="writes what another"):
+        compiled.launch(_blocks_in_one_place, 2, 1, torch.zeros(1))
+
+
+@cuda.jit
+def _turns(x):
+    tile, i = cuda.shared.array(64, float32), cuda.threadIdx.x
+    tile[i] = x[i]
+    cuda.syncthreads()
+    total = float32(0)
+    for k in range(i):  # threads part here
+        total += tile[k] if k % 2 else -tile[k]
+    x[i] = total
+
+
+def test_threads_that_part_meet_again():
+    x = torch.arange(64.0)
+    compiled.launch(_turns, 1, 64, x)
+    assert x.tolist() == [sum(k if k % 2 else -k for k in range(i)) for i in range(64)]
+
+
+WORDS = {np.int32: (-(2**31), 2**31 - 1), np.int64: (-(2**63), 2**63 - 1), np.uint32: (0, 2**32 - 1), np.uint64: (0, 2**64 - 1)}
+
+
+@given(st.data(), st.sampled_from(list(WORDS)))
+def test_whole_numbers_are_those_of_the_manual(data, dtype):
+    least, most = WORDS[dtype]
+    a, b = (data.draw(st.integers(least, most) | st.integers(max(least, -9), 9)) for _ in range(2))
+    start, shift = data.draw(st.integers(0, 70)), 8 * np.dtype(dtype).itemsize
+    x, y = dtype([a]), dtype([b])
+    assert ptx._upper_half(x, y)[0] == a * b >> shift
+    assert ptx._shift_right(x, np.uint32([start]))[0] == a >> start
+    assert int(ptx._shift_left(x, np.uint32([start]))[0]) % 2**shift == (a << start) % 2**shift
+    if b and (a, b) != (least, -1):
+        assert ptx._divide(x, y)[0] == abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+    if dtype is np.uint32 and start < 32:
+        assert ptx._field(x, dtype(start), dtype(32 - start))[0] == a >> start
+
+
+@given(st.floats(-126, 127, width=32))
+def test_exponentials_are_off_by_what_the_manual_allows(x):
+    error = float(ptx._exp2(np.float32([x]))[0]) / 2.0**x - 1
+    assert 0.7 * 2.0**-22 < abs(error) < 1.3 * 2.0**-22  # and the rounding
+
+
+# The kernels
+
+
+@pytest.mark.parametrize(("d", "most"), [(1, 10), (2, 15), (3, 20), (4, 26), (8, 52)])
+@pytest.mark.parametrize("module", [fused, programs], ids=["numba_cuda", "triton"])
+def test_a_pair_takes_one_exponential_and_few_instructions(module, d, most, monkeypatch):
+    """A device starts eight instructions of a warp in the time of an exponential: what is more than that is the step's time."""
+    monkeypatch.setattr(module, "CROWD", 1)  # as many points for each thread as there are for a million of them
+    rng = np.random.default_rng(0)
+    x, data = (torch.from_numpy(rng.standard_normal((n, d)).astype("float32")) for n in (128, 4096))
+    for code in compiled.loaded:
+        code.forget()
+    module.meanshift_step(x, 1.0, data, "gaussian")
+    executed = sum((code.executed() for code in compiled.loaded), Counter())
+    pairs = len(x) * len(data)
+    assert executed["ex2"] < 1.1 * pairs
+    assert executed.total() < most * pairs, {name: round(count / pairs, 2) for name, count in executed.items()}
+
+
+@pytest.fixture
+def the_last_blocks(monkeypatch):
+    monkeypatch.setattr(compiled, "only", lambda blocks: range(max(0, blocks - 2), blocks))
+
+
+@pytest.mark.usefixtures("the_last_blocks")
+@pytest.mark.parametrize("module", [elements, tiled, blocked, tiles], ids=["numba_cuda", "tiled", "blocked", "triton"])
+def test_a_product_has_entries_past_2_to_the_31(module):
+    a, b = torch.arange(65_600.0)[:, None], torch.arange(32_800.0)[None, :]
+    assert module.matmul(a, b)[-8:, -8:].equal(a[-8:] * b[:, -8:])
+
+
+@pytest.mark.usefixtures("the_last_blocks")
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("d", [2, 16])
+@pytest.mark.parametrize("module", [fused, programs], ids=["numba_cuda", "triton"])
+def test_points_have_coordinates_past_2_to_the_31(module, d, kernel):
+    x = torch.empty((2**31 + 64) // d, d)
+    x[-4:] = torch.from_numpy(np.random.default_rng(0).standard_normal((4, d)).astype("float32"))
+    data = x[-2:].clone()
+    assert module.meanshift_step(x, 2.0, data, kernel)[-4:].equal(module.meanshift_step(x[-4:].clone(), 2.0, data, kernel))

@@ -1,0 +1,642 @@
+"""A machine for PTX: runs the code that a device would be given on NumPy arrays, an instruction at a time for all threads.
+
+It stops at what a sanitizer looks for on a device: an access outside an array or at a crooked address, a shared entry that
+nobody wrote, two threads at one entry with no barrier between them of which one writes, a barrier that some of the block never
+reach. Threads that part at a branch take turns, those furthest behind first. An approximate instruction is off by as much as
+it may be, up or down as the last bit of its operand has it. What the machine does not know it refuses.
+
+Source: NVIDIA, Parallel Thread Execution ISA, version 9.0.
+"""
+
+import functools
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+SPACING = 2**40  # between the addresses of two arrays: what does not fit into 32 bits shows
+LANES = 2**14  # threads that run at a time, in whole blocks
+GAP = 64  # bytes between two shared arrays, which are nobody's
+
+TYPES = {"pred": np.dtype(bool), "f16": np.dtype("f2"), "f32": np.dtype("f4"), "f64": np.dtype("f8")}
+TYPES |= {f"{kind}{8 * size}": np.dtype(f"{sign}{size}") for kind, sign in ("bu", "uu", "si") for size in (1, 2, 4, 8)}
+
+INSTRUCTION = re.compile(r"(?:@(!?)([%$\w]+)\s+)?([a-z][\w.:]*)\s*([^;]*);")
+OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^,\s]+")
+SCOPE = re.compile(r"\{ \.reg [^;]*; ([^;]*;) \}")
+REGISTERS = re.compile(r"\.reg \.(\w+)\s+([%$\w]+)(?:<\d+>)?;")
+SHARED = re.compile(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d*)\];")
+ADDRESS = re.compile(r"\[\s*([%$\w]+)\s*(?:\+\s*(-?\d+)\s*)?\]")
+PARAMETER = re.compile(r"\.param \.(\w+) .*?(\w+_param_\d+),?$", re.MULTILINE)
+
+WARP = 32
+SEVERAL = -1  # threads have read an entry
+
+
+class Fault(Exception):
+    """What a kernel may not do."""
+
+
+def _upper_half(a, b):
+    """Return the upper half of a product of integers; of 64-bit ones by their halves."""
+    if a.itemsize == 4:
+        return (a.astype(f"{a.dtype.kind}8") * b >> 32).astype(a.dtype)
+    low, half = a.dtype.type(0xFFFFFFFF), a.dtype.type(32)
+    carry = ((a & low).astype(np.uint64) * (b & low).astype(np.uint64) >> np.uint64(32)).astype(a.dtype)
+    middle = (a >> half) * (b & low) + carry
+    return (a >> half) * (b >> half) + (middle >> half) + (((middle & low) + (a & low) * (b >> half)) >> half)
+
+
+def _fma(a, b, c):
+    """Round once: a product of float32 is exact in float64, and extended precision has eleven more bits than float64."""
+    wider = np.float64 if a.dtype == np.float32 else np.longdouble
+    return (a.astype(wider) * b + c).astype(a.dtype)
+
+
+def _exp2(x):
+    """ex2.approx: within 2^-22 of the power."""
+    off = np.where(x.view(np.uint32) & 1, 2.0**-22, -(2.0**-22))
+    return (np.exp2(x.astype(np.float64)) * (1 + off)).astype(np.float32)
+
+
+def _divide(a, b):
+    if a.dtype.kind == "f":
+        return a / b
+    return (a - np.fmod(a, b)) // b  # towards zero
+
+
+def _shift_left(a, bits):
+    return np.where(bits < 8 * a.itemsize, a << np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype), a.dtype.type(0))
+
+
+def _shift_right(a, bits):
+    most = np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype)
+    return np.where((bits < 8 * a.itemsize) | (a.dtype.kind == "i"), a >> most, a.dtype.type(0))
+
+
+def _permuted(a, b, selection):
+    """Return four of the eight bytes of two words, each named by four bits of the selection."""
+    named = [selection >> np.uint32(4 * i) & np.uint32(15) for i in range(4)]
+    if np.any(named > np.uint32(7)):
+        raise NotImplementedError("prmt with signs")
+    both = np.uint64(a) | np.uint64(b) << np.uint64(32)
+    taken = [both >> np.uint64(8 * byte) & np.uint64(255) for byte in named]
+    return np.uint32(sum(byte << np.uint64(8 * i) for i, byte in enumerate(taken)))
+
+
+def _field(a, start, length):
+    """Return `length` bits of a from `start` on, with their sign where a has one."""
+    left = np.asarray(8 * a.itemsize - length, a.dtype)
+    return a << (left - start) >> left
+
+
+ROUNDINGS = {"rzi": np.trunc, "rpi": np.ceil, "rmi": np.floor, "rni": np.rint}
+
+
+def _half(value):
+    return value.astype(np.float16).view(np.uint16)
+
+
+def _brain(value):
+    """Round float32 to the nearest bfloat16, and ties to even."""
+    bits = value.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(value), 0x7FFF, rounded).astype(np.uint16)
+
+
+def _convert(values, dtype, modifiers):
+    rounding, value = (modifiers[0] if modifiers else None), values[0]
+    if "bf16" in modifiers:
+        return _brain(value)
+    for pair, narrow in (("f16x2", _half), ("bf16x2", _brain)):
+        if pair in modifiers:
+            high, low = np.broadcast_arrays(*map(narrow, values))
+            return np.stack((low, high), axis=-1).view(np.uint32)[..., 0]
+    if rounding == "rna":  # TF32: to ten bits of a significand, and ties away from zero
+        return ((value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+    if rounding in ROUNDINGS:
+        value = ROUNDINGS[rounding](value)
+        if dtype.kind != "f":  # what is out of range becomes the nearest integer that is not, and NaN zero
+            least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+            above, below = value >= float(most), value <= float(least)
+            inside = np.where(above | below | np.isnan(value), 0, value).astype(dtype)
+            return np.where(above, most, np.where(below, least, inside)).astype(dtype)
+    return value.astype(dtype)
+
+
+ARITHMETIC = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": _divide,
+    "rem": np.fmod,
+    "abs": np.abs,
+    "neg": np.negative,
+    "not": np.invert,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "min": np.fmin,  # of NaN and a number the number
+    "max": np.fmax,
+    "sqrt": np.sqrt,
+    "shl": _shift_left,
+    "shr": _shift_right,
+    "fma": _fma,
+    "ex2": _exp2,
+    "mad": lambda a, b, c: a * b + c,
+    "bfe": _field,
+    "prmt": _permuted,
+    "mov": lambda a: a,
+    "cvta": lambda a: a,
+}
+COMPARISONS = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+
+
+def _compare(how, a, b):
+    if a.dtype.kind != "f":
+        return COMPARISONS[how](a, b)
+    unordered = np.isnan(a) | np.isnan(b)
+    if how in ("num", "nan"):
+        return unordered == (how == "nan")
+    return unordered | COMPARISONS[how[:2]](a, b) if how.endswith("u") else ~unordered & COMPARISONS[how](a, b)
+
+
+KNOWN = {
+    "lo",
+    "hi",
+    "wide",
+    "rn",
+    "rna",
+    *ROUNDINGS,
+    "approx",
+    "ftz",
+    "tf32",
+    "f16x2",
+    "bf16",
+    "bf16x2",
+    "to",
+    "global",
+    "shared",
+}
+KNOWN |= {how + unordered for how in COMPARISONS for unordered in ("", "u")} | {"num", "nan"}
+
+
+def _flushed(x):
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x)
+
+
+@functools.cache
+def _immediate(operand, dtype):
+    if dtype.kind == "b":
+        return np.bool_(int(operand))
+    if operand[:2] in ("0f", "0d"):
+        return dtype.type(np.array(int(operand[2:], 16), f"u{dtype.itemsize}").view(dtype))
+    return np.array(int(operand.rstrip("U"), 0) % 2 ** (8 * dtype.itemsize), f"u{dtype.itemsize}").view(dtype)[()]
+
+
+def _warp(thread):
+    """Return the mark of a whole warp, which is none of a thread."""
+    return -2 - (thread - 1) // WARP
+
+
+class Memory:
+    """Bytes that threads share, in rows of one for each block or of one for all, and who was where since the last barrier."""
+
+    def __init__(self, name, bytes_, granule, ours=None):
+        self.name, self.bytes, self.extent, self.granule, self.ours = name, bytes_.reshape(-1), bytes_.shape[1], granule, ours
+        self.pieces = -(-self.extent // granule)
+        self.writer = np.zeros(len(bytes_) * self.pieces, np.int32)
+        self.reader = np.zeros(len(self.writer), np.int32)  # which takes no memory where nothing is accessed
+        self.written = None if ours is None else np.zeros(len(self.writer), bool)
+
+    def load(self, row, at, dtype, count, thread):
+        """Return `count` neighbouring entries from each of some places on, an array for each."""
+        where = self._pieces(row, at, dtype.itemsize * count, thread)
+        if self.written is not None:
+            self._allow(self.written[where].all(axis=1), thread, at, "reads what nobody wrote")
+        self._alone(self.writer[where], thread, at, "reads what another wrote")
+        seen, me = self.reader[where], thread[:, None]
+        self.reader[where] = np.where((seen == 0) | (seen == me) | (seen == _warp(me)), me, SEVERAL)
+        self.reader[where[self.reader[where] != me]] = SEVERAL
+        return self._seen_as(dtype)[(row * self.extent + at) // dtype.itemsize + np.arange(count)[:, None]]
+
+    def store(self, row, at, values, thread):
+        """Store neighbouring entries; threads may write to one place together only if they write the same."""
+        dtype = values.dtype
+        where = self._pieces(row, at, dtype.itemsize * len(values), thread)
+        self._alone(self.reader[where], thread, at, "writes what another read")
+        entries, places = self._seen_as(dtype), (row * self.extent + at) // dtype.itemsize + np.arange(len(values))[:, None]
+        different = (entries[places] != values).any(axis=0)
+        self._alone(self.writer[where] * different[:, None], thread, at, "writes what another wrote")
+        entries[places] = values
+        self.writer[where] = thread[:, None]
+        self._allow((entries[places] == values).all(axis=0), thread, at, "writes what another writes")
+        if self.written is not None:
+            self.written[where] = True
+
+    def _pieces(self, row, at, size, thread):
+        self._allow((at >= 0) & (at + size <= self.extent), thread, at, f"takes {size} bytes outside the {self.extent}")
+        self._allow(at % size == 0, thread, at, f"takes {size} bytes that are not aligned")
+        pieces = at[:, None] // self.granule + np.arange(size // self.granule)
+        if self.ours is not None:
+            self._allow(self.ours[pieces].all(axis=1), thread, at, f"takes {size} bytes of no array")
+        return np.reshape(row, (-1, 1)) * self.pieces + pieces
+
+    def _alone(self, seen, thread, at, what):
+        me = thread[:, None]
+        alone = (seen == 0) | (seen == me) | (seen == _warp(me))
+        self._allow(alone.all(axis=1), thread, at, f"{what}, with no barrier between,")
+
+    def _allow(self, allowed, thread, at, what):
+        if not allowed.all():
+            first = np.argmin(allowed)
+            raise Fault(f"thread {thread[first] - 1} of the launch {what} at byte {at[first]} of {self.name}")
+
+    def _seen_as(self, dtype):
+        return self.bytes[: len(self.bytes) // dtype.itemsize * dtype.itemsize].view(dtype)
+
+    def barrier(self):
+        self.writer[:] = 0
+        self.reader[:] = 0
+
+    def barrier_of_warps(self, first):
+        """From here on a warp's threads know of each other's accesses; `first` are the first threads of some warps."""
+        for seen in (self.writer, self.reader):
+            known = (seen > 0) & np.isin(_warp(seen), _warp(first))
+            seen[known] = _warp(seen[known])
+
+
+# Where thread t = 4 g + q of a warp holds its entries of a matrix product's operands: the rows and columns of each register.
+def _fragments(shape):
+    g, q = np.divmod(np.arange(32), 4)
+    if shape == "m8n8k4":
+        return (8, 8, 4), [(g, q)], [(q, g)], [(g, 2 * q + r) for r in range(2)]
+    sums = [(g + 8 * (r // 2), 2 * q + r % 2) for r in range(4)]
+    if shape == "m16n8k8":
+        left = [(g + 8 * (r % 2), q + 4 * (r // 2)) for r in range(4)]
+        return (16, 8, 8), left, [(q + 4 * r, g) for r in range(2)], sums
+    left = [(g + 8 * (r // 2 % 2), 2 * q + 8 * (r // 4) + r % 2) for r in range(8)]
+    return (16, 8, 16), left, [(2 * q + 8 * (r // 2) + r % 2, g) for r in range(4)], sums
+
+
+FRAGMENTS = {shape: _fragments(shape) for shape in ("m8n8k4", "m16n8k8", "m16n8k16")}
+
+
+def _towards_zero(x):
+    """Cut float64 to float32, as tensor cores cut sums (Fasi et al. 2021, Numerical behavior of NVIDIA tensor cores)."""
+    rounded = x.astype(np.float32)
+    return np.where(np.abs(rounded) > np.abs(x), np.nextafter(rounded, np.float32(0)), rounded)
+
+
+class Instruction(NamedTuple):
+    """One line: `@!guard name.modifiers.types operands;`."""
+
+    guard: str
+    negated: bool
+    name: str
+    modifiers: tuple
+    types: tuple
+    operands: tuple
+
+    @property
+    def ends_a_block(self):
+        return self.name in ("bra", "ret") or (self.name == "bar" and "warp" not in self.modifiers)
+
+    @classmethod
+    def parsed(cls, match):
+        negated, guard, opcode, operands = match.groups()
+        name, *rest = opcode.split(".")
+        types = tuple(TYPES[part] for part in rest if part in TYPES)
+        modifiers = tuple(part for part in rest if part not in TYPES)
+        return cls(guard, bool(negated), name, modifiers, types, tuple(OPERAND.findall(operands)))
+
+
+class Kernel:
+    """A kernel's code, in blocks that control enters at the first instruction and leaves at the last."""
+
+    def __init__(self, ptx, dynamic=0):
+        head, _, body = ptx.partition(".entry ")[2].partition("\n{")
+        self.parameters = [(name, TYPES[kind]) for kind, name in PARAMETER.findall(head)]
+        self.registers = {prefix: TYPES[kind.replace("f", "b")] for kind, prefix in REGISTERS.findall(body)}
+        self.arrays, end = {}, 0
+        for align, name, size in SHARED.findall(ptx):
+            start = -(-end // int(align)) * int(align)
+            self.arrays[name] = (start, int(size or dynamic))
+            end = start + int(size or dynamic) + GAP
+        self.shared = -(-end // 16) * 16
+        self.labels, self.blocks = {}, [[]]
+        for line in body.splitlines():
+            line = SCOPE.sub(r"\1", line.partition("//")[0].strip())
+            if line.endswith(":"):
+                self._next_block()
+                self.labels[line[:-1]] = len(self.blocks) - 1
+            elif match := INSTRUCTION.fullmatch(line):
+                instruction = Instruction.parsed(match)
+                self.blocks[-1].append(instruction)
+                if instruction.ends_a_block:
+                    self._next_block()
+            elif line and not line.startswith((".", "{", "}")):
+                raise NotImplementedError(line)
+        self.forget()
+
+    def _next_block(self):
+        if self.blocks[-1]:
+            self.blocks.append([])
+
+    def forget(self):
+        self.visits = [0] * len(self.blocks)
+
+    def executed(self):
+        """Return how many threads have executed each kind of instruction since then; a guard is no hindrance."""
+        counts = Counter()
+        for visits, block in zip(self.visits, self.blocks, strict=True):
+            for instruction in block:
+                counts[instruction.name] += visits
+        return counts
+
+    def granule(self, space):
+        """Return the size of the smallest access to a kind of memory."""
+        sizes = [i.types[-1].itemsize for block in self.blocks for i in block if i.name in ("ld", "st") and space in i.modifiers]
+        return min(sizes, default=16)
+
+    def run(self, grid, block, *arguments, only=None):
+        """Run a grid of blocks, or only those of the numbers named, on arguments as the kernel has them.
+
+        Arrays of arguments are contiguous and stay where they are. One array given twice is one.
+        """
+        values, memories = [], {}
+        for argument in arguments:
+            if isinstance(argument, np.ndarray):
+                bytes_ = argument.reshape(-1).view(np.uint8).reshape(1, -1)
+                key = argument.__array_interface__["data"][0], argument.size
+                number = len(memories) + 1
+                memory = memories.setdefault(key, (number, Memory(f"argument {len(values)}", bytes_, self.granule("global"))))
+                values.append(memory[0] * SPACING)
+            else:
+                values.append(argument)
+        parameters = {name: np.asarray(value).astype(dtype) for (name, dtype), value in zip(self.parameters, values, strict=True)}
+        extents, blocks = np.atleast_1d(block), np.arange(grid) if only is None else np.asarray(only)
+        step = max(1, LANES // int(extents.prod()))
+        with np.errstate(all="ignore"):
+            for start in range(0, len(blocks), step):
+                Threads(self, parameters, [m for _, m in memories.values()], grid, extents, blocks, start, start + step).run()
+
+
+def _names(operand):
+    return operand.strip("{}").replace(" ", "").split(",")
+
+
+class Threads:
+    """The threads of some blocks on their way through a kernel."""
+
+    def __init__(self, kernel, parameters, memories, grid, extents, blocks, start, end):
+        self.kernel, self.parameters, self.memories = kernel, parameters, memories
+        self.size, own = int(extents.prod()), blocks[start:end]
+        self.count = self.size * len(own)
+        self.everybody = np.arange(self.count)
+        within, self.row = self.everybody % self.size, self.everybody // self.size
+        self.thread = (start * self.size + self.everybody + 1).astype(np.int32)
+        width, height = (*map(int, extents), 1)[:2]
+        special = {"tid.x": within % width, "tid.y": within // width, "ntid.x": width, "ntid.y": height}
+        special |= {"ctaid.x": np.repeat(own, self.size), "nctaid.x": grid}
+        self.registers = {f"%{name}": np.full(self.count, value, np.uint32) for name, value in special.items()}
+        ours = np.zeros(max(16, kernel.shared), bool)
+        for first, length in kernel.arrays.values():
+            ours[first : first + length] = True
+        granule = kernel.granule("shared")
+        self.shared = Memory("shared memory", np.zeros((len(own), len(ours)), np.uint8), granule, ours[::granule])
+        self.copies = [[]]  # groups of asynchronous copies: those committed, and the one that is open
+
+    def run(self):
+        self.ready, waiting = {0: self.everybody}, {}
+        while self.ready or waiting:
+            if not self.ready:
+                self._release(waiting)
+            at = min(self.ready)
+            lanes = self.ready.pop(at)
+            instructions = self.kernel.blocks[at]
+            self.kernel.visits[at] += len(lanes)
+            lanes = slice(None) if len(lanes) == self.count else lanes
+            for instruction in instructions:
+                if not instruction.ends_a_block:
+                    self._execute(instruction, lanes)
+            lanes = self.everybody[lanes]
+            last = instructions[-1] if instructions and instructions[-1].ends_a_block else None
+            if last and last.name in ("bra", "ret"):
+                leaving = self._guarded(last, lanes)
+                staying = np.setdiff1d(lanes, leaving, assume_unique=True)
+                if last.name == "bra":
+                    self._go(self.kernel.labels[last.operands[0]], leaving)
+                self._go(at + 1, staying)
+            elif last:
+                if last.guard or last.modifiers not in (("sync",), ("red", "or")) or "0" not in last.operands:
+                    raise NotImplementedError(last)
+                waiting[at + 1] = np.union1d(waiting.get(at + 1, lanes), lanes)
+            else:
+                self._go(at + 1, lanes)
+
+    def _go(self, at, lanes):
+        if len(lanes) and at < len(self.kernel.blocks):
+            self.ready[at] = np.union1d(self.ready[at], lanes) if at in self.ready else lanes
+
+    def _release(self, waiting):
+        """Let the blocks go on that wait at a barrier, with what one of their threads says or none (bar.red.or)."""
+        for at, lanes in waiting.items():
+            counts = np.bincount(self.row[lanes])
+            if not np.isin(counts, (0, self.size)).all():
+                here = counts[self.row[lanes[0]]]
+                raise Fault(f"{here} of the {self.size} threads of a block wait at a barrier which the others never reach")
+            barrier = self.kernel.blocks[at - 1][-1]
+            if "red" in barrier.modifiers:
+                target, _, said = barrier.operands
+                says = self._value(said, TYPES["pred"], lanes)
+                self._write(target, lanes, np.bincount(self.row[lanes], says)[self.row[lanes]] > 0)
+        self.ready.update(waiting)
+        waiting.clear()
+        self.shared.barrier()
+
+    def _guarded(self, instruction, lanes):
+        """Return those lanes that an instruction's predicate lets through."""
+        if not instruction.guard:
+            return lanes
+        passes = self.registers[instruction.guard][lanes] != instruction.negated
+        return self.everybody[lanes][passes]
+
+    def _value(self, operand, dtype, lanes):
+        if operand.startswith("{"):
+            parts = _names(operand)
+            piece = np.dtype(f"u{dtype.itemsize // len(parts)}")
+            pieces = np.broadcast_arrays(self.everybody[lanes], *(self._value(part, piece, lanes) for part in parts))[1:]
+            return np.stack(pieces, axis=-1).view(dtype)[:, 0]
+        if operand in self.registers:
+            bits = self.registers[operand][lanes]
+            if bits.itemsize != dtype.itemsize:  # of a wider register the lower bits
+                bits = bits.astype(f"u{dtype.itemsize}")
+            return bits.view(dtype)
+        if operand in self.kernel.arrays:
+            return dtype.type(self.kernel.arrays[operand][0])
+        return _immediate(operand, dtype)
+
+    def _write(self, register, lanes, value):
+        if register.startswith("{"):
+            parts = _names(register)
+            pieces = np.ascontiguousarray(value).view(f"u{value.itemsize // len(parts)}").reshape(-1, len(parts))
+            for part, piece in zip(parts, pieces.T, strict=True):
+                self._write(part, lanes, piece)
+            return
+        if register == "_":
+            return
+        dtype = self.kernel.registers[register.rstrip("0123456789")]
+        if register not in self.registers:
+            self.registers[register] = np.zeros(self.count, dtype)
+        value = np.asarray(value)
+        if value.itemsize == dtype.itemsize:
+            value = value.view(dtype)
+        self.registers[register][lanes] = value  # integers lengthened with their sign
+
+    def _execute(self, instruction, lanes):
+        lanes = self._guarded(instruction, lanes)
+        name, modifiers, types, operands = instruction[2:]
+        special = {"ld": self._access, "st": self._access, "ldmatrix": self._load_matrices, "mma": self._multiply}
+        special |= {"shfl": self._shuffle, "cp": self._copy, "bar": self._order_warps}
+        if name in special:
+            return special[name](instruction, lanes)
+        if not KNOWN.issuperset(modifiers):
+            raise NotImplementedError(instruction)
+        target, *sources = operands
+        dtype = types[-1]
+        if name in ("shl", "shr"):
+            kinds = dtype, TYPES["u32"]
+        elif name == "selp":
+            kinds = dtype, dtype, TYPES["pred"]
+        else:
+            kinds = (dtype,) * len(sources)
+        values = [self._value(source, kind, lanes) for source, kind in zip(sources, kinds, strict=True)]
+        if "ftz" in modifiers:
+            values = [_flushed(value) for value in values]
+        if name == "setp":
+            result = _compare(modifiers[0], *values)
+        elif name == "selp":
+            result = np.where(values[2], values[0], values[1])
+        elif name == "cvt":
+            result = _convert(values, types[0], modifiers)
+        elif name in ("mul", "mad") and "wide" in modifiers:
+            double = np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
+            result = np.multiply(*(value.astype(double) for value in values[:2]))
+            result = result + self._value(sources[2], double, lanes) if name == "mad" else result
+        elif name == "mul" and "hi" in modifiers:
+            result = _upper_half(*values)
+        else:
+            result = ARITHMETIC[name](*values)
+        self._write(target, lanes, _flushed(result) if "ftz" in modifiers else result)
+        return None
+
+    def _access(self, instruction, lanes):
+        """Load or store one entry or several neighbours."""
+        stores, dtype = instruction.name == "st", instruction.types[-1]
+        place, registers = instruction.operands if stores else instruction.operands[::-1]
+        if "param" in instruction.modifiers:
+            self._write(registers, lanes, self.parameters[place.strip("[]")].astype(dtype))
+        elif len(self.everybody[lanes]):
+            memory, row, at = self._place(instruction.modifiers, place, lanes)
+            names, thread = _names(registers), self.thread[lanes]
+            if stores:
+                bits = np.dtype(f"u{dtype.itemsize}")
+                values = np.stack([np.broadcast_to(self._value(name, bits, lanes), thread.shape) for name in names])
+                memory.store(row, at, values, thread)
+            else:
+                for name, value in zip(names, memory.load(row, at, dtype, len(names), thread), strict=True):
+                    self._write(name, lanes, value)
+
+    def _place(self, spaces, place, lanes):
+        """Return the memory that an address is in, and the rows and bytes there."""
+        base, offset = ADDRESS.fullmatch(place).groups()
+        at = np.broadcast_to(self._value(base, TYPES["s64"], lanes) + int(offset or 0), self.everybody[lanes].shape)
+        if "shared" in spaces:
+            return self.shared, self.row[lanes], at
+        number = at // SPACING
+        if (number != number[0]).any() or not 0 < number[0] <= len(self.memories):
+            raise Fault(f"threads from {self.thread[lanes][0] - 1} on are outside of every array, at {at[0]:#x}")
+        return self.memories[number[0] - 1], 0, at % SPACING
+
+    def _warps(self, lanes):
+        """Return lanes, a row for each warp: an instruction of a warp takes all of it."""
+        lanes = self.everybody[lanes].reshape(-1, WARP)
+        if (lanes != lanes[:, :1] + np.arange(WARP)).any() or (lanes[:, 0] % WARP).any():
+            raise Fault("part of a warp is missing from an instruction for all of it")
+        return lanes
+
+    def _order_warps(self, _, lanes):
+        self.shared.barrier_of_warps(self.thread[self._warps(lanes)[:, 0]])
+
+    def _shuffle(self, instruction, lanes):
+        target, source, other, _, _ = instruction.operands
+        if instruction.modifiers != ("sync", "bfly"):
+            raise NotImplementedError(instruction)
+        self._warps(lanes)
+        whole = self.registers[source]
+        self._write(target, lanes, whole[self.everybody[lanes] ^ int(other, 0)])
+
+    def _load_matrices(self, instruction, lanes):
+        """Load matrices of 8 x 8 entries of two bytes: the address of row i is thread i's, and each gets two entries of each."""
+        targets, place = instruction.operands
+        names, warps = _names(targets), self._warps(lanes)
+        lanes = warps[:, : 8 * len(names)].reshape(-1)
+        memory, row, at = self._place(instruction.modifiers, place, lanes)
+        rows = memory.load(row, at, TYPES["b16"], 8, self.thread[lanes]).T.reshape(len(warps), len(names), 8, 8)
+        rows = rows.swapaxes(2, 3) if "trans" in instruction.modifiers else rows
+        pairs = np.ascontiguousarray(rows).reshape(len(warps), len(names), WARP, 2).view(np.uint32)
+        for name, matrix in zip(names, pairs.swapaxes(0, 1), strict=True):
+            self._write(name, warps.reshape(-1), matrix.reshape(-1))
+
+    def _multiply(self, instruction, lanes):
+        """Add a product of small matrices that lie in the registers of a warp; products are exact, and sums cut."""
+        shape = next(modifier for modifier in instruction.modifiers if modifier in FRAGMENTS)
+        (m, n, k), *places = FRAGMENTS[shape]
+        kind = "tf32" if "tf32" in instruction.modifiers else "bf16" if "bf16" in instruction.modifiers else None
+        narrow = instruction.types[1] if kind is None else TYPES["b16" if kind == "bf16" else "b32"]
+        target, *sources = instruction.operands
+        warps = len(self._warps(lanes))
+        matrices = []
+        for source, where, extents in zip(sources, places, ((m, k), (k, n), (m, n)), strict=True):
+            dtype = instruction.types[0] if where is places[2] else narrow
+            registers = [self.registers[name][lanes].view(dtype) for name in _names(source)]
+            entries = np.stack(registers).reshape(len(registers), warps, WARP, -1)  # two to a register where they are narrow
+            entries = np.moveaxis(entries, 3, 1).reshape(-1, warps, WARP)
+            if where is not places[2] and kind == "tf32":
+                entries = (entries & np.uint32(0xFFFFE000)).view(np.float32)
+            elif where is not places[2] and kind == "bf16":
+                entries = (entries.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            matrix = np.zeros((warps, *extents))
+            for (row, column), entry in zip(where, entries, strict=True):
+                matrix[:, row, column] = entry
+            matrices.append(matrix)
+        left, right, sums = matrices
+        sums = left @ right + sums
+        sums = sums if instruction.types[0].itemsize == 8 else _towards_zero(sums)
+        for name, (row, column) in zip(_names(target), places[2], strict=True):
+            self._write(name, lanes, np.ascontiguousarray(sums[:, row, column]).reshape(-1))
+
+    def _copy(self, instruction, lanes):
+        """Copy from global to shared memory behind the threads' backs: what was asked for is there once it was waited for."""
+        if instruction.modifiers[:2] == ("async", "commit_group"):
+            self.copies.append([])
+        elif instruction.modifiers[:2] == ("async", "wait_group"):
+            done = len(self.copies) - 1 - int(instruction.operands[0])
+            for copy in [copy for group in self.copies[: max(0, done)] for copy in group]:
+                copy()
+            del self.copies[: max(0, done)]
+        else:
+            target, source, size, taken = instruction.operands
+            taken = np.broadcast_to(self._value(taken, TYPES["u32"], lanes), self.everybody[lanes].shape)
+            if not np.isin(taken, (0, int(size, 0))).all():
+                raise NotImplementedError(instruction)
+            count = int(size, 0) // 4
+            lanes = self.everybody[lanes]
+            values = np.zeros((count, len(lanes)), np.uint32)
+            if (reading := taken > 0).any():
+                origin, row, at = self._place(("global",), source, lanes[reading])
+                values[:, reading] = origin.load(row, at, TYPES["b32"], count, self.thread[lanes[reading]])
+            memory, row, at = self._place(("shared",), target, lanes)
+            self.copies[-1].append(lambda: memory.store(row, at, values, self.thread[lanes]))

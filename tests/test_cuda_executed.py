@@ -1,0 +1,44 @@
+"""Every CUDA kernel written by hand as it is compiled, under the conformance suite: the machine for PTX runs it without a GPU.
+
+Numba's simulator and Triton's interpreter run a kernel's Python, on small tiles. This is the code that a device would get, at
+its own tiles, with what compilers make of it: fused operations, approximate exponentials, tensor cores, copies behind the back.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from test_cuda_simulated import DAMAGE, VARIANTS, stand_in
+
+import registry
+
+EXAMPLES = max(4, settings.default.max_examples // 40)
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_a_compiled_kernel_conforms(variant):
+    done = stand_in("compiled", variant, EXAMPLES)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [slip for slip in DAMAGE if "syncthreads" in slip[1]])
+def test_a_missing_barrier_is_found(name, old, new):
+    """By the first call that meets one: the machine knows who was where, and needs no bad luck."""
+    done = stand_in("compiled", VARIANTS[name], EXAMPLES, old, new)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "with no barrier between" in done.stderr, done.stderr
+
+
+def test_its_own_cases_hold():
+    for package in ("numba", "numba_cuda", "triton", "torch"):
+        if reason := registry.missing(package):
+            pytest.skip(reason)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "machine_cases.py"]
+    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
