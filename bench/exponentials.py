@@ -2,11 +2,9 @@
 
 from numba import cuda, float32
 
-from kernels._cuda import exp2_of
+from kernels import _cuda
 
 CHAINS = 4  # of each thread, which do not wait for each other
-
-exp2 = exp2_of(float32)
 
 
 @cuda.jit
@@ -16,8 +14,8 @@ def chains(last, count):
     a = float32(thread % 8)
     b, c, d = a + float32(1), a + float32(2), a + float32(3)
     for _ in range(count):
-        a = exp2(-a)
-        b = exp2(-b)
-        c = exp2(-c)
-        d = exp2(-d)
+        a = _cuda.exp2(-a)
+        b = _cuda.exp2(-b)
+        c = _cuda.exp2(-c)
+        d = _cuda.exp2(-d)
     last[thread] = a + b + c + d

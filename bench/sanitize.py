@@ -20,6 +20,7 @@ import numpy as np
 import registry
 
 STAND_IN = os.environ.get("NUMBA_ENABLE_CUDASIM") == os.environ.get("TRITON_INTERPRET") == "1"  # tiles are smaller there
+DEVICE = "cpu" if STAND_IN else "cuda"
 TOOLS = {"memcheck": ("--report-api-errors", "no"), "racecheck": (), "initcheck": ()}  # torch asks the driver what may fail
 PRODUCTS = [(1, 1, 1), (17, 9, 18)] if STAND_IN else [(1, 1, 1), (150, 70, 270), (256, 64, 256)]
 # Points, data, coordinates: in registers, several points for each thread, and more coordinates than registers hold.
@@ -42,6 +43,7 @@ def calls(operation):
         return
     for n, m, d in STEPS:
         x, data = rng.standard_normal((n, d)), rng.standard_normal((m, d))
+        x[:5] += 100  # where a gaussian weighs relative to the nearest data
         for kernel in registry.contract(operation).KERNELS:
             yield (x, 1.5), {"data": data, "kernel": kernel}
 
@@ -59,8 +61,7 @@ def small_run(variant):
     for dtype in variant.dtypes:
 
         def tensor(value, dtype=dtype):
-            on = "cpu" if STAND_IN else "cuda"
-            return torch.from_numpy(value).to(on, getattr(torch, dtype)) if isinstance(value, np.ndarray) else value
+            return torch.from_numpy(value).to(DEVICE, getattr(torch, dtype)) if isinstance(value, np.ndarray) else value
 
         def seen(value):
             return value.double().cpu().numpy() if isinstance(value, torch.Tensor) else value

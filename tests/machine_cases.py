@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import cuda, float32
+from test_grid import judge
 
 from kernels.matmul import numba_cuda as elements
 from kernels.matmul import numba_cuda_blocked as blocked
@@ -153,6 +154,22 @@ def test_a_pair_takes_one_exponential_and_few_instructions(module, d, most, monk
     pairs = len(x) * len(data)
     assert executed["ex2"] < 1.1 * pairs
     assert executed.total() < most * pairs, {name: round(count / pairs, 2) for name, count in executed.items()}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("d", [2, 8])
+@pytest.mark.parametrize("module", [fused, programs], ids=["numba_cuda", "triton"])
+def test_a_thread_moves_several_points(module, d, kernel, monkeypatch):
+    """As it does from so many points on as no case of the suite has; a few of them far from all data."""
+    monkeypatch.setattr(module, "CROWD", 1)
+    rng = np.random.default_rng(0)
+    x, data = (rng.standard_normal((n, d)).astype("float32") for n in (300, 600))
+    x[:5] += 100
+
+    def step(*arrays):
+        return module.meanshift_step(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays)).numpy()
+
+    judge(x, 1.5, data, kernel, step=step, precision="working")
 
 
 @pytest.fixture
