@@ -1,6 +1,6 @@
 """A machine for PTX: runs the code that a device would be given on NumPy arrays, an instruction at a time for all threads.
 
-It stops at what a sanitizer looks for on a device: an access outside an array or at a crooked address, a shared entry that
+It stops at what a sanitizer looks for on a device: an access outside an array or at a misaligned address, a shared entry that
 nobody wrote, two threads at one entry with no barrier between them of which one writes, a barrier that some of the block never
 reach. Threads that part at a branch take turns, those furthest behind first. An approximate instruction is off by as much as
 it may be, up or down as the last bit of its operand has it. What the machine does not know it refuses.
@@ -356,9 +356,9 @@ class Kernel:
         return counts
 
     def granule(self, space):
-        """Return the size of the smallest access to a kind of memory."""
-        sizes = [i.types[-1].itemsize for block in self.blocks for i in block if i.name in ("ld", "st") and space in i.modifiers]
-        return min(sizes, default=16)
+        """Return the size of the smallest access to a kind of memory, four bytes at most."""
+        accesses = [i for block in self.blocks for i in block if i.name in ("ld", "st") and space in i.modifiers]
+        return min([4, *(access.types[-1].itemsize for access in accesses)])
 
     def run(self, grid, block, *arguments, only=None):
         """Run a grid of blocks, or only those of the numbers named, on arguments as the kernel has them.

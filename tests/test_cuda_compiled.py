@@ -102,7 +102,7 @@ def numba_builds():
         tile = numba_cuda_tiled.TILE
         yield f"matmul/numba_cuda_tiled {dtype}", numba_cuda_tiled.kernel(dtype, tile), matrices, tile**2, 40
         blocked = numba_cuda_blocked.kernel(dtype)
-        yield f"matmul/numba_cuda_blocked {dtype}", blocked, matrices, numba_cuda_blocked.ACROSS**2, 168 if single else 128
+        yield f"matmul/numba_cuda_blocked {dtype}", blocked, matrices, numba_cuda_blocked.ACROSS**2, 128
         signature, threads = (dtype[:, ::1], dtype[:, ::1], dtype, dtype[:, ::1]), step.LANES * step.WARPS
         for kind, name in enumerate(KERNELS):
             for d in range(1, step.NARROW + 1):

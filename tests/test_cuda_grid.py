@@ -6,20 +6,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import registry
 from kernels.meanshift_step import KERNELS
 
 HERE = Path(__file__).parent
+STAND_INS = ("simulated", "compiled")[: 2 if settings.default.max_examples > 1000 else 1]  # the nightly profile takes both
 
 pytest.importorskip("numba")
 pytest.importorskip("numba_cuda")
 torch = pytest.importorskip("torch")
 
 
-@pytest.mark.parametrize("how", ["simulated", "compiled"])
+@pytest.mark.parametrize("how", STAND_INS)
 def test_its_own_cases_hold(how):
-    """On Numba's simulator, and as compiled on the machine for PTX."""
+    """On Numba's simulator, or as compiled on the machine for PTX."""
     if how == "compiled" and (reason := registry.missing("triton")):
         pytest.skip(reason)
     # NumPy's scalars, which the simulator computes with, warn where a device is silent.

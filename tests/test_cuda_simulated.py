@@ -29,7 +29,7 @@ DAMAGE = [
     ("matmul-numba_cuda_tiled", "cuda.syncthreads()\n            for", "for"),
     ("matmul-numba_cuda_tiled", "cuda.syncthreads()  # before", "pass  # before"),
     ("matmul-numba_cuda_tiled", "start + row < b.shape[0]", "start + row < b.shape[0] - 1"),
-    ("matmul-numba_cuda_blocked", "            cuda.syncthreads()\n        for p", "        for p"),
+    ("matmul-numba_cuda_blocked", "cuda.syncthreads()\n            ahead", "ahead"),
     ("matmul-numba_cuda_blocked", "i < m and k < depth", "i < m and k <= depth"),
     ("matmul-numba_cuda_blocked", "if i < m and j < n:", "if i <= m and j < n:"),
     ("matmul-triton", "mask=(i < m) & (along_a < k)", "mask=i < m"),

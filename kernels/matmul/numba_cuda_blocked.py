@@ -8,7 +8,8 @@ Dongarra 2010, An improved MAGMA GEMM for Fermi GPUs.
 
 from functools import cache
 
-from numba import cuda, uint64
+from numba import cuda
+from numba import uint64 as unsigned
 
 from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch
 from registry import register
@@ -28,8 +29,9 @@ def width(dtype):
 def kernel(dtype):
     wide = width(dtype)
     own, side, threads = 2 * wide, 2 * wide * ACROSS, ACROSS * ACROSS
-    share = side * DEPTH // threads  # what each thread brings of a tile
-    half, padded = side // 2, side + PADDING
+    share = side * DEPTH // threads  # what each thread brings of a tile: entries so many rows apart, in one column
+    a_rows, b_rows, padded = unsigned(threads // DEPTH), unsigned(threads // side), side + PADDING
+    edge, half, high, across, run = (unsigned(extent) for extent in (side, side // 2, DEPTH, ACROSS, wide))
 
     @cuda.jit(cache=True)
     def fill(a, b, c):
@@ -43,39 +45,42 @@ def kernel(dtype):
         for p in range(own):
             for q in range(own):
                 total[p, q] = dtype(0)
-        m, depth, n = c.shape[0], a.shape[1], c.shape[1]
-        blocks_across = (n + side - 1) // side
-        top, left = cuda.blockIdx.x // blocks_across * side, cuda.blockIdx.x % blocks_across * side
-        thread = cuda.threadIdx.x
-        row, column = thread // ACROSS * wide, thread % ACROSS * wide
-        stage = 0
-        for start in range(-DEPTH, depth, DEPTH):  # the first round only loads
-            ahead = start + DEPTH
+        m, depth, n = unsigned(c.shape[0]), unsigned(a.shape[1]), unsigned(c.shape[1])
+        blocks_across = (n + edge - unsigned(1)) // edge
+        block, thread = unsigned(cuda.blockIdx.x), unsigned(cuda.threadIdx.x)
+        top, left = block // blocks_across * edge, block % blocks_across * edge
+        row, column = thread // across * run, thread % across * run
+        a_row, a_column, b_row, b_column = thread // high, thread % high, thread // edge, thread % edge
+        stage, ahead = unsigned(0), unsigned(0)
+        while ahead < depth + high:  # the first round only loads
             if ahead < depth:
                 for e in range(share):
-                    i, k = top + (e * threads + thread) // DEPTH, ahead + (e * threads + thread) % DEPTH
+                    i, k = top + a_row + unsigned(e) * a_rows, ahead + a_column
                     a_next[e] = a[i, k] if i < m and k < depth else dtype(0)
-                    k, j = ahead + (e * threads + thread) // side, left + (e * threads + thread) % side
+                    k, j = ahead + b_row + unsigned(e) * b_rows, left + b_column
                     b_next[e] = b[k, j] if k < depth and j < n else dtype(0)
-            if start >= 0:
-                for k in range(DEPTH):
-                    for p in range(own):  # two runs of neighbours, half a tile apart: no two threads meet in a bank
-                        at = uint64(p // wide * half + p % wide)
-                        a_own[p] = a_tile[uint64(stage), uint64(k), uint64(row) + at]
-                        b_own[p] = b_tile[uint64(stage), uint64(k), uint64(column) + at]
-                    for p in range(own):
-                        for q in range(own):
-                            total[p, q] += a_own[p] * b_own[q]
-            stage = 1 - stage
+            if ahead > unsigned(0):
+                for pair in range(DEPTH // 2):  # two columns for one turn of the loop
+                    for of_pair in range(2):
+                        k = unsigned(2 * pair + of_pair)
+                        for p in range(own):  # two runs of neighbours, half a tile apart: no two threads meet in a bank
+                            at = unsigned(p) // run * half + unsigned(p) % run
+                            a_own[p] = a_tile[stage, k, row + at]
+                            b_own[p] = b_tile[stage, k, column + at]
+                        for p in range(own):
+                            for q in range(own):
+                                total[p, q] += a_own[p] * b_own[q]
+            stage = unsigned(1) - stage
             if ahead < depth:
                 for e in range(share):
-                    at = e * threads + thread
-                    a_tile[stage, at % DEPTH, at // DEPTH] = a_next[e]
-                    b_tile[stage, at // side, at % side] = b_next[e]
+                    a_tile[stage, a_column, a_row + unsigned(e) * a_rows] = a_next[e]
+                    b_tile[stage, b_row + unsigned(e) * b_rows, b_column] = b_next[e]
             cuda.syncthreads()
+            ahead += high
         for p in range(own):
             for q in range(own):
-                i, j = top + row + p // wide * half + p % wide, left + column + q // wide * half + q % wide
+                i = top + row + unsigned(p) // run * half + unsigned(p) % run
+                j = left + column + unsigned(q) // run * half + unsigned(q) % run
                 if i < m and j < n:
                     c[i, j] = total[p, q]
 
