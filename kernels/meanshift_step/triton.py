@@ -150,7 +150,7 @@ def step(
         move(y, n, d, i, own, here, total, moved, i < n, COUNT)
     else:
         faint = total < faintest(scale.dtype)
-        move(y, n, d, i, own, here, total, moved, total >= faintest(scale.dtype), COUNT)
+        move(y, n, d, i, own, here, total, moved, ~faint, COUNT)
         if tl.min(total) < faintest(scale.dtype):
             nearest = tl.full((POINTS, DATA), largest(scale.dtype), scale.dtype)
             for start in range(0, m, DATA):
