@@ -444,9 +444,8 @@ class Threads:
         """Let the blocks go on that wait at a barrier, with what one of their threads says or none (bar.red.or)."""
         for at, lanes in waiting.items():
             counts = np.bincount(self.row[lanes])
-            if not np.isin(counts, (0, self.size)).all():
-                here = counts[self.row[lanes[0]]]
-                raise Fault(f"{here} of the {self.size} threads of a block wait at a barrier which the others never reach")
+            if len(short := counts[(counts > 0) & (counts < self.size)]):
+                raise Fault(f"{short[0]} of the {self.size} threads of a block wait at a barrier which the others never reach")
             barrier = self.kernel.blocks[at - 1][-1]
             if "red" in barrier.modifiers:
                 target, _, said = barrier.operands
