@@ -15,7 +15,7 @@ from test_cuda_simulated import DAMAGE, VARIANTS, stand_in
 
 import registry
 
-EXAMPLES = max(4, settings.default.max_examples // 40)
+EXAMPLES = max(2, settings.default.max_examples // 40)
 HERE = Path(__file__).parent
 # One of them shows beyond 256 data only, which few cases have: the simulator, whose tiles are small, finds it sooner.
 RACES = [slip for slip in DAMAGE if "syncthreads" in slip[1] and "until every warp" not in slip[1]]
