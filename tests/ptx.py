@@ -3,7 +3,8 @@
 It stops at what a sanitizer looks for on a device: an access outside an array or at a misaligned address, a shared entry that
 nobody wrote, two threads at one entry with no barrier between them of which one writes, a barrier that some of the block never
 reach. Threads that part at a branch take turns, those furthest behind first. An approximate instruction is off by as much as
-it may be, up or down as the last bit of its operand has it. What the machine does not know it refuses.
+it may be, up or down as the last bit of its operand has it. What the machine has not been taught is `Unknown`,
+not guessed.
 
 Source: NVIDIA, Parallel Thread Execution ISA, version 9.0.
 """
@@ -14,6 +15,8 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from ptx_arithmetic import ARITHMETIC, FRAGMENTS, KNOWN, Unknown, compare, convert, flushed, towards_zero, upper_half
+from ptx_memory import WARP, Fault, Memory
 
 SPACING = 2**40  # between the addresses of two arrays: what does not fit into 32 bits shows
 LANES = 2**14  # threads that run at a time, in whole blocks
@@ -30,161 +33,6 @@ SHARED = re.compile(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d*)\];")
 ADDRESS = re.compile(r"\[\s*([%$\w]+)\s*(?:\+\s*(-?\d+)\s*)?\]")
 PARAMETER = re.compile(r"\.param \.(\w+) .*?(\w+_param_\d+),?$", re.MULTILINE)
 
-WARP = 32
-SEVERAL = -1  # threads have read an entry
-
-
-class Fault(Exception):
-    """What a kernel may not do."""
-
-
-def _upper_half(a, b):
-    """Return the upper half of a product of integers; of 64-bit ones by their halves."""
-    if a.itemsize == 4:
-        return (a.astype(f"{a.dtype.kind}8") * b >> 32).astype(a.dtype)
-    low, half = a.dtype.type(0xFFFFFFFF), a.dtype.type(32)
-    carry = ((a & low).astype(np.uint64) * (b & low).astype(np.uint64) >> np.uint64(32)).astype(a.dtype)
-    middle = (a >> half) * (b & low) + carry
-    return (a >> half) * (b >> half) + (middle >> half) + (((middle & low) + (a & low) * (b >> half)) >> half)
-
-
-def _fma(a, b, c):
-    """Round once: a product of float32 is exact in float64, and extended precision has eleven more bits than float64."""
-    wider = np.float64 if a.dtype == np.float32 else np.longdouble
-    return (a.astype(wider) * b + c).astype(a.dtype)
-
-
-def _exp2(x):
-    """ex2.approx: within 2^-22 of the power."""
-    off = np.where(x.view(np.uint32) & 1, 2.0**-22, -(2.0**-22))
-    return (np.exp2(x.astype(np.float64)) * (1 + off)).astype(np.float32)
-
-
-def _divide(a, b):
-    if a.dtype.kind == "f":
-        return a / b
-    return (a - np.fmod(a, b)) // b  # towards zero
-
-
-def _shift_left(a, bits):
-    return np.where(bits < 8 * a.itemsize, a << np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype), a.dtype.type(0))
-
-
-def _shift_right(a, bits):
-    most = np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype)
-    return np.where((bits < 8 * a.itemsize) | (a.dtype.kind == "i"), a >> most, a.dtype.type(0))
-
-
-def _permuted(a, b, selection):
-    """Return four of the eight bytes of two words, each named by four bits of the selection."""
-    named = [selection >> np.uint32(4 * i) & np.uint32(15) for i in range(4)]
-    if np.any(named > np.uint32(7)):
-        raise NotImplementedError("prmt with signs")
-    both = np.uint64(a) | np.uint64(b) << np.uint64(32)
-    taken = [both >> np.uint64(8 * byte) & np.uint64(255) for byte in named]
-    return np.uint32(sum(byte << np.uint64(8 * i) for i, byte in enumerate(taken)))
-
-
-def _field(a, start, length):
-    """Return `length` bits of a from `start` on, with their sign where a has one."""
-    left = np.asarray(8 * a.itemsize - length, a.dtype)
-    return a << (left - start) >> left
-
-
-ROUNDINGS = {"rzi": np.trunc, "rpi": np.ceil, "rmi": np.floor, "rni": np.rint}
-
-
-def _half(value):
-    return value.astype(np.float16).view(np.uint16)
-
-
-def _brain(value):
-    """Round float32 to the nearest bfloat16, and ties to even."""
-    bits = value.view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
-    return np.where(np.isnan(value), 0x7FFF, rounded).astype(np.uint16)
-
-
-def _convert(values, dtype, modifiers):
-    rounding, value = (modifiers[0] if modifiers else None), values[0]
-    if "bf16" in modifiers:
-        return _brain(value)
-    for pair, narrow in (("f16x2", _half), ("bf16x2", _brain)):
-        if pair in modifiers:
-            high, low = np.broadcast_arrays(*map(narrow, values))
-            return np.stack((low, high), axis=-1).view(np.uint32)[..., 0]
-    if rounding == "rna":  # TF32: to ten bits of a significand, and ties away from zero
-        return ((value.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
-    if rounding in ROUNDINGS:
-        value = ROUNDINGS[rounding](value)
-        if dtype.kind != "f":  # what is out of range becomes the nearest integer that is not, and NaN zero
-            least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
-            above, below = value >= float(most), value <= float(least)
-            inside = np.where(above | below | np.isnan(value), 0, value).astype(dtype)
-            return np.where(above, most, np.where(below, least, inside)).astype(dtype)
-    return value.astype(dtype)
-
-
-ARITHMETIC = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": _divide,
-    "rem": np.fmod,
-    "abs": np.abs,
-    "neg": np.negative,
-    "not": np.invert,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "min": np.fmin,  # of NaN and a number the number
-    "max": np.fmax,
-    "sqrt": np.sqrt,
-    "shl": _shift_left,
-    "shr": _shift_right,
-    "fma": _fma,
-    "ex2": _exp2,
-    "mad": lambda a, b, c: a * b + c,
-    "bfe": _field,
-    "prmt": _permuted,
-    "mov": lambda a: a,
-    "cvta": lambda a: a,
-}
-COMPARISONS = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
-
-
-def _compare(how, a, b):
-    if a.dtype.kind != "f":
-        return COMPARISONS[how](a, b)
-    unordered = np.isnan(a) | np.isnan(b)
-    if how in ("num", "nan"):
-        return unordered == (how == "nan")
-    return unordered | COMPARISONS[how[:2]](a, b) if how.endswith("u") else ~unordered & COMPARISONS[how](a, b)
-
-
-KNOWN = {
-    "lo",
-    "hi",
-    "wide",
-    "rn",
-    "rna",
-    *ROUNDINGS,
-    "approx",
-    "ftz",
-    "tf32",
-    "f16x2",
-    "bf16",
-    "bf16x2",
-    "to",
-    "global",
-    "shared",
-}
-KNOWN |= {how + unordered for how in COMPARISONS for unordered in ("", "u")} | {"num", "nan"}
-
-
-def _flushed(x):
-    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x)
-
 
 @functools.cache
 def _immediate(operand, dtype):
@@ -193,100 +41,6 @@ def _immediate(operand, dtype):
     if operand[:2] in ("0f", "0d"):
         return dtype.type(np.array(int(operand[2:], 16), f"u{dtype.itemsize}").view(dtype))
     return np.array(int(operand.rstrip("U"), 0) % 2 ** (8 * dtype.itemsize), f"u{dtype.itemsize}").view(dtype)[()]
-
-
-def _warp(thread):
-    """Return the mark of a whole warp, which is none of a thread."""
-    return -2 - (thread - 1) // WARP
-
-
-class Memory:
-    """Bytes that threads share, in rows of one for each block or of one for all, and who was where since the last barrier."""
-
-    def __init__(self, name, bytes_, granule, ours=None):
-        self.name, self.bytes, self.extent, self.granule, self.ours = name, bytes_.reshape(-1), bytes_.shape[1], granule, ours
-        self.pieces = -(-self.extent // granule)
-        self.writer = np.zeros(len(bytes_) * self.pieces, np.int32)
-        self.reader = np.zeros(len(self.writer), np.int32)  # which takes no memory where nothing is accessed
-        self.written = None if ours is None else np.zeros(len(self.writer), bool)
-
-    def load(self, row, at, dtype, count, thread):
-        """Return `count` neighbouring entries from each of some places on, an array for each."""
-        where = self._pieces(row, at, dtype.itemsize * count, thread)
-        if self.written is not None:
-            self._allow(self.written[where].all(axis=1), thread, at, "reads what nobody wrote")
-        self._alone(self.writer[where], thread, at, "reads what another wrote")
-        seen, me = self.reader[where], thread[:, None]
-        self.reader[where] = np.where((seen == 0) | (seen == me) | (seen == _warp(me)), me, SEVERAL)
-        self.reader[where[self.reader[where] != me]] = SEVERAL
-        return self._seen_as(dtype)[(row * self.extent + at) // dtype.itemsize + np.arange(count)[:, None]]
-
-    def store(self, row, at, values, thread):
-        """Store neighbouring entries; threads may write to one place together only if they write the same."""
-        dtype = values.dtype
-        where = self._pieces(row, at, dtype.itemsize * len(values), thread)
-        self._alone(self.reader[where], thread, at, "writes what another read")
-        entries, places = self._seen_as(dtype), (row * self.extent + at) // dtype.itemsize + np.arange(len(values))[:, None]
-        different = (entries[places] != values).any(axis=0)
-        self._alone(self.writer[where] * different[:, None], thread, at, "writes what another wrote")
-        entries[places] = values
-        self.writer[where] = thread[:, None]
-        self._allow((entries[places] == values).all(axis=0), thread, at, "writes what another writes")
-        if self.written is not None:
-            self.written[where] = True
-
-    def _pieces(self, row, at, size, thread):
-        self._allow((at >= 0) & (at + size <= self.extent), thread, at, f"takes {size} bytes outside the {self.extent}")
-        self._allow(at % size == 0, thread, at, f"takes {size} bytes that are not aligned")
-        pieces = at[:, None] // self.granule + np.arange(size // self.granule)
-        if self.ours is not None:
-            self._allow(self.ours[pieces].all(axis=1), thread, at, f"takes {size} bytes of no array")
-        return np.reshape(row, (-1, 1)) * self.pieces + pieces
-
-    def _alone(self, seen, thread, at, what):
-        me = thread[:, None]
-        alone = (seen == 0) | (seen == me) | (seen == _warp(me))
-        self._allow(alone.all(axis=1), thread, at, f"{what}, with no barrier between,")
-
-    def _allow(self, allowed, thread, at, what):
-        if not allowed.all():
-            first = np.argmin(allowed)
-            raise Fault(f"thread {thread[first] - 1} of the launch {what} at byte {at[first]} of {self.name}")
-
-    def _seen_as(self, dtype):
-        return self.bytes[: len(self.bytes) // dtype.itemsize * dtype.itemsize].view(dtype)
-
-    def barrier(self):
-        self.writer[:] = 0
-        self.reader[:] = 0
-
-    def barrier_of_warps(self, first):
-        """From here on a warp's threads know of each other's accesses; `first` are the first threads of some warps."""
-        for seen in (self.writer, self.reader):
-            known = (seen > 0) & np.isin(_warp(seen), _warp(first))
-            seen[known] = _warp(seen[known])
-
-
-# Where thread t = 4 g + q of a warp holds its entries of a matrix product's operands: the rows and columns of each register.
-def _fragments(shape):
-    g, q = np.divmod(np.arange(32), 4)
-    if shape == "m8n8k4":
-        return (8, 8, 4), [(g, q)], [(q, g)], [(g, 2 * q + r) for r in range(2)]
-    sums = [(g + 8 * (r // 2), 2 * q + r % 2) for r in range(4)]
-    if shape == "m16n8k8":
-        left = [(g + 8 * (r % 2), q + 4 * (r // 2)) for r in range(4)]
-        return (16, 8, 8), left, [(q + 4 * r, g) for r in range(2)], sums
-    left = [(g + 8 * (r // 2 % 2), 2 * q + 8 * (r // 4) + r % 2) for r in range(8)]
-    return (16, 8, 16), left, [(2 * q + 8 * (r // 2) + r % 2, g) for r in range(4)], sums
-
-
-FRAGMENTS = {shape: _fragments(shape) for shape in ("m8n8k4", "m16n8k8", "m16n8k16")}
-
-
-def _towards_zero(x):
-    """Cut float64 to float32, as tensor cores cut sums (Fasi et al. 2021, Numerical behavior of NVIDIA tensor cores)."""
-    rounded = x.astype(np.float32)
-    return np.where(np.abs(rounded) > np.abs(x), np.nextafter(rounded, np.float32(0)), rounded)
 
 
 class Instruction(NamedTuple):
@@ -337,7 +91,7 @@ class Kernel:
                 if instruction.ends_a_block:
                     self._next_block()
             elif line and not line.startswith((".", "{", "}")):
-                raise NotImplementedError(line)
+                raise Unknown(line)
         self.forget()
 
     def _next_block(self):
@@ -431,7 +185,7 @@ class Threads:
                 self._go(at + 1, staying)
             elif last:
                 if last.guard or last.modifiers not in (("sync",), ("red", "or")) or "0" not in last.operands:
-                    raise NotImplementedError(last)
+                    raise Unknown(last)
                 waiting[at + 1] = np.union1d(waiting.get(at + 1, lanes), lanes)
             else:
                 self._go(at + 1, lanes)
@@ -502,7 +256,7 @@ class Threads:
         if name in special:
             return special[name](instruction, lanes)
         if not KNOWN.issuperset(modifiers):
-            raise NotImplementedError(instruction)
+            raise Unknown(instruction)
         target, *sources = operands
         dtype = types[-1]
         if name in ("shl", "shr"):
@@ -513,22 +267,22 @@ class Threads:
             kinds = (dtype,) * len(sources)
         values = [self._value(source, kind, lanes) for source, kind in zip(sources, kinds, strict=True)]
         if "ftz" in modifiers:
-            values = [_flushed(value) for value in values]
+            values = [flushed(value) for value in values]
         if name == "setp":
-            result = _compare(modifiers[0], *values)
+            result = compare(modifiers[0], *values)
         elif name == "selp":
             result = np.where(values[2], values[0], values[1])
         elif name == "cvt":
-            result = _convert(values, types[0], modifiers)
+            result = convert(values, types[0], modifiers)
         elif name in ("mul", "mad") and "wide" in modifiers:
             double = np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
             result = np.multiply(*(value.astype(double) for value in values[:2]))
             result = result + self._value(sources[2], double, lanes) if name == "mad" else result
         elif name == "mul" and "hi" in modifiers:
-            result = _upper_half(*values)
+            result = upper_half(*values)
         else:
             result = ARITHMETIC[name](*values)
-        self._write(target, lanes, _flushed(result) if "ftz" in modifiers else result)
+        self._write(target, lanes, flushed(result) if "ftz" in modifiers else result)
         return None
 
     def _access(self, instruction, lanes):
@@ -572,7 +326,7 @@ class Threads:
     def _shuffle(self, instruction, lanes):
         target, source, other, _, _ = instruction.operands
         if instruction.modifiers != ("sync", "bfly"):
-            raise NotImplementedError(instruction)
+            raise Unknown(instruction)
         self._warps(lanes)
         whole = self.registers[source]
         self._write(target, lanes, whole[self.everybody[lanes] ^ int(other, 0)])
@@ -613,7 +367,7 @@ class Threads:
             matrices.append(matrix)
         left, right, sums = matrices
         sums = left @ right + sums
-        sums = sums if instruction.types[0].itemsize == 8 else _towards_zero(sums)
+        sums = sums if instruction.types[0].itemsize == 8 else towards_zero(sums)
         for name, (row, column) in zip(_names(target), places[2], strict=True):
             self._write(name, lanes, np.ascontiguousarray(sums[:, row, column]).reshape(-1))
 
@@ -630,7 +384,7 @@ class Threads:
             target, source, size, taken = instruction.operands
             taken = np.broadcast_to(self._value(taken, TYPES["u32"], lanes), self.everybody[lanes].shape)
             if not np.isin(taken, (0, int(size, 0))).all():
-                raise NotImplementedError(instruction)
+                raise Unknown(instruction)
             count = int(size, 0) // 4
             lanes = self.everybody[lanes]
             values = np.zeros((count, len(lanes)), np.uint32)
