@@ -98,6 +98,16 @@ def test_two_blocks_may_not_write_in_one_place():
 
 
 @cuda.jit
+def _adds_up(x):
+    cuda.atomic.add(x, 0, float32(1))
+
+
+def test_what_the_machine_does_not_know_it_refuses():
+    with pytest.raises(ptx.Unknown, match="atom"):
+        compiled.launch(_adds_up, 1, 64, torch.zeros(64))
+
+
+@cuda.jit
 def _turns(x):
     tile, i = cuda.shared.array(64, float32), cuda.threadIdx.x
     tile[i] = x[i]

@@ -255,7 +255,7 @@ class Threads:
         special |= {"shfl": self._shuffle, "cp": self._copy, "bar": self._order_warps}
         if name in special:
             return special[name](instruction, lanes)
-        if not KNOWN.issuperset(modifiers):
+        if name not in ARITHMETIC.keys() | {"setp", "selp", "cvt"} or not KNOWN.issuperset(modifiers):
             raise Unknown(instruction)
         target, *sources = operands
         dtype = types[-1]
