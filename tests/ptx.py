@@ -25,6 +25,10 @@ GAP = 64  # bytes between two shared arrays, which are nobody's
 TYPES = {"pred": np.dtype(bool), "f16": np.dtype("f2"), "f32": np.dtype("f4"), "f64": np.dtype("f8")}
 TYPES |= {f"{kind}{8 * size}": np.dtype(f"{sign}{size}") for kind, sign in ("bu", "uu", "si") for size in (1, 2, 4, 8)}
 
+WITHIN_REGISTERS = ARITHMETIC.keys() | {"setp", "selp", "cvt"}
+BEYOND_REGISTERS = {"ld": "_access", "st": "_access", "cp": "_copy", "ldmatrix": "_load_matrices"}
+BEYOND_REGISTERS |= {"shfl": "_shuffle", "mma": "_multiply", "bar": "_order_warps"}
+
 INSTRUCTION = re.compile(r"(?:@(!?)([%$\w]+)\s+)?([a-z][\w.:]*)\s*([^;]*);")
 OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^,\s]+")
 SCOPE = re.compile(r"\{ \.reg [^;]*; ([^;]*;) \}")
@@ -251,11 +255,10 @@ class Threads:
     def _execute(self, instruction, lanes):
         lanes = self._guarded(instruction, lanes)
         name, modifiers, types, operands = instruction[2:]
-        special = {"ld": self._access, "st": self._access, "ldmatrix": self._load_matrices, "mma": self._multiply}
-        special |= {"shfl": self._shuffle, "cp": self._copy, "bar": self._order_warps}
-        if name in special:
-            return special[name](instruction, lanes)
-        if name not in ARITHMETIC.keys() | {"setp", "selp", "cvt"} or not KNOWN.issuperset(modifiers):
+        if name in BEYOND_REGISTERS:
+            getattr(self, BEYOND_REGISTERS[name])(instruction, lanes)
+            return
+        if name not in WITHIN_REGISTERS or not KNOWN.issuperset(modifiers):
             raise Unknown(instruction)
         target, *sources = operands
         dtype = types[-1]
@@ -283,7 +286,6 @@ class Threads:
         else:
             result = ARITHMETIC[name](*values)
         self._write(target, lanes, flushed(result) if "ftz" in modifiers else result)
-        return None
 
     def _access(self, instruction, lanes):
         """Load or store one entry or several neighbours."""
