@@ -366,10 +366,11 @@ class Zoo:
                 module = _import(room.module, self.folder)
             except Exception as error:
                 raise VariantUnavailable(f"{where} failed to import: {type(error).__name__}: {error}") from error
-            lacking = [name for name in CONTRACT if not hasattr(module, name.removesuffix("(...)"))]
-            if lacking:
-                raise VariantUnavailable(f"{where} lacks {', '.join(lacking)}")
-            self._contracts[operation] = module
+            contract: Any = _import("kernels._contract", self.folder)
+            try:
+                self._contracts[operation] = contract.Contract(operation, module)
+            except (ValueError, NameError) as error:
+                raise VariantUnavailable(f"{where}: {error}") from error
         return self._contracts[operation]
 
     def summary(self, operation: str) -> str:

@@ -52,13 +52,9 @@ class Operation:
         self.zoo = zoo
         self.name = name
         self.contract = zoo.contract(name)
-        self.function: Callable[..., Any] = getattr(self.contract, name)
+        self.function: Callable[..., Any] = self.contract.validate
         self.signature = inspect.signature(self.function)
-        arrays = self.contract.ARRAYS
-        if not (isinstance(arrays, tuple) and arrays and set(arrays) <= self.signature.parameters.keys()):
-            file, own = self.contract.__file__, ", ".join(self.signature.parameters)
-            raise VariantUnavailable(f"{name}: ARRAYS in {file} is a tuple of arguments, of {own}; got {arrays!r}")
-        core = getattr(self.contract, "CORE", None)
+        core = self.contract.CORE
         self.core = _gufunc.parse(core) if core else None
         kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
         self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -136,7 +132,7 @@ class Operation:
         """Say which limit of a variant a normalised call goes beyond, or None."""
         facts = {**dict(zip(self.by_position, args, strict=False)), **kwargs}
         if not variant.limits.keys() <= facts.keys():
-            facts = {**self.contract.work(*args, **kwargs), **facts}
+            facts = {**self.contract.quantities(*args, **kwargs), **facts}
         for key, limit in variant.limits.items():
             if key not in facts:
                 reason = f"limits {key!r} ({variant.source}), which is neither an argument nor a quantity of work(...)"
@@ -211,7 +207,7 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
     op = Operation(zoo, operation)
     first, *_ = zoo.candidates(operation, selector)
     call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
-    call.__name__, call.__doc__ = operation, op.function.__doc__
+    call.__name__, call.__doc__ = operation, op.contract.definition.__doc__
     call.__module__, call.__qualname__ = "registry", f"{operation}:{selector}"  # where pickle finds it
     call.__signature__ = _public(op.signature, first.options if first.name == selector else {})  # type: ignore[attr-defined]
     return call

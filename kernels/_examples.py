@@ -1,8 +1,14 @@
-"""What a contract hands out as an example: one call of its operation, ready to make."""
+"""Calls of an operation that are ready to make: of a size, or from a file; and those that a signature alone gives."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kernels._signature import Signature
 
 
 class Example(NamedTuple):
@@ -22,3 +28,49 @@ class Example(NamedTuple):
     kwargs: dict[str, Any]
     title: str
     steps: int = 1
+
+
+def derived_example(signature: Signature, extent: int, *, dtype: str = "float32", seed: int = 0, **changes: Any) -> Example:
+    """Return a call with all extents equal, entries from the standard normal distribution, and `changes` among the parameters."""
+    rng = np.random.default_rng(seed)
+    given: dict[str, Any] = {
+        key: rng.standard_normal((extent,) * (len(argument.extents) or 1)).astype(dtype)
+        for key, argument in signature.arrays.items()
+        if key not in signature.defaults
+    }
+    return _example(signature, given, changes)
+
+
+def example_from_file(
+    signature: Signature,
+    arrays: dict[str, np.ndarray[Any, Any]],
+    *,
+    sample: int = 0,
+    dtype: str = "float32",
+    seed: int = 0,
+    **changes: Any,
+) -> Example:
+    """Make a call from a file's arrays: by their names, or the one array for the one argument that has no default."""
+    needed = [key for key in signature.arrays if key not in signature.defaults]
+    if len(arrays) == 1 == len(needed):
+        arrays = dict(zip(needed, arrays.values(), strict=True))
+    if not set(needed) <= arrays.keys():
+        raise ValueError(f"{signature.name}: the file holds {', '.join(sorted(arrays))}; expected {' and '.join(needed)}")
+    given = {key: array.astype(dtype) for key, array in arrays.items() if key in signature.arrays}
+    return _example(signature, given, changes)
+
+
+def _example(signature: Signature, arrays: dict[str, Any], changes: dict[str, Any]) -> Example:
+    unknown = changes.keys() - signature.parameters.keys()
+    if unknown:
+        known = ", ".join(signature.parameters) or "none"
+        raise TypeError(f"{signature.name}: no parameter {', '.join(sorted(unknown))}; there are: {known}")
+    for key, each in signature.parameters.items():  # a parameter without a default is 1, or the first of its choices
+        if each.default is inspect.Parameter.empty and key not in changes:
+            changes[key] = each.choices[0] if each.choices else each.type(1)
+    positional = [
+        k for k, each in signature.public.parameters.items() if each.kind is not each.KEYWORD_ONLY and k in arrays | changes
+    ]
+    given = arrays | changes
+    title = ", ".join([f"{key} {'x'.join(map(str, array.shape))}" for key, array in arrays.items()])
+    return Example(tuple(given.pop(key) for key in positional), given, title)

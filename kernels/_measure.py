@@ -155,7 +155,7 @@ def admit(trial: Trial, variants: Iterable[Variant], enough: float) -> Iterator[
     TypeError, ValueError
         If the operation refuses the example whatever the variant.
     """
-    operation = trial.contract.__name__.rpartition(".")[2]
+    operation = trial.contract.operation
     args, kwargs = trial.example.args, trial.example.kwargs
     for variant in variants:
         measurement, function = Measurement(variant, units=trial.work), None

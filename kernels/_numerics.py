@@ -22,6 +22,7 @@ class Precision(NamedTuple):
     largest: float
 
 
+FLOAT32 = Precision(2.0**-24, 2.0**-126, 2.0**-149, float(np.finfo(np.float32).max))
 _BFLOAT16 = Precision(2.0**-8, 2.0**-126, 2.0**-133, 3.3895313892515355e38)  # float32's exponents, eight bits of significand
 _REAL_PART = {"complex64": "float32", "complex128": "float64", "clongdouble": "longdouble"}
 

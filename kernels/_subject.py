@@ -104,7 +104,8 @@ class Subject:
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside."""
-        self.hold(result, self.reference(case), self.bound(case), self.scale(case))
+        expected, bound = self.contract.expected(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision)
+        self.hold(result, expected, bound, self.scale(case))
 
     def scale(self, case: Case) -> Any:
         """Return the size beyond which a bound says nothing."""
@@ -152,4 +153,4 @@ def kinds_for(subject: Subject, dtype: str) -> list[str]:
 
 def properties_of(contract: ModuleType) -> Any:
     """Return the module with an operation's own properties and strategy."""
-    return importlib.import_module(f"{contract.__name__}._properties")
+    return importlib.import_module(f"{contract.module.__name__}._properties")

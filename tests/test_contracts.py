@@ -30,14 +30,14 @@ def test_numpys_own_matmul_tests_accept_every_variant_that_declares_every_dtype(
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_contract_has_what_an_operation_needs(operation):
     contract = registry.contract(operation)
-    assert inspect.getdoc(getattr(contract, operation)) == inspect.getdoc(registry.get(operation))
-    assert set(contract.ARRAYS) <= set(inspect.signature(getattr(contract, operation)).parameters)
+    assert inspect.getdoc(contract.definition) == inspect.getdoc(registry.get(operation))
+    assert set(contract.ARRAYS) <= set(inspect.signature(contract.validate).parameters)
     assert {"tiny", "lecture", "medium", "large"} <= set(contract.SIZES)
     for size in contract.SIZES:
         example = contract.example(size, dtype="float64", seed=3)
         again = contract.example(size, dtype="float64", seed=3)
         assert all(np.array_equal(x, y) for x, y in zip(example.args, again.args, strict=True))
-        getattr(contract, operation)(*example.args, **example.kwargs)
+        contract.validate(*example.args, **example.kwargs)
         assert contract.work(*example.args, **example.kwargs)[contract.RATE] > 0
 
 

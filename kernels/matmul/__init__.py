@@ -1,26 +1,25 @@
-"""The contract of matmul: what it means, how a result is judged, what it costs, and examples to try it on."""
+"""matmul: the product of two matrices, as the array API standard defines it."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
-from kernels._arrays import Array, dtype_name
-from kernels._examples import Example
-from kernels._numerics import gamma, precision_of, reference_share, wide
+from kernels._numerics import FLOAT32, gamma
+from kernels._rounding import Rounded, inner, off_by, rounded_to
 
-ARRAYS = ("a", "b")
-CORE = "(m?,k),(k,n?)->(m?,n?)"
-RATE = "flops"
-PRECISIONS = ("working", "wide", "tf32", "3xtf32")
+if TYPE_CHECKING:
+    from jaxtyping import Num
 
-# Shapes (m, k, n). The lecture multiplies five images of 28 x 28 pixels, then all 50,000, by weights for ten digits.
-SIZES = {"tiny": (4, 4, 4), "lecture": (5, 784, 10), "medium": (512, 512, 512), "large": (50_000, 784, 10)}
+    from kernels._arrays import Array
+
+ROWS = "m"
 
 
-def matmul(a: Array, b: Array) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def matmul(a: Num[Array, "*batch m? k"], b: Num[Array, "*batch k n?"]) -> Num[Array, "*batch m? n?"]:
     """Matrix product of two arrays: C_ij = sum_k A_ik B_kj, as the array API standard's matmul.
 
     Parameters
@@ -48,157 +47,57 @@ def matmul(a: Array, b: Array) -> tuple[tuple[Any, ...], dict[str, Any]]:
     ----------
     https://data-apis.org/array-api/latest/API_specification/generated/array_api.matmul.html
     """
-    if a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0]:
-        return (a, b), {}
-    for name, operand in (("a", a), ("b", b)):
-        if not operand.ndim:
-            raise ValueError(f"matmul: argument {name}: expected at least one dimension, got a 0-d array; to scale, use *")
-    inner = b.shape[-2] if b.ndim > 1 else b.shape[0]
-    if a.shape[-1] != inner:
-        expected = f"(..., {a.shape[-1]}, n)" if b.ndim > 1 else f"({a.shape[-1]},)"
-        raise ValueError(f"matmul: argument b: expected shape {expected} to follow a of {tuple(a.shape)}, got {tuple(b.shape)}")
-    if a.ndim > 2 and b.ndim > 2:
-        try:
-            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        except ValueError:
-            raise ValueError(
-                f"matmul: argument b: expected leading dimensions that broadcast with {tuple(a.shape[:-2])} of a, "
-                f"got {tuple(b.shape[:-2])}"
-            ) from None
-    return (a, b), {}
+    return array_namespace(a).matmul(a, b)
 
 
-def reference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str) -> np.ndarray[Any, Any]:
-    """Return the product by the definition, one inner index at a time, in a precision wider than `dtype`.
-
-    Integers are multiplied as Python's, which are exact, and wrapped once at the end.
-    """
-    if precision_of(dtype) is None:
-        exact = _product(a.astype(object), b.astype(object)) if a.dtype != bool else _product(a.astype(int), b.astype(int)) > 0
-        if np.dtype(dtype).kind in "iu":
-            bytes_ = np.dtype(dtype).itemsize
-            exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
-        return np.asarray(exact).astype(dtype)
-    return _product(a.astype(wide(dtype)), b.astype(wide(dtype)))
+def scale(a: Array, b: Array) -> Array:
+    """Return |A||B|, entry by entry: a bound wider than this says nothing."""
+    return np.matmul(np.abs(a).astype(float), np.abs(b).astype(float))
 
 
-def _product(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    left = a if a.ndim > 1 else a[None]
-    right = b if b.ndim > 1 else b[:, None]
-    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    total = np.zeros((*batch, left.shape[-2], right.shape[-1]), left.dtype)
-    for k in range(left.shape[-1]):
-        total = total + left[..., :, k, None] * right[..., None, k, :]
-    if b.ndim == 1:
-        total = total[..., 0]
-    return total[..., 0, :] if a.ndim == 1 and b.ndim > 1 else total[..., 0] if a.ndim == 1 else total
+def on_tensor_cores(a: Rounded, b: Rounded, *, cut: float = 0.0, terms: int = 1, left_out: float = 0.0) -> Any:
+    """Products of operands that are cut, relative to their size, summed in float32, and rounded to the result's dtype at the end.
 
-
-def bound(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], *, dtype: str, precision: str = "working") -> np.ndarray[Any, Any]:
-    """Bound the error of each entry: gamma_k |A||B| for sums in any order, with or without fused multiply-add.
-
-    Parameters
-    ----------
-    a, b : ndarray
-        The operands' values in any dtype that holds them.
-    dtype : str
-        The working dtype.
-    precision : {"working", "wide", "tf32", "3xtf32"}
-        The class of error. "working": sums and products in the working precision, or better. The others are those of
-        tensor cores, which accumulate in float32: "wide" takes float16 and bfloat16 as they are and rounds once, at the end;
-        "tf32" cuts float32 to 11 bits first; "3xtf32" to two such halves, and leaves out the product of the lower ones.
-        For other dtypes they are "working".
+    An instruction takes at least four products and the sum so far, cuts each below the last of the largest's 24 bits, and cuts
+    the sum: six units of 2^-23 for four terms. A cut operand may also vanish where it is below float32's range. Operands that
+    the cores do not take, float64 and for the cut classes all but float32, are multiplied as in the class "working".
 
     References
     ----------
-    Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.: (3.13) for real matrices, lemma 3.5 for complex.
     Blanchard, Higham, Lopez, Mary and Pranesh 2020, Mixed precision block fused multiply-add, section 3. Fasi, Higham,
     Mikaitis and Pranesh 2021, Numerical behavior of NVIDIA tensor cores: terms are aligned with the largest and cut.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"matmul: unknown precision {precision!r} (there are: {', '.join(map(repr, PRECISIONS))})")
-    working = precision_of(dtype)
-    size = _product(np.abs(a).astype(wide(dtype)).real, np.abs(b).astype(wide(dtype)).real)
-    if working is None:
-        return np.zeros(size.shape)
-    k = a.shape[-1]
-    narrow = ("float16", "bfloat16") if precision == "wide" else ("float32",)
-    if precision == "working" or dtype not in narrow:
-        is_complex = "complex" in dtype or dtype == "clongdouble"
-        factor = math.sqrt(2) * gamma(k + 2, working.unit) if is_complex else gamma(k, working.unit)
-        with np.errstate(invalid="ignore"):
-            limit = factor * size * (1 + reference_share(dtype)) + k * working.subnormal * (size > 0)  # a sum of zeros is exact
-    else:
-        limit = _tensor_core_error(a, b, size, dtype, precision)
-    return np.where(size < working.largest, limit, np.inf)  # past that, whether an entry overflows depends on the order
+    taken = a.format == FLOAT32 and not np.iscomplexobj(a.value) if cut else a.format.unit > FLOAT32.unit
+    if not taken:
+        return matmul(a, b)
+    if cut:
+        a, b = (off_by(operand, cut * np.abs(operand.value) + 2 * FLOAT32.tiny) for operand in (a, b))
+    product = inner(a, b, gamma(1.5 * terms * a.shape[-1] + 2, 2 * FLOAT32.unit), accumulator=FLOAT32)
+    return rounded_to(off_by(product, left_out * (np.abs(a.value) @ np.abs(b.value))), a.format)
 
 
-def _tensor_core_error(
-    a: np.ndarray[Any, Any], b: np.ndarray[Any, Any], size: np.ndarray[Any, Any], dtype: str, precision: str
-) -> np.ndarray[Any, Any]:
-    """Bound the error of products on tensor cores: of the operands, of the sums, and of the result's rounding.
+def normwise(a: Rounded, b: Rounded) -> Any:
+    """A fast product, such as Strassen's down to blocks of 16: bounded by the largest entries, not entry by entry.
 
-    An instruction takes at least four products and the sum so far, cuts each below the last of the largest's 24 bits, and cuts
-    the sum: six units of 2^-23 for four terms. A half of an operand may also vanish where it is below float32's range.
+    References
+    ----------
+    Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., (23.14): in the largest entry's norm the error is at most
+    ((n / n0)^log2(12) (n0^2 + 5 n0) - 5 n) u |A| |B|. An extent that is no power of two is padded to the next.
     """
-    working, single = precision_of(dtype), precision_of("float32")
-    assert working is not None
-    assert single is not None
-    k = a.shape[-1]
-    terms = 3 * k if precision == "3xtf32" else k
-    sums = gamma(1.5 * terms + 2, 2 * single.unit)
-    cut = {"wide": 0.0, "tf32": 2.0**-10, "3xtf32": 2.0**-20}[precision]  # what is cut off an operand, relative to it
-    left_out = 2.0**-20 if precision == "3xtf32" else 0.0
-    factor = left_out + 2 * cut + cut**2 + (1 + 2.0**-10) ** 2 * sums if cut else sums
-    a, b = a.astype(wide(dtype)), b.astype(wide(dtype))
-    with np.errstate(invalid="ignore"):
-        limit = factor * size + k * single.subnormal
-        if cut:
-            limit += 2 * single.tiny * (_product(np.abs(a), np.ones_like(b)) + _product(np.ones_like(a), np.abs(b)))
-        limit += working.unit * (np.abs(_product(a, b)) + limit) + working.subnormal
-    return np.asarray(limit * (1 + reference_share(dtype)))
+    if not (a.size and b.size):
+        return matmul(a, b)
+    n0 = 16
+    n = max(n0, *(2 ** int(np.ceil(np.log2(extent))) for extent in (*a.shape[-2:], *b.shape[-2:])))
+    growth = (n / n0) ** np.log2(12) * (n0**2 + 5 * n0) - 5 * n
+    largest: Any = np.abs(a.value).max(initial=0.0) * np.abs(b.value).max(initial=0.0)
+    return off_by(matmul(a, b), growth * a.format.unit * largest)
 
 
-def scale(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return |A||B|, entry by entry: a bound wider than this says nothing."""
-    return _product(np.abs(a).astype(float), np.abs(b).astype(float))
-
-
-def work(a: Array, b: Array) -> dict[str, float]:
-    """Return the floating-point operations of the definition, and the bytes of reading both operands and writing the result."""
-    m = a.shape[-2] if a.ndim > 1 else 1
-    k = a.shape[-1]
-    n = b.shape[-1] if b.ndim > 1 else 1
-    batch = math.prod(np.broadcast_shapes(tuple(a.shape[:-2]), tuple(b.shape[:-2])))
-    entry = getattr(a, "itemsize", None) or np.dtype(dtype_name(a.dtype)).itemsize  # NumPy knows no bfloat16, others no itemsize
-    return {"flops": 2 * batch * m * k * n, "bytes": entry * (math.prod(a.shape) + math.prod(b.shape) + batch * m * n)}
-
-
-def rows(index: np.ndarray[Any, Any], a: Array, b: Array) -> tuple[tuple[Array, ...], dict[str, Any]]:
-    """Return the call whose result is these rows of the result; `a` is a matrix."""
-    return (a[index], b), {}
-
-
-def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0) -> Example:
-    """Return operands of a named size, entries from the standard normal distribution."""
-    m, k, n = SIZES[size]
-    rng = np.random.default_rng(seed)
-    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
-    return Example((a, b), {}, f"{m}x{k} @ {k}x{n}")
-
-
-def from_file(arrays: dict[str, np.ndarray[Any, Any]], *, sample: int = 0, dtype: str = "float32", seed: int = 0) -> Example:
-    """Make a call from a file's arrays: `a` and `b` from a .npz that names them, else the Gram matrix A A^T of the one matrix."""
-    if len(arrays) == 1:
-        arrays = {"a": next(iter(arrays.values()))}
-    elif not {"a", "b"} <= arrays.keys():
-        raise ValueError(f"matmul: the file holds {', '.join(sorted(arrays))}; expected one matrix, or a and b")
-    for name in arrays.keys() & {"a", "b"}:
-        if arrays[name].ndim != 2:
-            raise ValueError(f"matmul: the file holds an array of shape {arrays[name].shape}; expected a matrix")
-    a, b = arrays["a"], arrays.get("b")
-    if sample and len(a) > sample:
-        a = a[np.sort(np.random.default_rng(seed).choice(len(a), sample, replace=False))]
-    a = a.astype(dtype)
-    b = a.T if b is None else b.astype(dtype)
-    return Example((a, b), {}, f"{'x'.join(map(str, a.shape))} @ {'x'.join(map(str, b.shape))}")
+PRECISIONS = {
+    "wide": on_tensor_cores,  # float16 and bfloat16 as they are
+    "tf32": partial(on_tensor_cores, cut=2.0**-10),  # float32 cut to 11 bits
+    "3xtf32": partial(
+        on_tensor_cores, cut=2.0**-20, terms=3, left_out=2.0**-20
+    ),  # two such halves, less the product of the lower
+    "normwise": normwise,
+}

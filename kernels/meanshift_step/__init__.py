@@ -1,36 +1,37 @@
-"""The contract of meanshift_step: what it means, how a result is judged, what it costs, and examples to try it on."""
+"""meanshift_step: one mean-shift update, which moves every point to the weighted mean of the data around it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
+from annotated_types import Gt, IsFinite
+from array_api_compat import array_namespace
 
-from kernels._arrays import Array, all_finite, dtype_name
-from kernels._examples import Example
-from kernels._numerics import gamma, precision_of, reference_share, wide
+from kernels._arrays import dtype_name
+from kernels._numerics import precision_of
+from kernels._rounding import off_by, pivot, unit_roundoff, weighted_mean
 
-ARRAYS = ("x", "data")
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from kernels._arrays import Array
+
+Kernel = Literal["gaussian", "triangular", "epanechnikov", "flat"]
+KERNELS = get_args(Kernel)
+Bandwidth = Annotated[float, IsFinite, Gt(0)]
+
+DEFAULTS = {"data": "x"}  # the blurring step: x moves towards itself
+FINITE = ("x", "data")
+PROMOTES = False
+ROWS = "n"
+QUANTITIES = {"pairs": "n m", "dimensions": "d"}
 RATE = "pairs"
-KERNELS = ("gaussian", "triangular", "epanechnikov", "flat")
-PRECISIONS = ("working", "expansion", "truncated")
-
-# The lecture's data: six clusters of 250 points, five steps. Larger ones keep its box and add points.
-SIZES = {
-    "tiny": {"n": 6, "kernel": "gaussian", "bandwidth": 2.5, "steps": 1},
-    "lecture": {"n": 1500, "kernel": "gaussian", "bandwidth": 2.5, "steps": 5},
-    "lecture_triangular": {"n": 1500, "kernel": "triangular", "bandwidth": 8.0, "steps": 5},
-    "medium": {"n": 6_000, "kernel": "gaussian", "bandwidth": 2.5, "steps": 1},
-    "large": {"n": 30_000, "kernel": "gaussian", "bandwidth": 2.5, "steps": 1},
-}
 
 
 def meanshift_step(
-    x: Array, bandwidth: float, *, data: Array | None = None, kernel: str = "gaussian", check_finite: bool = True
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    x: Float[Array, "n d"], bandwidth: Bandwidth, *, data: Float[Array, "m d"] | None = None, kernel: Kernel = "gaussian"
+) -> Float[Array, "n d"]:
     """One simultaneous mean-shift update: every point moves to the weighted mean of the data around it.
 
     With r_ij = |x_i - data_j| and q = r_ij / bandwidth,
@@ -72,44 +73,31 @@ def meanshift_step(
     Fukunaga and Hostetler 1975, The estimation of the gradient of a density function; Cheng 1995, Mean shift, mode
     seeking, and clustering, sections 2 and 3.
     """
-    op = "meanshift_step"
-    if data is not None:
-        if data.ndim != 2 or (x.ndim == 2 and data.shape[1] != x.shape[1]):
-            expected = f"(m, {x.shape[1]})" if x.ndim == 2 else "(m, d)"
-            raise ValueError(f"{op}: argument data: expected shape {expected} like x, got {tuple(data.shape)}")
-        if data.dtype != x.dtype:
-            mine, theirs = dtype_name(data.dtype), dtype_name(x.dtype)
-            raise TypeError(f"{op}: argument data: expected dtype {theirs} like x, got {mine}; cast one of them")
-        if not data.shape[0] and x.shape[0]:
-            raise ValueError(f"{op}: argument data: expected at least one point for the {x.shape[0]} of x, got none")
-    if x.ndim != 2:
-        raise ValueError(f"{op}: argument x: expected shape (n, d), got {tuple(x.shape)}; one point is x[None]")
-    if type(bandwidth) is not float:
-        bandwidth = _real(bandwidth)
-    if not 0 < bandwidth < math.inf:
-        raise ValueError(f"{op}: argument bandwidth: expected a finite number above 0, got {bandwidth}")
-    if kernel not in KERNELS:
-        raise ValueError(f"{op}: argument kernel: expected one of {', '.join(KERNELS)}, got {kernel!r}")
-    if not 1e-37 < bandwidth < 1e38:
-        _require_representable(bandwidth, dtype_name(x.dtype))
-    if check_finite:
-        _require_finite("x", x)
-        if data is not None:
-            _require_finite("data", data)
-    return (x, bandwidth), {"data": x if data is None else data, "kernel": kernel}
+    xp = array_namespace(x)
+    differences = (x if data is None else data)[None, :, :] - x[:, None, :]
+    q2 = xp.sum((differences / bandwidth) ** 2, axis=-1)
+    return x + weighted_mean(weights(q2, kernel), differences)
 
 
-def _real(bandwidth: object) -> float:
-    if not isinstance(bandwidth, Real) or isinstance(bandwidth, bool):
-        raise TypeError(f"meanshift_step: argument bandwidth: expected a real number, got {type(bandwidth).__name__}")
-    try:
-        return float(bandwidth)
-    except OverflowError:
-        return math.inf
+def weights(q2: Any, kernel: Kernel) -> Any:
+    """Return the weights at squared distances in bandwidths, a row for each point; a gaussian's relative to the row's largest."""
+    xp = array_namespace(q2)
+    if kernel == "gaussian":
+        return xp.exp((pivot(xp.min(q2, axis=-1, keepdims=True)) - q2) / 2) if q2.shape[-1] else q2
+    if kernel == "triangular":
+        return xp.maximum(1 - xp.sqrt(q2), xp.zeros_like(q2))
+    if kernel == "epanechnikov":
+        return xp.maximum(1 - q2, xp.zeros_like(q2))
+    return xp.where(q2 <= 1, xp.ones_like(q2), xp.zeros_like(q2))
 
 
-def _require_representable(bandwidth: float, dtype: str) -> None:
-    """A bandwidth that rounds to 0 or infinity in the points' dtype would make every distance infinite or 0."""
+def validate(x: Array, bandwidth: float, *, data: Array, kernel: Kernel) -> None:
+    """Refuse points without data, and a bandwidth that rounds to 0 or to infinity in the points' dtype."""
+    if not data.shape[0] and x.shape[0]:
+        raise ValueError(f"meanshift_step: argument data: expected at least one point for the {x.shape[0]} of x, got none")
+    if 1e-37 < bandwidth < 1e38:
+        return
+    dtype = dtype_name(x.dtype)
     working = precision_of(dtype) if dtype in ("float32", "float64") else None
     if working and not working.tiny <= bandwidth <= working.largest:
         raise ValueError(
@@ -118,246 +106,45 @@ def _require_representable(bandwidth: float, dtype: str) -> None:
         )
 
 
-def _require_finite(name: str, points: Array) -> None:
-    if not all_finite(points):
-        raise ValueError(
-            f"meanshift_step: argument {name}: expected finite points, got NaN or infinity; drop those rows "
-            "(check_finite=False skips this look)"
-        )
+def expansion(x: Any, bandwidth: float, *, data: Any, kernel: Kernel) -> Any:
+    """Distances as |x|^2 + |y|^2 - 2xy and means of the data themselves, both after centring on the data's mean."""
+    xp = array_namespace(x)
+    if not (x.shape[0] and data.shape[0]):
+        return x
+    centre = pivot(xp.mean(data, axis=0))
+    b, z = (x - centre) / bandwidth, (data - centre) / bandwidth
+    q2 = xp.sum(b**2, axis=1)[:, None] + xp.sum(z**2, axis=1)[None, :] - 2 * (b @ z.T)
+    w = weights(xp.maximum(q2, 0), kernel)
+    moved = centre + weighted_mean(w, z) * bandwidth
+    return xp.where((xp.sum(w, axis=1) == 0)[:, None], x, moved)
 
 
-class _Pairs(NamedTuple):
-    """A block of rows against all data, in the reference's precision."""
-
-    rows: slice
-    differences: np.ndarray[Any, Any]  # data_j - x_i, (rows, m, d)
-    r2: np.ndarray[Any, Any]  # (rows, m)
-    weights: np.ndarray[Any, Any]  # (rows, m); a gaussian's are relative to its row's largest
-    log_weights: np.ndarray[Any, Any] | None  # of a gaussian
+def plain(x: Any, bandwidth: float, *, data: Any, kernel: Kernel) -> Any:
+    """The docstring's own formula: the mean of the data, not of their differences from the point."""
+    xp = array_namespace(x)
+    w = weights(xp.sum(((data[None] - x[:, None]) / bandwidth) ** 2, axis=-1), kernel)
+    return xp.where((xp.sum(w, axis=1) == 0)[:, None], x, weighted_mean(w, data))
 
 
-def _pairs(x: np.ndarray[Any, Any], bandwidth: float, data: np.ndarray[Any, Any], kernel: str) -> Iterator[_Pairs]:
-    """Evaluate the definition, a block of rows at a time so that memory stays small."""
-    rows = max(1, 2**20 // max(1, data.size))
-    h = x.dtype.type(bandwidth)
-    for start in range(0, len(x), rows):
-        block = slice(start, start + rows)
-        differences = data - x[block, None]
-        r2 = (differences**2).sum(axis=-1)
-        q2 = ((differences / h) ** 2).sum(axis=-1)
-        log_weights = None
-        if kernel == "gaussian":
-            log_weights = (q2.min(axis=1, keepdims=True) - q2) / 2
-            weights = np.exp(log_weights)
-        elif kernel == "triangular":
-            weights = np.maximum(1 - np.sqrt(q2), 0)
-        elif kernel == "epanechnikov":
-            weights = np.maximum(1 - q2, 0)
-        else:
-            weights = (q2 <= 1).astype(x.dtype)
-        yield _Pairs(block, differences, r2, weights, log_weights)
+def truncated(x: Any, bandwidth: float, *, data: Any, kernel: Kernel) -> Any:
+    """A gaussian whose far or approximated weights may move a point, for each of the data, by u times the bandwidth.
 
-
-def reference(
-    x: np.ndarray[Any, Any],
-    bandwidth: float,
-    *,
-    data: np.ndarray[Any, Any] | None = None,
-    kernel: str = "gaussian",
-    dtype: str,
-    **_: Any,
-) -> np.ndarray[Any, Any]:
-    """Return the step by the definition, in a precision wider than `dtype`."""
-    x = x.astype(wide(dtype))
-    y = np.empty_like(x)
-    for pairs in _pairs(x, bandwidth, x if data is None else data.astype(wide(dtype)), kernel):
-        total = pairs.weights.sum(axis=1)[:, None]
-        moved = (pairs.weights[..., None] * pairs.differences).sum(axis=1)
-        y[pairs.rows] = x[pairs.rows] + moved / np.where(total > 0, total, 1)
-    return y
-
-
-def bound(
-    x: np.ndarray[Any, Any],
-    bandwidth: float,
-    *,
-    data: np.ndarray[Any, Any] | None = None,
-    kernel: str = "gaussian",
-    dtype: str,
-    precision: str = "working",
-    **_: Any,
-) -> np.ndarray[Any, Any]:
-    """Bound the error of each coordinate of a step.
-
-    A weight's error E follows from that of its squared distance; the quotient's from E and from the rounding of its
-    two sums:
-
-        |y^_ik - y_ik| <= [sum_j E_ij |x_jk - y_ik| + (gamma_{m+2} + gamma_m + 2u) A_ik + m eta] / (sum_j w_ij - sum_j E_ij)
-
-    Parameters
-    ----------
-    x, bandwidth, data, kernel
-        The step's arguments, as `reference` takes them.
-    dtype : str
-        The working dtype: u is its unit roundoff, eta its smallest normal number.
-    precision : {"working", "expansion", "truncated"}
-        The class of error. "working": distances from differences, and x_i + sum w (data_j - x_i) / sum w.
-        "expansion": distances from |x|^2 + |y|^2 - 2xy after centring on the data's mean, and sum w z_j / sum w of
-        the centred data z; its error grows with the square of the data's extent over the bandwidth. "truncated":
-        as "working", and a gaussian's far or approximated weights may move a point, for each of the data, by u times the
-        bandwidth or the width of all points, whichever is less; the sums' own rounding may grow at that rate, too.
-
-    Returns
-    -------
-    ndarray, shape (n, d)
-        Infinite where the weights' own uncertainty reaches their sum.
+    Or by u times the width of all points, whichever is less. The other kernels are as in the class "working".
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: {', '.join(map(repr, PRECISIONS))})")
-    working = precision_of(dtype)
-    assert working is not None
-    u, eta = working.unit, working.tiny
-    x = x.astype(wide(dtype))
-    data = x if data is None else data.astype(wide(dtype))
-    (n, d), m = x.shape, len(data)
-    limit = np.zeros_like(x)
-    if not n or not d:
-        return limit
-    centre = data.mean(axis=0)
-    centre_error = gamma(m, u) * np.abs(data).mean(axis=0)  # the kernel's own mean, summed in any order
-    z, z_data = np.abs(x - centre) + centre_error, np.abs(data - centre) + centre_error
-    width = (np.maximum(x.max(axis=0), data.max(axis=0)) - np.minimum(x.min(axis=0), data.min(axis=0))).max()
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for pairs in _pairs(x, bandwidth, data, kernel):
-            if precision != "expansion":
-                r2_error = gamma(d + 2, u) * pairs.r2 + d * eta
-            else:  # z = (x - c) / h rounds twice
-                r2_error = (gamma(d + 3, u) + 4 * u) * ((z[pairs.rows, None] + z_data) ** 2).sum(axis=-1) + d * eta
-            w, e = pairs.weights, _weight_error(pairs, r2_error, bandwidth, kernel, d, u, eta, precision)
-            y = x[pairs.rows] + (w[..., None] * pairs.differences).sum(axis=1) / np.maximum(w.sum(axis=1), eta)[:, None]
-            spread = (e[..., None] * np.abs(data - y[:, None])).sum(axis=1)
-            arms = np.abs(pairs.differences) if precision != "expansion" else z_data[None]
-            sums = ((w + e)[..., None] * arms).sum(axis=1)
-            certain = (w.sum(axis=1) - e.sum(axis=1))[:, None]
-            block = (spread + (gamma(m + 3, u) + gamma(m, u) + 2 * u) * sums + m * eta) / certain * (1 + 2 * u)
-            block += u * np.abs(y)
-            if precision == "expansion":
-                block += u * np.abs(y) + 2 * u * np.abs(y - centre) + u * z_data.max(axis=0)
-                own = gamma(m + 3, reference_share(dtype) * u)  # the reference adds up ways from the point
-                block += own * np.abs(pairs.differences).max(axis=1)
-            if precision == "truncated" and kernel == "gaussian":
-                block += m * u * min(bandwidth, width)
-            alone = (w == 0).all(axis=1) & (e == 0).all(axis=1)  # nothing within reach for certain: the row stays, bit for bit
-            limit[pairs.rows] = np.where(alone[:, None], 0, np.where(certain > 0, block, np.inf))
-    return limit * (1 + reference_share(dtype))
+    step = meanshift_step(x, bandwidth, data=data, kernel=kernel)
+    if kernel != "gaussian" or not x.size:
+        return step
+    both = np.concatenate([x.value, data.value])
+    return off_by(step, len(data) * unit_roundoff(x) * min(bandwidth, np.ptp(both, axis=0).max()))
 
 
-def _weight_error(
-    pairs: _Pairs, r2_error: Any, bandwidth: float, kernel: str, d: int, u: float, eta: float, precision: str
-) -> np.ndarray[Any, Any]:
-    """Bound each weight's error from that of its squared distance.
-
-    Scaling by the bandwidth costs q^2 up to six more roundings, whichever way round it is done: h itself, twice the
-    division, the product, the gaussian's shift. Eight units cover the error of exp in NumPy, the C library and CUDA.
-    """
-    h, w = bandwidth, pairs.weights
-    q2 = pairs.r2 / h / h
-    q2_error = r2_error / h / h * (1 + 8 * u) + gamma(6, u) * q2
-    if kernel == "gaussian":
-        assert pairs.log_weights is not None
-        return np.asarray(np.exp(pairs.log_weights + q2_error / 2) * (1 + 8 * u) - w * (1 - 8 * u) + eta)
-    if kernel == "triangular":
-        r = np.sqrt(pairs.r2)
-        if precision != "expansion":
-            r_error = (gamma(d + 2, u) + 2 * u) * r + math.sqrt(d * eta)
-        else:
-            r_error = np.minimum(np.sqrt(r2_error), r2_error / np.maximum(r, eta)) + 2 * u * r
-        q_error = r_error / h * (1 + 4 * u) + gamma(2, u) * r / h
-        return np.where(r / h - q_error < 1, np.minimum(1, q_error + u * w), 0)
-    if kernel == "epanechnikov":
-        return np.where(q2 - q2_error < 1, np.minimum(1, q2_error + u * w), 0)
-    return np.where(np.abs(q2 - 1) <= q2_error, 1.0, 0.0)  # a step function: all or nothing beside the edge
+PRECISIONS = {"expansion": expansion, "plain": plain, "truncated": truncated}
 
 
-def scale(
-    x: np.ndarray[Any, Any], bandwidth: float, *, data: np.ndarray[Any, Any] | None = None, **_: Any
-) -> np.ndarray[Any, Any] | float:
-    """Return the width of all points in each coordinate: a bound wider than this says nothing.
-
-    Where all coincide it is their distance from the origin.
-    """
-    everything = (x if data is None else np.concatenate([x, data])).astype(float)
-    if not everything.size:
+def scale(x: Array, bandwidth: float, *, data: Array, kernel: Kernel) -> Any:
+    """Return the width of all points in each coordinate, or their distance from the origin where all coincide."""
+    both = np.concatenate([x, data]).astype(float)
+    if not both.size:
         return 0.0
-    width = np.ptp(everything, axis=0)
-    return np.asarray(np.where(width > 0, width, np.abs(everything).max(axis=0)))
-
-
-def work(x: Array, bandwidth: float = 1.0, *, data: Array | None = None, **_: Any) -> dict[str, float]:
-    """Return the pair evaluations of the definition, their operations, the bytes read and written, and the dimensions.
-
-    A pair costs d differences, squares and sums for the distance, one weight (counted as one operation), and d
-    products and sums for the mean.
-    """
-    (n, d), m = x.shape, x.shape[0] if data is None else data.shape[0]
-    entry = np.dtype(dtype_name(x.dtype)).itemsize  # not every library's dtypes know it
-    moved = entry * d * (2 * n + (m if data is not None else 0))
-    return {"pairs": n * m, "flops": n * m * (5 * d + 2), "bytes": moved, "dimensions": d}
-
-
-def rows(
-    index: np.ndarray[Any, Any], x: Array, bandwidth: float, *, data: Array | None = None, **kwargs: Any
-) -> tuple[tuple[Array, ...], dict[str, Any]]:
-    """Return the call whose result is these rows of the result."""
-    return (x[index], bandwidth), {"data": x if data is None else data, **kwargs}
-
-
-def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, **changes: Any) -> Example:
-    """Return the lecture's points at a named size: six clusters, centroids uniform in [-35, 35]^2, covariance 5 I.
-
-    `bandwidth` and `kernel` among `changes` replace those of the size.
-    """
-    about = SIZES[size] | _parameters(changes)
-    n: Any = about["n"]
-    rng = np.random.default_rng(seed)
-    centroids = rng.uniform(-35, 35, (6, 2))
-    x = rng.multivariate_normal(np.zeros(2), 5 * np.eye(2), n) + np.repeat(centroids, n // 6, axis=0)
-    return _example(x.astype(dtype), about)
-
-
-def from_file(
-    arrays: dict[str, np.ndarray[Any, Any]], *, sample: int = 0, dtype: str = "float32", seed: int = 0, **changes: Any
-) -> Example:
-    """Make a step from a file's one array: the last axis holds coordinates (a picture's channels), all others count points.
-
-    Without a `bandwidth` among `changes` it follows Scott's rule, n^(-1/(d+4)) times the mean standard deviation
-    (Scott 1992, Multivariate Density Estimation, section 6.3).
-    """
-    if len(arrays) != 1:
-        raise ValueError(f"meanshift_step: the file holds {', '.join(sorted(arrays))}; expected one array of points")
-    (points,) = arrays.values()
-    if points.ndim < 2 or not points.size:
-        raise ValueError(f"meanshift_step: the file holds an array of shape {points.shape}; expected points, (n, d)")
-    x = points.reshape(-1, points.shape[-1])
-    if sample and len(x) > sample:
-        x = x[np.sort(np.random.default_rng(seed).choice(len(x), sample, replace=False))]
-    x = x.astype(dtype)
-    if not all_finite(x):
-        raise ValueError("meanshift_step: the file holds NaN or infinite points; drop those rows")
-    n, d = x.shape
-    scott = float(n ** (-1 / (d + 4)) * x.std(axis=0, dtype=float).mean()) or 1.0
-    return _example(x, {"kernel": "gaussian", "bandwidth": scott, "steps": 1} | _parameters(changes))
-
-
-def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
-    unknown = changes.keys() - {"bandwidth", "kernel"}
-    if unknown:
-        raise TypeError(f"meanshift_step: no parameter {', '.join(sorted(unknown))}; there are bandwidth and kernel")
-    return changes | ({"bandwidth": _real(changes["bandwidth"])} if "bandwidth" in changes else {})
-
-
-def _example(x: np.ndarray[Any, Any], about: dict[str, Any]) -> Example:
-    (n, d), steps = x.shape, about["steps"]
-    count = f", {steps} steps" if steps > 1 else ""
-    title = f"n = {n}, d = {d}, {about['kernel']}, bandwidth {about['bandwidth']:.4g}{count}"
-    return Example((x, about["bandwidth"]), {"kernel": about["kernel"]}, title, steps)
+    width = np.ptp(both, axis=0)
+    return np.where(width > 0, width, np.abs(both).max(axis=0))
