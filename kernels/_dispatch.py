@@ -151,7 +151,7 @@ class Operation:
     def doubt(self, variant: Variant, call: Call) -> Refusal | None:
         """Say why a variant that can serve a call should not: its file is broken, or `unsuited` there says it would lose."""
         try:
-            unsuited = _unsuited(self.zoo._function(variant))
+            unsuited = _unsuited(self.zoo.function(variant))
         except VariantUnavailable:
             return Refusal(str(variant.reason), VariantUnavailable)
         if unsuited is None:
@@ -210,7 +210,7 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
     """Return the function that `registry.get` hands out."""
     op = Operation(zoo, operation)
     first, *_ = zoo.candidates(operation, selector)
-    call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
+    call = fixed(op, first, zoo.function(first)) if first.name == selector else _choosing(op, selector)
     call.__name__, call.__doc__ = operation, op.function.__doc__
     call.__module__, call.__qualname__ = "registry", f"{operation}:{selector}"  # where pickle finds it
     call.__signature__ = _public(op.signature, first.options if first.name == selector else {})  # type: ignore[attr-defined]
@@ -270,7 +270,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
         candidates = op.zoo.candidates(op.name, selector)
         request = op.request(args, kwargs, candidates)
         variant, passed_over = _choose(op, request, selector, candidates)
-        kernel = op.zoo._function(variant)
+        kernel = op.zoo.function(variant)
         varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
         same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
         if same_arrays and not (request.options or variant.limits or _unsuited(kernel)):
@@ -289,7 +289,7 @@ def _unsuited(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
 
 def _objection(op: Operation, variant: Variant, refusal: Refusal) -> Callable[..., Any]:
     """Return the test that, while true of a normalised call, keeps a variant from it."""
-    unsuited = None if refusal.error else _unsuited(op.zoo._function(variant))
+    unsuited = None if refusal.error else _unsuited(op.zoo.function(variant))
 
     def objects(*args: Any, **kwargs: Any) -> Any:
         try:
