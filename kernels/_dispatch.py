@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import operator
@@ -79,7 +80,7 @@ class Operation:
         try:
             given = self.signature.bind(*args, **own).arguments
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}") from None
+            raise TypeError(f"{self.name}: {error}{self.misspelt(options, candidates)}") from None
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         _arrays.require_arrays(self.name, brought)
@@ -92,6 +93,14 @@ class Operation:
             self.require_taker(brought, dtype, options, candidates)
         args, kwargs = self.function(*args, **own)
         return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
+
+    def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
+        """Name the keywords that nobody knows, each with the nearest that the operation or a variant has."""
+        names = dict.fromkeys((*self.signature.parameters, *(option for v in candidates for option in v.options)))
+        near = {key: difflib.get_close_matches(key, names, n=1) for key in options if key not in names}
+        return "".join(
+            f"; there is no argument {key!r}{f', did you mean {own[0]!r}?' if own else ''}" for key, own in near.items()
+        )
 
     def require_taker(
         self, arrays: Mapping[str, Any], dtype: Any, options: Mapping[str, Any], candidates: Sequence[Variant]

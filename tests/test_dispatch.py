@@ -149,3 +149,17 @@ def test_a_precision_that_the_contract_does_not_know_is_refused():
         with pytest.raises(VariantUnavailable, match=rf"{operation} knows no precision 'sloppy' \(there are: working"):
             zoo.get(operation, "sloppy")
     assert zoo.get("matmul")(np.eye(2), np.eye(2)).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_misspelt_keyword_is_named_with_the_nearest_spelling():
+    x = np.ones((3, 2))
+    for name in ("auto", "loop", "broadcast"):
+        with pytest.raises(TypeError) as caught:
+            registry.get("meanshift_step", name)(x, bandwith=0.5)
+        assert str(caught.value) == (
+            "meanshift_step: missing a required argument: 'bandwidth'; there is no argument 'bandwith', did you mean 'bandwidth'?"
+        )
+    with pytest.raises(TypeError, match=r"argument: 'bandwidth'; there is no argument 'zzz'$"):
+        registry.get("meanshift_step")(x, zzz=1, batch_size=3)
+    with pytest.raises(TypeError, match="'batchsize', did you mean 'batch_size'"):
+        registry.explain("meanshift_step", x, batchsize=1)
