@@ -116,6 +116,35 @@ def test_variants_and_explanations_travel_and_cannot_be_changed():
         variant.options["batch_size"] = 3
 
 
+def test_public_functions_travel_by_name():
+    for name in registry.__all__:
+        public = getattr(registry, name)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            there = pickle.loads(pickle.dumps(public, protocol))
+            assert there == public
+        assert getattr(there, "__self__", None) is getattr(public, "__self__", None)
+    with pytest.raises(pickle.PicklingError, match="does not travel"):
+        pickle.dumps(fresh_zoo())
+
+
+def test_classes_are_the_same_wherever_they_are_imported_from():
+    from kernels import _catalogue, _system
+
+    assert _catalogue.Variant is registry.Variant
+    assert _system.System is registry.System
+    for name in (
+        "Variant",
+        "System",
+        "UnknownOperation",
+        "UnknownVariant",
+        "VariantUnavailable",
+        "DuplicateVariant",
+        "ConformanceError",
+    ):
+        assert getattr(registry, name).__module__ == "registry"
+    assert inspect.signature(inspect.unwrap(registry.Variant))
+
+
 def test_the_desks_own_cost_can_be_measured(monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("overhead", ROOT / "bench" / "overhead.py")
     overhead = importlib.util.module_from_spec(spec)
