@@ -1,10 +1,15 @@
 """The types that the stub gives a user's script, and that they are those of the operations."""
 
+import ast
+import inspect
 import shutil
 import subprocess
 import sys
 
+import pytest
 from neighbours import ROOT
+
+import registry
 
 SCRIPT = """
 import numpy as np
@@ -29,3 +34,16 @@ def test_strict_mypy_sees_the_signature_of_an_operation(tmp_path):
     assert 'Unexpected keyword argument "bandwith"' in said
     assert 'Argument "kernel"' in said
     assert "Found 2 errors in 1 file" in said
+
+
+@pytest.mark.parametrize("operation", registry.operations())
+def test_the_stub_has_the_parameters_of_each_operation(operation):
+    """The stub is written by hand: a new parameter or option must be added to it."""
+    classes = {
+        n.name: n for n in ast.parse((ROOT / "registry-stubs" / "__init__.pyi").read_text()).body if isinstance(n, ast.ClassDef)
+    }
+    (call,) = classes["_" + operation.title().replace("_", "")].body
+    stated = [a.arg for a in (*call.args.args[1:], *call.args.kwonlyargs)]
+    builtin = [v for v in registry.variants(operation) if v.module.startswith("kernels.")]
+    options = dict.fromkeys(option for v in builtin for option in v.options)
+    assert stated == [*inspect.signature(registry.get(operation)).parameters, *options]
