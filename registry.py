@@ -11,20 +11,23 @@ The catalogue is read from the source of the kernel files with `ast`, so listing
 from __future__ import annotations
 
 import ast
+import copyreg
 import importlib
 import importlib.util
 import os
+import pickle
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 __version__ = "0.1.0"
 __all__ = [
+    "DEVICES",
+    "DTYPES",
     "ConformanceError",
     "DuplicateVariant",
     "Explanation",
@@ -47,196 +50,49 @@ __all__ = [
     "summary",
     "variant",
     "variants",
+    "zoo",
 ]
 
-ENTRY_POINTS = "kernel_zoo"
-DEVICES = ("cpu", "cuda")
-SELECTORS = ("auto", *DEVICES)
-
-# "numeric" is the array API standard's name for every integer, real and complex dtype; these are NumPy's.
-_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-_REALS = ("float16", "float32", "float64", "longdouble")
-_COMPLEX = ("complex64", "complex128", "clongdouble")
-DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
-# What a contract holds beside the operation's own function; it may further name its PRECISIONS and a gufunc's CORE.
-_FUNCTIONS = ("reference", "bound", "scale", "work", "rows", "example", "from_file")
-CONTRACT = ("ARRAYS", "RATE", "SIZES", *(f"{name}(...)" for name in _FUNCTIONS))
-DTYPES = ("bool", "object", "bfloat16", *DTYPE_GROUPS["numeric"], *DTYPE_GROUPS)
-
-ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
-DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'"}  # what pip calls a package, where not by its name
+FOLDER = Path(__file__).resolve().parent / "kernels"
 
 
-class UnknownOperation(LookupError):
-    """No operation has this name."""
+def _load(name: str) -> None:
+    """Load a file of the standard library alone by its place: importing `kernels` could bring another distribution's package."""
+    full = f"kernels.{name}"
+    spec = importlib.util.spec_from_file_location(full, FOLDER / f"{name}.py")
+    if full not in sys.modules and spec is not None and spec.loader is not None:
+        module = sys.modules[full] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
 
 
-class UnknownVariant(LookupError):
-    """The operation has no variant of this name."""
+for _name in ("_system", "_catalogue", "_imports"):
+    _load(_name)
 
+from kernels._catalogue import (  # noqa: E402 (each was loaded above)
+    CONTRACT,
+    DEFAULTS,
+    DEVICES,
+    DTYPES,
+    SELECTORS,
+    ConformanceError,
+    DuplicateVariant,
+    Provider,
+    Reading,
+    UnknownOperation,
+    UnknownVariant,
+    Variant,
+    VariantUnavailable,
+    declare,
+    one_line,
+    providers,
+    read,
+    unknown,
+)
+from kernels._imports import import_module  # noqa: E402
+from kernels._system import ON_DEVICE, System  # noqa: E402
 
-class VariantUnavailable(RuntimeError):
-    """The variant exists, but cannot run here: a package, a device or a working file is missing."""
-
-
-class DuplicateVariant(ValueError):
-    """Two functions claim the same name under the same operation."""
-
-
-class ConformanceError(AssertionError):
-    """A function does not do what its operation's contract says."""
-
-
-class System:
-    """What this machine offers. Resolution asks only this, so it can be tested without the hardware."""
-
-    def __init__(self) -> None:
-        self._missing: dict[str, str | None] = {}
-
-    def missing(self, requirement: str) -> str | None:
-        """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
-        if requirement not in self._missing:
-            probe = self._cuda if requirement == "cuda" else self._package
-            self._missing[requirement] = probe(requirement)
-        return self._missing[requirement]
-
-    def _package(self, name: str) -> str | None:
-        try:
-            found = _find_spec(name) is not None
-        except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
-            found = False
-        distribution = DISTRIBUTIONS.get(name, name.partition(".")[0])
-        return None if found else f"needs the package {name}, which is not installed (pip install {distribution})"
-
-    def _cuda(self, _: str) -> str | None:
-        """Ask NVIDIA's management library: unlike the driver's own, it can be asked before a fork."""
-        import ctypes
-
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-            return "needs a CUDA device, and CUDA_VISIBLE_DEVICES hides them all (unset it)"
-        library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
-        absent = "needs a CUDA device, and none was found"
-        try:
-            nvml = ctypes.CDLL(library)
-        except OSError:
-            return f"{absent}: no NVIDIA driver ({library}) is installed (run it on a machine with an NVIDIA GPU)"
-        count = ctypes.c_uint()
-        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) or not count.value:
-            return f"{absent}: the NVIDIA driver reports no device (see nvidia-smi)"
-        if _torch_built_without_cuda():
-            return "needs torch built for CUDA, and the installed build is for the CPU alone (see pytorch.org/get-started)"
-        return None
-
-
-def _find_spec(name: str) -> ModuleSpec | None:
-    """Find a module as importlib.util.find_spec does, but without importing the packages it lies in."""
-    first, *inner = name.split(".")
-    spec = importlib.util.find_spec(first)
-    for part in inner:
-        folders = spec.submodule_search_locations if spec else None
-        spec = PathFinder.find_spec(part, list(folders)) if folders else None
-    return spec
-
-
-def _torch_built_without_cuda() -> bool:
-    """Read torch/version.py, which says `cuda: Optional[str] = None` in a CPU build: importing torch takes seconds."""
-    spec = importlib.util.find_spec("torch")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for node in ast.parse(Path(folder, "version.py").read_bytes()).body:
-            if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == "cuda":
-                return isinstance(node.value, ast.Constant) and node.value.value is None
-    return False
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Variant:
-    """One implementation of an operation, as its `register` line and its source describe it.
-
-    Attributes
-    ----------
-    operation, name : str
-        What it computes, and what it is called there.
-    device : str
-        ``"cpu"`` or ``"cuda"``.
-    arrays : str
-        The kind of array its function takes: ``"numpy"`` or ``"torch"``.
-    requires : tuple of str
-        Packages it imports beyond those of the core.
-    dtypes : tuple of str
-        Names of the dtypes it takes, spelled out.
-    options : mapping
-        Its own keyword arguments with their defaults, such as ``batch_size``.
-    precision : str
-        The class of error it promises; the operation's ``bound`` knows what each one means.
-    deterministic : bool
-        Whether the same input gives the same bits twice.
-    rank : int
-        Its place on the ladder from naive to fast; dispatch takes the highest that can serve a call.
-    limits : mapping
-        What it can take: for an argument the allowed values, for a quantity of the operation's ``work`` the most.
-    layout : str
-        ``"any"``, or ``"C"`` if its function wants writable C-contiguous arrays (compiled for that layout alone).
-    file, line : str, int
-        Where it stands.
-    doc : str
-        Its docstring, or that of its file.
-    """
-
-    operation: str
-    name: str
-    device: str = "cpu"
-    arrays: str = "numpy"
-    requires: tuple[str, ...] = ()
-    dtypes: tuple[str, ...] = ("float32", "float64")
-    options: Mapping[str, Any] = field(default_factory=dict)
-    precision: str = "working"
-    deterministic: bool = True
-    rank: int = 0
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    layout: str = "any"
-    module: str = ""
-    file: str = ""
-    line: int = 0
-    doc: str = ""
-    _why_not: Callable[[Variant], str | None] = field(default=lambda _: None, repr=False)
-
-    def __post_init__(self) -> None:
-        for key in ("options", "limits"):
-            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel without the catalogue: whether it can run, the machine of arrival says."""
-        stated = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "_why_not"}
-        return _arrived, (stated | {"options": dict(self.options), "limits": dict(self.limits)},)
-
-    @property
-    def reason(self) -> str | None:
-        """Why it cannot run here, or None when it can."""
-        return self._why_not(self)
-
-    @property
-    def available(self) -> bool:
-        """Whether it can run here."""
-        return self.reason is None
-
-    @property
-    def source(self) -> str:
-        """Where it stands, as ``file:line``."""
-        return f"{self.file}:{self.line}"
-
-    @property
-    def framework(self) -> str:
-        """What it is written with: the first package it requires, else the kind of array it takes."""
-        return self.requires[0] if self.requires else self.arrays
-
-
-# What a register line may say further, and what goes without saying.
-_DEFAULTS: dict[str, Any] = {
-    f.name: {} if f.default is MISSING else f.default
-    for f in fields(Variant)
-    if f.name not in ("operation", "name", "module", "file", "line", "doc", "_why_not")
-}
-_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch"), "layout": ("any", "C")}
+for _public in (ConformanceError, DuplicateVariant, System, UnknownOperation, UnknownVariant, Variant, VariantUnavailable):
+    _public.__module__ = "registry"  # where people import them from, and pickle finds them
 
 
 @dataclass(frozen=True)
@@ -266,26 +122,6 @@ class Explanation:
         return "\n".join(lines + [f"  {v.name}: {verdict(v, reason)}" for v, reason in self.considered])
 
 
-class _Room:
-    """A module or package whose source may hold an operation's contract and variants.
-
-    `contract` is the function that carries the operation's name in the first file; where it is None, `failure` says why.
-    """
-
-    def __init__(self, operation: str, module: str, files: tuple[Path, ...], failure: str = "") -> None:
-        self.operation, self.module, self.files, self.failure = operation, module, files, failure
-        self.contract: ast.FunctionDef | None = None
-        if files:
-            try:
-                body = _tree(files[0]).body
-            except (SyntaxError, ValueError) as error:
-                self.failure = f"{files[0]} cannot be read: {type(error).__name__}: {error}"
-                return
-            named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == operation]
-            self.contract = next((node for node in named if not any(map(_registers, node.decorator_list))), None)
-            self.failure = "" if self.contract else f"{files[0]} defines no function {operation}"
-
-
 class Zoo:
     """A catalogue of operations and variants; this module's functions are the methods of one.
 
@@ -305,23 +141,29 @@ class Zoo:
         self.system = system or System()
         self.generation = 0  # counts the changes to the catalogue
         self._lock = threading.RLock()
-        self._rooms: dict[str, list[_Room]] | None = None
-        self._catalogue: dict[str, dict[str, Variant]] = {}
+        self._providers: dict[str, list[Provider]] | None = None
+        self._readings: dict[str, Reading] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._contracts: dict[str, ModuleType] = {}
-        self._broken: dict[str, str] = {}
+        self._broken: dict[str, str] = {}  # files, with the reason
         self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let this module's functions travel: the catalogue of arrival takes the place of this one."""
+        if self is not _zoo:
+            raise pickle.PicklingError("a catalogue of your own does not travel; make it where it is needed")
+        return zoo, ()
 
     # What there is
 
     def operations(self) -> tuple[str, ...]:
         """Return the names of all operations, in alphabetical order."""
-        return tuple(sorted(name for name, rooms in self._all_rooms().items() if any(r.contract for r in rooms)))
+        return tuple(sorted(name for name, them in self._all_providers().items() if any(p.contract for p in them)))
 
     def broken_operations(self) -> dict[str, str]:
         """Return the operations whose contract cannot be read, each with the reason."""
-        rooms = {name: rooms for name, rooms in self._all_rooms().items() if name not in self.operations()}
-        return {name: "; ".join(room.failure for room in rooms[name]) for name in sorted(rooms)}
+        broken = {name: them for name, them in self._all_providers().items() if name not in self.operations()}
+        return {name: "; ".join(provider.failure for provider in broken[name]) for name in sorted(broken)}
 
     def variants(self, operation: str) -> tuple[Variant, ...]:
         """Return the variants of an operation, from naive to fast, the unavailable ones with their reason.
@@ -360,23 +202,25 @@ class Zoo:
         """
         self._variants(operation)
         if operation not in self._contracts:
-            room = next(room for room in self._all_rooms()[operation] if room.contract)
-            where = f"{operation}: the contract in {room.files[0]}"
+            provider = next(provider for provider in self._all_providers()[operation] if provider.contract)
+            where = f"{operation}: the contract in {provider.files[0]}"
             try:
-                module = _import(room.module, self.folder)
-            except Exception as error:
-                raise VariantUnavailable(f"{where} failed to import: {type(error).__name__}: {error}") from error
-            contract: Any = _import("kernels._contract", self.folder)
+                module = import_module(provider.module, self.folder)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit and pytest.skip raise no Exception
+                raise VariantUnavailable(f"{where} failed to import: {one_line(error)}") from error
+            contract: Any = import_module("kernels._contract", self.folder)
             try:
                 self._contracts[operation] = contract.Contract(operation, module)
             except (ValueError, NameError) as error:
-                raise VariantUnavailable(f"{where}: {error}") from error
+                raise VariantUnavailable(f"{where}: {one_line(error)}") from error
         return self._contracts[operation]
 
     def summary(self, operation: str) -> str:
         """Return the first line of an operation's docstring without importing it."""
         self._variants(operation)
-        node = next(filter(None, (room.contract for room in self._all_rooms()[operation])))
+        node = next(filter(None, (provider.contract for provider in self._all_providers()[operation])))
         return (ast.get_docstring(node) or "").partition("\n")[0]
 
     # Handing one in
@@ -404,7 +248,7 @@ class Zoo:
             If a name is reserved or an argument is not what `Variant` says.
         """
         caller = sys._getframe(1)
-        complete = _declare(operation, name, **declared)
+        complete = declare(operation, name, **declared)
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
             self._add(complete, function, os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
@@ -414,24 +258,28 @@ class Zoo:
 
     def _add(self, declared: dict[str, Any], function: Callable[..., Any], file: str, line: int) -> None:
         operation, name = declared["operation"], declared["name"]
+        key = (file, operation, name)
         with self._lock:
             known = self._variants(operation)
-            read = known.get(name)
-            if read is not None and (read.file != file or not read.module or (file, operation, name) in self._imported):
-                raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {read.source} and {file}:{line}")
-            if read is not None:
-                differing = [key for key in _DEFAULTS if getattr(read, key) != declared[key]]
+            there = known.get(name)
+            elsewhere = there is None or there.file != file or key in self._imported
+            if elsewhere and (file, name) in self._readings[operation].passed_over:
+                return  # it is listed with the reason, and its file's other variants serve
+            if there is not None and (there.file != file or not there.module or key in self._imported):
+                raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {there.source} and {file}:{line}")
+            if there is not None:
+                differing = [each for each in DEFAULTS if getattr(there, each) != declared[each]]
                 if differing:
-                    raise ValueError(f"{operation}: variant {name!r} ({read.source}) was read with other {', '.join(differing)}")
-                self._imported[file, operation, name] = function
-            elif any(file == os.path.realpath(f) for room in self._all_rooms()[operation] for f in room.files):
+                    raise ValueError(f"{operation}: variant {name!r} ({there.source}) was read with other {', '.join(differing)}")
+                self._imported[key] = function
+            elif any(file == os.path.realpath(f) for p in self._all_providers()[operation] for f in p.files):
                 raise ValueError(
                     f"{operation}: variant {name!r} ({file}:{line}) was not found when its source was read: "
                     "a register line stands directly on a function at the top level of its file"
                 )
             else:
                 doc = function.__doc__ or ""
-                known[name] = Variant(**declared, file=file, line=line, doc=doc, _why_not=self._why_not)
+                known[name] = Variant(**declared, file=file, line=line, doc=doc, _why_not=self.why_not)
                 self._functions[operation, name] = function
             self.generation += 1
 
@@ -468,8 +316,8 @@ class Zoo:
         if selector in SELECTORS:
             self._require_one(operation, selector, candidates)
         else:
-            self._function(candidates[0])
-        dispatch: Any = _import("kernels._dispatch", self.folder)
+            self.function(candidates[0])
+        dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
         return self._callables.setdefault((operation, selector), dispatch.make_callable(self, operation, selector))
 
@@ -503,10 +351,10 @@ class Zoo:
         ConformanceError
             With the property that failed and the smallest failing example.
         """
-        reason = self.system.missing("hypothesis")
+        reason = self.missing("hypothesis")
         if reason:
             raise ModuleNotFoundError(f"check {reason}")
-        conformance: Any = _import("kernels._conformance", self.folder)
+        conformance: Any = import_module("kernels._conformance", self.folder)
         conformance.check(self, operation, function, device=device, dtypes=dtypes, max_examples=max_examples)
 
     def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
@@ -527,7 +375,7 @@ class Zoo:
             from mypackage import matmul
             test_matmul = registry.conformance_test("matmul", matmul)
         """
-        conformance: Any = _import("kernels._conformance", self.folder)
+        conformance: Any = import_module("kernels._conformance", self.folder)
         test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
         return test
 
@@ -539,7 +387,7 @@ class Zoo:
         TypeError, ValueError
             If the arguments are not valid for the operation.
         """
-        dispatch: Any = _import("kernels._dispatch", self.folder)
+        dispatch: Any = import_module("kernels._dispatch", self.folder)
         explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs)
         return explanation
 
@@ -556,7 +404,7 @@ class Zoo:
             return (known[selector],)
         if selector not in SELECTORS:
             names = [v.name for v in self.variants(operation)]
-            raise UnknownVariant(_unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
+            raise UnknownVariant(unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
         return tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
 
     def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
@@ -564,30 +412,57 @@ class Zoo:
             lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
             raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
 
-    def _function(self, variant: Variant) -> Callable[..., Any]:
+    def function(self, variant: Variant) -> Callable[..., Any]:
         """Import the one file a variant lives in, and return its function.
 
-        Raises VariantUnavailable; a file that fails stays broken for the process, with its error as the reason.
+        Raises
+        ------
+        VariantUnavailable
+            If it cannot run here.
+        """
+        if not variant.available:
+            raise self._unavailable(variant, variant.reason)
+        return self.load(variant)
+
+    def load(self, variant: Variant) -> Callable[..., Any]:
+        """Return a variant's function as `function` does, even where its device or a package is missing.
+
+        Raises
+        ------
+        VariantUnavailable
+            If its file fails, which then stays broken for the process, with its error as the reason.
         """
         # Python's import lock lets one thread in; holding our own meanwhile could deadlock with a direct import.
         function = self._functions.get((variant.operation, variant.name))
-        if function is None and variant.available:
+        if function is None and variant.file not in self._broken:
             try:
-                _import(variant.module, self.folder)
-            except Exception as error:
-                self._broken[variant.file] = f"its file failed to import: {type(error).__name__}: {error}"
+                import_module(variant.module, self.folder)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit and pytest.skip raise no Exception
+                self._broken[variant.file] = f"its file failed to import: {one_line(error)}"
             function = self._imported.get((variant.file, variant.operation, variant.name))
-            if function is None and variant.available:
-                self._broken[variant.file] = "importing its file did not register it"
-        if function is None or not variant.available:
-            raise VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {variant.reason}")
+            if function is None:
+                self._broken.setdefault(variant.file, "importing its file did not register it")
+        if function is None or variant.file in self._broken:
+            raise self._unavailable(variant, self._broken.get(variant.file))
         return function
 
-    def _why_not(self, variant: Variant) -> str | None:
+    def _unavailable(self, variant: Variant, reason: str | None) -> VariantUnavailable:
+        return VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {reason}")
+
+    def missing(self, requirement: str) -> str | None:
+        """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
+        return self.system.missing(requirement)
+
+    def why_not(self, variant: Variant) -> str | None:
+        """Return why a variant cannot run here, or None when it can."""
         needs = list(variant.requires)
         if variant.device != "cpu":
             needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
-        reasons = [self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
+        reading = self._readings.get(variant.operation)
+        refused = reading.refused.get(variant.name) if reading else None
+        reasons = [refused, self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
         return next(filter(None, reasons), None)
 
     def _overclaim(self, variant: Variant) -> str | None:
@@ -595,192 +470,37 @@ class Zoo:
         known = getattr(self._contracts.get(variant.operation), "PRECISIONS", (variant.precision,))
         if variant.precision in known:
             return None
-        return _unknown(f"{variant.operation} knows no precision {variant.precision!r}", variant.precision, known)
+        return unknown(f"{variant.operation} knows no precision {variant.precision!r}", variant.precision, known)
 
     # Reading the catalogue from the source
 
-    def _all_rooms(self) -> dict[str, list[_Room]]:
-        """The folders of the built-in operations, then what installed distributions declare as entry points."""
+    def _all_providers(self) -> dict[str, list[Provider]]:
         with self._lock:
-            if self._rooms is None:
-                self._rooms = {}
-                for path in sorted(self.folder.glob("[!_.]*/__init__.py")):
-                    room = _Room(path.parent.name, f"kernels.{path.parent.name}", _python_files(path.parent))
-                    # Another distribution may keep folders of its own in `kernels`.
-                    if room.contract or any(b"from registry import register" in file.read_bytes() for file in room.files):
-                        self._rooms[room.operation] = [room]
-                from importlib.metadata import entry_points
-
-                for point in entry_points(group=ENTRY_POINTS):
-                    self._rooms.setdefault(point.name, []).append(self._entry_room(point.name, point.value))
-            return self._rooms
-
-    def _entry_room(self, operation: str, module: str) -> _Room:
-        try:
-            spec = _find_spec(module)
-            if spec is None or not spec.origin:
-                raise ModuleNotFoundError(f"No module named {module!r}")
-        except Exception as error:
-            return _Room(operation, module, (), f"entry point {operation} = {module} failed: {type(error).__name__}: {error}")
-        folder = spec.submodule_search_locations
-        return _Room(operation, module, _python_files(Path(next(iter(folder)))) if folder else (Path(spec.origin),))
+            if self._providers is None:
+                self._providers = providers(self.folder)
+            return self._providers
 
     def _variants(self, operation: str) -> dict[str, Variant]:
         with self._lock:
             if operation not in self.operations():
                 failures = [why for name, why in self.broken_operations().items() if name == operation]
                 what = f"no operation {operation!r}{': ' if failures else ''}{''.join(failures)}"
-                raise UnknownOperation(_unknown(what, operation, self.operations()))
-            if operation not in self._catalogue:
-                found: dict[str, Variant] = {}
-                for room in self._all_rooms()[operation]:
-                    if not room.files:
-                        self._placeholder(operation, room.module, room.module, room.failure, found)
-                    for path in room.files:
-                        self._read(room, path, found)
-                self._catalogue[operation] = found
-            return self._catalogue[operation]
-
-    def _placeholder(self, operation: str, name: str, file: str, failure: str, found: dict[str, Variant]) -> None:
-        """List a source that brings no variant under its own name, so that its failure can be seen."""
-        name = Path(file).name if name in found else name
-        found[name] = Variant(operation=operation, name=name, file=file, _why_not=self._why_not)
-        self._broken.setdefault(file, failure)
-
-    def _read(self, room: _Room, path: Path, found: dict[str, Variant]) -> None:
-        module = room.module if path.stem == "__init__" or len(room.files) == 1 else f"{room.module}.{path.stem}"
-        file = os.path.realpath(path)
-        try:
-            lines = list(_register_lines(_tree(path)))
-        except (SyntaxError, ValueError) as error:
-            failure = f"its source cannot be read: {type(error).__name__}: {error}"
-            self._placeholder(room.operation, path.stem, file, failure, found)
-            return
-        before = len(found)
-        for call, doc in lines:
-            try:
-                declared = _declare_line(call)
-                other = declared["operation"]
-                if other not in self.operations():
-                    raise ValueError(_unknown(f"no operation {other!r}", other, self.operations()))
-            except (TypeError, ValueError) as error:  # importing the file will fail of it, and take its other variants along
-                self._broken[file] = f"line {call.lineno} cannot be read: {error}"
-                declared = {
-                    "operation": room.operation,
-                    "name": _name_in(call) or (path.stem if path.stem not in found else path.name),
-                }
-            if declared["operation"] != room.operation:
-                continue
-            variant = Variant(**declared, module=module, file=file, line=call.lineno, doc=doc, _why_not=self._why_not)
-            twin = found.get(variant.name)
-            if twin is not None:
-                raise DuplicateVariant(
-                    f"{room.operation}: variant {variant.name!r} is registered twice: {twin.source} and {variant.source}"
-                )
-            found[variant.name] = variant
-        # A contract registers nothing, and a package of another distribution may hold modules of any kind.
-        ours = path.parent.parent == self.folder and path.stem != "__init__"
-        if len(found) == before and (ours or (len(room.files) == 1 and not room.contract)):
-            failure = f"registers no variant of {room.operation} (shared code has a name with a leading underscore)"
-            self._placeholder(room.operation, path.stem, file, failure, found)
+                raise UnknownOperation(unknown(what, operation, self.operations()))
+            if operation not in self._readings:
+                reading = read(operation, self._all_providers()[operation], self.operations(), self.why_not)
+                self._broken = reading.broken | self._broken
+                self._readings[operation] = reading
+            return self._readings[operation].variants
 
 
-def _python_files(folder: Path) -> tuple[Path, ...]:
-    """The contract first, then the kernel files; names with a leading underscore are shared machinery."""
-    return (folder / "__init__.py", *(p for p in sorted(folder.glob("*.py")) if not p.name.startswith("_")))
-
-
-def _tree(path: Path) -> ast.Module:
-    if path.suffix != ".py":
-        raise ValueError(f"{path.name} is not Python source")
-    return ast.parse(path.read_bytes(), filename=str(path))
-
-
-def _registers(node: ast.expr) -> bool:
-    """Whether a decorator reads `register(...)` or `registry.register(...)`."""
-    if not isinstance(node, ast.Call):
-        return False
-    return getattr(node.func, "id", None) == "register" or getattr(node.func, "attr", None) == "register"
-
-
-def _register_lines(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
-    """Yield each register line of a module, with the docstring of its function or of the module."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            for call in filter(_registers, node.decorator_list):
-                assert isinstance(call, ast.Call)
-                yield call, ast.get_docstring(node) or ast.get_docstring(tree) or ""
-
-
-def _declare_line(call: ast.Call) -> dict[str, Any]:
-    """Read what a register line declares."""
-    try:
-        arguments = [ast.literal_eval(value) for value in call.args]
-        keywords = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (TypeError, ValueError):
-        raise ValueError("the arguments of register must be literals") from None
-    return _declare(*arguments, **keywords)
-
-
-def _name_in(call: ast.Call) -> str | None:
-    """The variant's name in a register line that may say anything else."""
-    name = call.args[1].value if len(call.args) > 1 and isinstance(call.args[1], ast.Constant) else None
-    return name if isinstance(name, str) and name not in ("", *SELECTORS) else None
-
-
-def _declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:
-    """Check the arguments of a register line, and complete them."""
-    where = f"register({operation!r}, {name!r})"
-    if not isinstance(name, str) or not name or name in SELECTORS:
-        raise ValueError(f"{where}: a variant cannot be called {name!r}; {', '.join(SELECTORS)} are selectors")
-    unknown = sorted(declared.keys() - _DEFAULTS.keys())
-    if unknown:
-        raise TypeError(_unknown(f"{where}: no argument {', '.join(unknown)}", unknown[0], tuple(_DEFAULTS)))
-    complete = _DEFAULTS | {key: dict(value) if isinstance(value, MappingProxyType) else value for key, value in declared.items()}
-    for key, default in _DEFAULTS.items():
-        if type(complete[key]) is not type(default):
-            raise TypeError(f"{where}: {key} is a {type(default).__name__}, got {complete[key]!r}")
-        if key in _CHOICES and complete[key] not in _CHOICES[key]:
-            raise ValueError(f"{where}: {key} is one of {', '.join(_CHOICES[key])}, got {complete[key]!r}")
-        if isinstance(default, tuple | dict) and not all(isinstance(each, str) for each in complete[key]):
-            raise TypeError(f"{where}: {key} is a {type(default).__name__} of names, got {complete[key]!r}")
-    for entry in complete["dtypes"]:
-        if entry not in DTYPES:
-            raise ValueError(_unknown(f"{where}: no dtype {entry!r}", entry, DTYPES))
-    for key, limit in complete["limits"].items():
-        if type(limit) not in (tuple, int, float):
-            raise TypeError(f"{where}: the limit of {key} is a tuple of the allowed values or a largest number, got {limit!r}")
-    dtypes = tuple(dtype for entry in complete["dtypes"] for dtype in DTYPE_GROUPS.get(entry, (entry,)))
-    return complete | {"operation": operation, "name": name, "dtypes": dtypes}
-
-
-def _unknown(what: str, name: object, existing: list[str] | tuple[str, ...]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(str(name), existing, n=1)
-    return f"{what}{f'; did you mean {near[0]!r}?' if near else ''} (there are: {', '.join(existing) or 'none'})"
-
-
-def _import(module: str, folder: Path) -> ModuleType:
-    """Import a module; the namespace package `kernels` is first made to reach our folder.
-
-    Another distribution owns a regular package of that name, which hides a namespace package on the path.
-    """
-    if module.partition(".")[0] == "kernels":
-        package = importlib.import_module("kernels")
-        if str(folder) not in package.__path__:
-            package.__path__.append(str(folder))
-    return importlib.import_module(module)
-
-
-_zoo = Zoo(Path(__file__).resolve().parent / "kernels")
+_zoo = Zoo(FOLDER)
 check = _zoo.check
 candidates = _zoo.candidates
 conformance_test = _zoo.conformance_test
 contract = _zoo.contract
 explain = _zoo.explain
 get = _zoo.get
-missing = _zoo.system.missing
+missing = _zoo.missing
 broken_operations = _zoo.broken_operations
 operations = _zoo.operations
 register = _zoo.register
@@ -789,15 +509,30 @@ variant = _zoo.variant
 variants = _zoo.variants
 
 
-def _arrived(stated: dict[str, Any]) -> Variant:
-    """Return a variant from another process."""
-    return Variant(**stated, _why_not=_zoo._why_not)
+def zoo() -> Zoo:
+    """Return the catalogue whose methods this module's functions are."""
+    return _zoo
 
+
+def _stated(variant: Variant) -> tuple[Any, ...]:
+    """Let a variant travel without the catalogue: whether it can run, the machine of arrival says."""
+    stated = {f.name: getattr(variant, f.name) for f in fields(Variant) if f.name != "_why_not"}
+    return _arrived, (stated | {"options": dict(variant.options), "limits": dict(variant.limits)},)
+
+
+def _arrived(stated: dict[str, Any]) -> Variant:
+    return Variant(**stated, _why_not=_zoo.why_not)
+
+
+copyreg.pickle(Variant, _stated)
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Find what `get` returned under the name that pickle knows it by: ``matmul:auto``, the operation and the selector."""
+        """Find what `get` returned under the name that pickle knows it by: ``matmul:auto``, the operation and the selector.
+
+        Pickle looks a function up by its name, whatever else it is told; an object that tells it more takes longer to call.
+        """
         operation, colon, selector = name.partition(":")
         if not colon:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -806,7 +541,7 @@ if not TYPE_CHECKING:
 
 def main() -> None:
     """Run the command `kernel-zoo`."""
-    _import("kernels._cli", _zoo.folder).main()
+    import_module("kernels._cli", FOLDER).main()
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def register_peers():
                 kept = {key: getattr(variant, key) for key in ("device", "arrays", "requires", "precision", "limits")}
 
                 def step(*args, variant=variant, **kwargs):
-                    return registry._zoo._function(variant)(*args, **kwargs)
+                    return registry.zoo().function(variant)(*args, **kwargs)
 
                 batched.append(f"{variant.name}, batches of {size}")
                 registry.register(variant.operation, batched[-1], options={"batch_size": size}, **kept)(step)

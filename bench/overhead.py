@@ -37,7 +37,7 @@ def desk_seconds(variant, args, kwargs):
     def stub(*args, **kwargs):
         return args[0]
 
-    op = _dispatch.Operation(registry._zoo, variant.operation)
+    op = _dispatch.Operation(registry.zoo(), variant.operation)
     through = _dispatch.fixed(op, variant, stub)
     bare_args, bare_kwargs = op.function(*args, **kwargs)
     bare_kwargs = {**bare_kwargs, **variant.options}

@@ -55,9 +55,8 @@ def small_run(variant):
     from kernels import _dispatch
     from kernels._numerics import compare
 
-    op, count = _dispatch.Operation(registry._zoo, variant.operation), 0
-    registry._import(variant.module, registry._zoo.folder)  # behind the front desk, which knows no stand-ins
-    function = registry.Zoo._imported[variant.file, variant.operation, variant.name]
+    op, count = _dispatch.Operation(registry.zoo(), variant.operation), 0
+    function = registry.zoo().load(variant)  # behind the front desk, which knows no stand-ins
     for dtype in variant.dtypes:
 
         def tensor(value, dtype=dtype):

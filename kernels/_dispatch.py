@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import operator
@@ -75,7 +76,7 @@ class Operation:
         try:
             given = self.signature.bind(*args, **own).arguments
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}") from None
+            raise TypeError(f"{self.name}: {error}{self.misspelt(options, candidates)}") from None
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         _arrays.require_arrays(self.name, brought)
@@ -88,6 +89,14 @@ class Operation:
             self.require_taker(brought, dtype, options, candidates)
         args, kwargs = self.function(*args, **own)
         return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
+
+    def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
+        """Name the keywords that nobody knows, each with the nearest that the operation or a variant has."""
+        names = dict.fromkeys((*self.signature.parameters, *(option for v in candidates for option in v.options)))
+        near = {key: difflib.get_close_matches(key, names, n=1) for key in options if key not in names}
+        return "".join(
+            f"; there is no argument {key!r}{f', did you mean {own[0]!r}?' if own else ''}" for key, own in near.items()
+        )
 
     def require_taker(
         self, arrays: Mapping[str, Any], dtype: Any, options: Mapping[str, Any], candidates: Sequence[Variant]
@@ -147,7 +156,7 @@ class Operation:
     def doubt(self, variant: Variant, call: Call) -> Refusal | None:
         """Say why a variant that can serve a call should not: its file is broken, or `unsuited` there says it would lose."""
         try:
-            unsuited = _unsuited(self.zoo._function(variant))
+            unsuited = _unsuited(self.zoo.function(variant))
         except VariantUnavailable:
             return Refusal(str(variant.reason), VariantUnavailable)
         if unsuited is None:
@@ -206,7 +215,7 @@ def make_callable(zoo: Zoo, operation: str, selector: str) -> Callable[..., Any]
     """Return the function that `registry.get` hands out."""
     op = Operation(zoo, operation)
     first, *_ = zoo.candidates(operation, selector)
-    call = fixed(op, first, zoo._function(first)) if first.name == selector else _choosing(op, selector)
+    call = fixed(op, first, zoo.function(first)) if first.name == selector else _choosing(op, selector)
     call.__name__, call.__doc__ = operation, op.contract.definition.__doc__
     call.__module__, call.__qualname__ = "registry", f"{operation}:{selector}"  # where pickle finds it
     call.__signature__ = _public(op.signature, first.options if first.name == selector else {})  # type: ignore[attr-defined]
@@ -266,7 +275,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
         candidates = op.zoo.candidates(op.name, selector)
         request = op.request(args, kwargs, candidates)
         variant, passed_over = _choose(op, request, selector, candidates)
-        kernel = op.zoo._function(variant)
+        kernel = op.zoo.function(variant)
         varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
         same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
         if same_arrays and not (request.options or variant.limits or _unsuited(kernel)):
@@ -285,7 +294,7 @@ def _unsuited(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
 
 def _objection(op: Operation, variant: Variant, refusal: Refusal) -> Callable[..., Any]:
     """Return the test that, while true of a normalised call, keeps a variant from it."""
-    unsuited = None if refusal.error else _unsuited(op.zoo._function(variant))
+    unsuited = None if refusal.error else _unsuited(op.zoo.function(variant))
 
     def objects(*args: Any, **kwargs: Any) -> Any:
         try:

@@ -23,8 +23,8 @@ def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | 
         If the module or the function cannot be had.
     """
     if ":" not in target:
-        return subject_of(registry._zoo, registry.variant(operation, target))
-    return function_subject(registry._zoo, operation, load(target), device, dtypes)
+        return subject_of(registry.zoo(), registry.variant(operation, target))
+    return function_subject(registry.zoo(), operation, load(target), device, dtypes)
 
 
 def load(target: str) -> Callable[..., Any]:

@@ -86,8 +86,7 @@ def bordered(kernel):
 def kernel_of(variant, *damage):
     """Return a variant's function, from its own file or from a damaged copy."""
     if not damage:
-        registry._import(variant.module, registry._zoo.folder)
-        return registry.Zoo._imported[variant.file, variant.operation, variant.name]
+        return registry.zoo().load(variant)
     source, (old, new) = Path(variant.file).read_text(encoding="utf-8"), damage
     assert source.count(old) == 1, f"{variant.file} has {old!r} {source.count(old)} times, expected once"
     path = Path(FOLDER.name, "damaged.py")
@@ -106,7 +105,7 @@ def main(operation, name, max_examples, *damage):
     (variant,) = registry.candidates(operation, name)
     function = bordered(kernel_of(variant, *damage))
     here = replace(variant, device="cpu", _why_not=lambda _: None)
-    op = _dispatch.Operation(registry._zoo, operation)
+    op = _dispatch.Operation(registry.zoo(), operation)
     subject = replace(
         _conformance.Subject(operation, op.contract, _dispatch.fixed(op, here, function)),
         dtypes=variant.dtypes,

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 def probe(arrays, layout="any", operation="matmul"):
     """Return a callable whose kernel records the arrays it is given."""
-    zoo = Zoo(registry._zoo.folder, System())
+    zoo = Zoo(registry.zoo().folder, System())
     seen = []
 
     @zoo.register(operation, "probe", arrays=arrays, layout=layout, dtypes=("numeric", "bfloat16"))
@@ -75,7 +75,7 @@ def test_strides_travel_without_a_copy_where_they_can(kind, arrays):
 
 
 def test_one_array_given_twice_stays_one_array():
-    zoo = Zoo(registry._zoo.folder, System())
+    zoo = Zoo(registry.zoo().folder, System())
     seen = []
 
     @zoo.register("meanshift_step", "probe", arrays="torch")
@@ -192,7 +192,7 @@ def test_the_points_of_a_step_are_refused_before_they_are_looked_at():
 
 
 def test_a_kernel_that_returns_no_array_is_named():
-    zoo = Zoo(registry._zoo.folder, System())
+    zoo = Zoo(registry.zoo().folder, System())
     zoo.register("matmul", "lists", arrays="torch")(lambda a, b: (a @ b).tolist())
     with pytest.raises(TypeError, match=r"matmul: variant 'lists' returned a list, expected an array \(.*test_arrays\.py:\d+\)"):
         zoo.get("matmul", "lists")(np.eye(2), np.eye(2))

@@ -23,7 +23,7 @@ def trials():
 def test_variant_has_property(variant, property_):
     if not variant.available:
         pytest.skip(str(variant.reason))
-    subject = _conformance.subject_of(registry._zoo, variant)
+    subject = _conformance.subject_of(registry.zoo(), variant)
     seed = 0 if settings.default.derandomize else secrets.randbits(32)
     print(f"seed {seed}")  # shown with a failure
     record = _conformance.run(property_, subject, settings.default.max_examples, seed)

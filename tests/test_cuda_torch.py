@@ -21,9 +21,8 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_torch_code_stays_on_its_device(variant, size):
     torch = pytest.importorskip("torch")
-    registry._import(variant.module, registry._zoo.folder)
-    function = registry.Zoo._imported[variant.file, variant.operation, variant.name]
-    op = _dispatch.Operation(registry._zoo, variant.operation)
+    function = registry.zoo().load(variant)
+    op = _dispatch.Operation(registry.zoo(), variant.operation)
     example = op.contract.example(size)
     args, kwargs = op.function(*example.args, **example.kwargs)
     expected = op.contract.reference(*args, **kwargs, dtype="float32").shape

@@ -71,7 +71,7 @@ def test_a_large_example_is_short_and_reproduces(dtype):
     """Arrays that would fill the screen are in a file, from which they come back bit for bit."""
     if dtype == "bfloat16":
         pytest.importorskip("torch")
-    subject = _conformance.function_subject(registry._zoo, "matmul", spoils_the_corner, dtypes=(dtype,))
+    subject = _conformance.function_subject(registry.zoo(), "matmul", spoils_the_corner, dtypes=(dtype,))
     subject = replace(subject, function=spoils_the_corner)  # without the desk, so that it gets tensors of bfloat16 too
     with pytest.raises(ConformanceError) as caught:
         _conformance.run(_properties.agrees_with_reference, subject, 100)
@@ -221,7 +221,7 @@ def test_one_plausible_slip_in_the_suite_lets_a_wrong_kernel_through(monkeypatch
     """With the slip the wrong kernel passes, without it it is refused: so this test turns red if the suite ever slips so."""
     registered = {property_.__name__: property_ for property_ in _conformance.all_properties(registry.contract("matmul"))}
     property_ = registered["reads_every_layout" if "LAYOUTS" in name else "agrees_with_reference"]
-    subject = _conformance.function_subject(registry._zoo, "matmul", wrong)
+    subject = _conformance.function_subject(registry.zoo(), "matmul", wrong)
     with pytest.raises(ConformanceError):
         _conformance.run(property_, subject, 100)
     monkeypatch.setattr(name, slip)

@@ -72,7 +72,7 @@ def _correct_kernels():
 @pytest.mark.parametrize(("operation", "kernel"), list(_correct_kernels()))
 def test_other_seeds_raise_no_false_alarm(operation, kernel, seeds):
     """`--seeds 50` asks every registered variant and correct kernel with that many, a few examples of each property."""
-    zoo = registry._zoo
+    zoo = registry.zoo()
     registered = isinstance(kernel, registry.Variant)
     subject = _conformance.subject_of(zoo, kernel) if registered else _conformance.function_subject(zoo, operation, kernel)
     for seed in range(1, seeds + 1):
@@ -102,7 +102,7 @@ def test_which_property_catches_which(operation):
     properties = _conformance.all_properties(registry.contract(operation))
     kills = {property_.__name__: [] for property_ in properties}
     for function in CONTROLS[operation].WRONG:
-        subject = _conformance.function_subject(registry._zoo, operation, function)
+        subject = _conformance.function_subject(registry.zoo(), operation, function)
         for property_ in properties:
             try:
                 _conformance.run(property_, subject, 5)

@@ -1,0 +1,400 @@
+"""The catalogue as the source of the kernel files states it, read with `ast`: no kernel file is imported.
+
+Loads the standard library alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from importlib.util import decode_source
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from kernels._system import find_spec
+
+ENTRY_POINTS = "kernel_zoo"
+DEVICES = ("cpu", "cuda")
+SELECTORS = ("auto", *DEVICES)
+# What a contract holds beside the operation's own function; it may further name its PRECISIONS and a gufunc's CORE.
+_FUNCTIONS = ("reference", "bound", "scale", "work", "rows", "example", "from_file")
+CONTRACT = ("ARRAYS", "RATE", "SIZES", *(f"{name}(...)" for name in _FUNCTIONS))
+
+# "numeric" is the array API standard's name for every integer, real and complex dtype; these are NumPy's.
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_REALS = ("float16", "float32", "float64", "longdouble")
+_COMPLEX = ("complex64", "complex128", "clongdouble")
+DTYPE_GROUPS = {"numeric": _INTEGERS + _REALS + _COMPLEX}
+DTYPES = ("bool", "object", "bfloat16", *DTYPE_GROUPS["numeric"], *DTYPE_GROUPS)
+
+
+class UnknownOperation(LookupError):
+    """No operation has this name."""
+
+
+class UnknownVariant(LookupError):
+    """The operation has no variant of this name."""
+
+
+class VariantUnavailable(RuntimeError):
+    """The variant exists, but cannot run here: a package, a device or a working file is missing."""
+
+
+class DuplicateVariant(ValueError):
+    """Two functions claim the same name under the same operation."""
+
+
+class ConformanceError(AssertionError):
+    """A function does not do what its operation's contract says."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Variant:
+    """One implementation of an operation, as its `register` line and its source describe it.
+
+    Attributes
+    ----------
+    operation, name : str
+        What it computes, and what it is called there.
+    device : str
+        ``"cpu"`` or ``"cuda"``.
+    arrays : str
+        The kind of array its function takes: ``"numpy"`` or ``"torch"``.
+    requires : tuple of str
+        Packages it imports beyond those of the core.
+    dtypes : tuple of str
+        Names of the dtypes it takes, spelled out.
+    options : mapping
+        Its own keyword arguments with their defaults, such as ``batch_size``.
+    precision : str
+        The class of error it promises; the operation's ``bound`` knows what each one means.
+    deterministic : bool
+        Whether the same input gives the same bits twice.
+    rank : int
+        Its place on the ladder from naive to fast; dispatch takes the highest that can serve a call.
+    limits : mapping
+        What it can take: for an argument the allowed values, for a quantity of the operation's ``work`` the most.
+    layout : str
+        ``"any"``, or ``"C"`` if its function wants writable C-contiguous arrays (compiled for that layout alone).
+    file, line : str, int
+        Where it stands.
+    doc : str
+        Its docstring, or that of its file.
+    """
+
+    operation: str
+    name: str
+    device: str = "cpu"
+    arrays: str = "numpy"
+    requires: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "working"
+    deterministic: bool = True
+    rank: int = 0
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    layout: str = "any"
+    module: str = ""
+    file: str = ""
+    line: int = 0
+    doc: str = ""
+    _why_not: Callable[[Variant], str | None] = field(default=lambda _: None, repr=False)
+
+    def __post_init__(self) -> None:
+        for key in ("options", "limits"):
+            object.__setattr__(self, key, MappingProxyType(dict(getattr(self, key))))
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot run here, or None when it can."""
+        return self._why_not(self)
+
+    @property
+    def available(self) -> bool:
+        """Whether it can run here."""
+        return self.reason is None
+
+    @property
+    def source(self) -> str:
+        """Where it stands, as ``file:line``."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def framework(self) -> str:
+        """What it is written with: the first package it requires, else the kind of array it takes."""
+        return self.requires[0] if self.requires else self.arrays
+
+
+# What a register line may say further, and what goes without saying.
+DEFAULTS: dict[str, Any] = {
+    f.name: {} if f.default is MISSING else f.default
+    for f in fields(Variant)
+    if f.name not in ("operation", "name", "module", "file", "line", "doc", "_why_not")
+}
+_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch"), "layout": ("any", "C")}
+
+
+class Provider:
+    """A module or package whose source may hold an operation's contract and variants.
+
+    `contract` is the function that carries the operation's name in the first file; where it is None, `failure` says why.
+    """
+
+    def __init__(
+        self, operation: str, module: str, files: tuple[Path, ...], *, failure: str = "", built_in: bool = False
+    ) -> None:
+        self.operation, self.module, self.files, self.failure, self.built_in = operation, module, files, failure, built_in
+        self.contract: ast.FunctionDef | None = None
+        if files:
+            try:
+                body = _tree(files[0]).body
+            except Exception as error:
+                self.failure = f"{files[0]} cannot be read: {one_line(error)}"
+                return
+            named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == operation]
+            self.contract = next((node for node in named if not any(map(_registers, node.decorator_list))), None)
+            self.failure = "" if self.contract else f"{files[0]} defines no function {operation}"
+
+
+class Claim(NamedTuple):
+    """What one register line says, or a file that brings no variant; `failure` says why it cannot run."""
+
+    name: str
+    module: str
+    file: str
+    line: int = 0
+    doc: str = ""
+    declared: Mapping[str, Any] = MappingProxyType({})
+    failure: str = ""
+
+
+def providers(folder: Path) -> dict[str, list[Provider]]:
+    """Return who provides each operation: a folder of ours, then what installed distributions declare as entry points."""
+    found: dict[str, list[Provider]] = {}
+    for path in sorted(folder.glob("[!_.]*/__init__.py")):
+        name = path.parent.name
+        ours = Provider(name, f"kernels.{name}", _python_files(path.parent), built_in=True)
+        # Another distribution may keep folders of its own in `kernels`.
+        if ours.contract or any(map(_mentions_register, ours.files)):
+            found[name] = [ours]
+    for operation, value in sorted({(point.name, point.value) for point in _entry_points()}):
+        found.setdefault(operation, []).append(_installed(operation, value))
+    return found
+
+
+def _entry_points() -> Iterator[Any]:
+    from importlib import metadata
+
+    try:
+        yield from metadata.entry_points(group=ENTRY_POINTS)
+    except Exception:  # a distribution's own file of entry points cannot be read: look for ours in the others
+        for distribution in metadata.distributions():
+            try:
+                yield from distribution.entry_points.select(group=ENTRY_POINTS)
+            except Exception:  # what it would have brought cannot be told
+                continue
+
+
+def _installed(operation: str, module: str) -> Provider:
+    try:
+        spec = find_spec(module)
+        if spec is None or not spec.origin:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+        folders = list(spec.submodule_search_locations or ())
+    except Exception as error:
+        return Provider(operation, module, (), failure=f"entry point {operation} = {module} failed: {one_line(error)}")
+    return Provider(operation, module, _python_files(Path(folders[0])) if folders else (Path(spec.origin),))
+
+
+def claims(provider: Provider, operations: Iterable[str]) -> Iterator[Claim]:
+    """Yield what the files of a provider claim for its operation; a file that brings none, where it should, as a failure."""
+    if not provider.files:
+        yield Claim(provider.module, provider.module, provider.module, failure=provider.failure)
+    for path in provider.files:
+        module = provider.module
+        if path.stem != "__init__" and len(provider.files) > 1:
+            module += f".{path.stem}"
+        nothing = Claim(path.stem, module, os.path.realpath(path))
+        try:
+            tree = _tree(path)
+        except Exception as error:
+            yield nothing._replace(failure=f"its source cannot be read: {one_line(error)}")
+            continue
+        lines = list(_register_lines(tree))
+        made = [claim for line in lines if (claim := _claim(*line, nothing, provider.operation, tuple(operations)))]
+        yield from made
+        # A contract registers nothing, and a package of another distribution may hold modules of any kind.
+        needed = path.stem != "__init__" if provider.built_in else len(provider.files) == 1 and not provider.contract
+        if needed and not made:
+            failure = f"registers no variant of {provider.operation} (shared code has a name with a leading underscore)"
+            yield nothing._replace(failure=failure)
+
+
+class Reading(NamedTuple):
+    """What was read of one operation.
+
+    Attributes
+    ----------
+    variants : dict
+        By name.
+    broken : dict
+        Files that cannot be used, with the reason.
+    refused : dict
+        Listed names of variants whose own name was taken, with the reason.
+    passed_over : set
+        The same variants by file and the name they asked for.
+    """
+
+    variants: dict[str, Variant]
+    broken: dict[str, str]
+    refused: dict[str, str]
+    passed_over: set[tuple[str, str]]
+
+
+def read(operation: str, by: Iterable[Provider], operations: Iterable[str], why_not: Callable[[Variant], str | None]) -> Reading:
+    """Settle who gets which name: built-in before installed; what cannot run comes last, under a name that is left."""
+    stated = [(provider, claim) for provider in by for claim in claims(provider, operations)]
+    reading = Reading({}, {}, {}, set())
+    for provider, claim in sorted(stated, key=lambda each: bool(each[1].failure)):
+        taken, name = reading.variants.get(claim.name), claim.name
+        if taken is not None or name in SELECTORS:
+            spare = (f"{name} ({claim.module})", f"{name} ({claim.file}:{claim.line})")
+            name = next(other for other in spare if other not in reading.variants)
+        if claim.failure:
+            reading.broken.setdefault(claim.file, claim.failure)
+        elif taken is not None:
+            twice = f"variant {claim.name!r} is registered twice: {taken.source} and {claim.file}:{claim.line}"
+            if provider.built_in:
+                raise DuplicateVariant(f"{operation}: {twice}")
+            reading.refused[name] = twice
+            reading.passed_over.add((claim.file, claim.name))
+        stated_there: dict[str, Any] = {"operation": operation, **claim.declared, "name": name}
+        place: dict[str, Any] = {"module": claim.module, "file": claim.file, "line": claim.line, "doc": claim.doc}
+        reading.variants[name] = Variant(**stated_there, **place, _why_not=why_not)
+    return reading
+
+
+def _claim(call: ast.Call, doc: str, nothing: Claim, operation: str, operations: tuple[str, ...]) -> Claim | None:
+    """Return what a register line claims for an operation; None if it speaks of another operation."""
+    here = nothing._replace(line=call.lineno, doc=doc)
+    try:
+        declared = _declare_line(call)
+        other = declared["operation"]
+        if other not in operations:
+            raise ValueError(unknown(f"no operation {other!r}", other, operations))
+    except Exception as error:  # importing the file will fail of it, and take its other variants along
+        failure = f"line {call.lineno} cannot be read: {one_line(error, bare=True)}"
+        return here._replace(name=_name_in(call) or here.name, failure=failure)
+    return here._replace(name=declared["name"], declared=declared) if other == operation else None
+
+
+def one_line(error: BaseException, *, bare: bool = False) -> str:
+    """Return an error's name and message in one line; the message alone if `bare` and there is one."""
+    message = " ".join(str(error).split())
+    return message if bare and message else ": ".join(filter(None, (type(error).__name__, message)))
+
+
+def _python_files(folder: Path) -> tuple[Path, ...]:
+    """The contract first, then the kernel files.
+
+    A name with a leading underscore is shared machinery, one with a leading dot an editor's or a file system's own.
+    """
+    return (folder / "__init__.py", *(p for p in sorted(folder.glob("*.py")) if not p.name.startswith(("_", "."))))
+
+
+def _mentions_register(path: Path) -> bool:
+    try:
+        return path.is_file() and b"from registry import register" in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _tree(path: Path) -> ast.Module:
+    if path.suffix != ".py":
+        raise ValueError(f"{path.name} is not Python source")
+    if not path.stem.isidentifier():
+        raise ValueError(f"Python cannot import a file of the name {path.name}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is {'a folder' if path.is_dir() else 'no regular file'}")
+    source = path.read_bytes()
+    try:
+        text = decode_source(source)  # as an import does: ast takes some bytes that an import refuses
+    except (SyntaxError, UnicodeError) as error:
+        raise ValueError(f"{path.name} is neither UTF-8 nor in an encoding that it declares ({error})") from error
+    return ast.parse(text, filename=str(path))
+
+
+def _registers(node: ast.expr) -> bool:
+    """Whether a decorator reads `register(...)` or `registry.register(...)`."""
+    if not isinstance(node, ast.Call):
+        return False
+    return getattr(node.func, "id", None) == "register" or getattr(node.func, "attr", None) == "register"
+
+
+def _register_lines(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
+    """Yield each register line of a module, with the docstring of its function or of the module."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            if isinstance(call, ast.Call) and _registers(call):
+                yield call, ast.get_docstring(node) or ast.get_docstring(tree) or ""
+
+
+def _declare_line(call: ast.Call) -> dict[str, Any]:
+    """Read what a register line declares."""
+    try:
+        arguments = [ast.literal_eval(value) for value in call.args]
+        keywords = {keyword.arg or "**": ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (TypeError, ValueError):
+        keywords = {"**": None}
+    if "**" in keywords:
+        raise ValueError("the arguments of register must be literals")
+    keywords |= dict(zip(("operation", "name"), arguments, strict=False))
+    if len(arguments) > 2 or not {"operation", "name"} <= keywords.keys():
+        raise TypeError("register takes the operation's name, the variant's name, and keyword arguments")
+    return declare(**keywords)
+
+
+def _name_in(call: ast.Call) -> str | None:
+    """The variant's name in a register line that may say anything else."""
+    name = call.args[1].value if len(call.args) > 1 and isinstance(call.args[1], ast.Constant) else None
+    return name if isinstance(name, str) and name not in ("", *SELECTORS) else None
+
+
+def declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:
+    """Check the arguments of a register line, and complete them."""
+    where = f"register({operation!r}, {name!r})"
+    if not isinstance(name, str) or not name or name in SELECTORS:
+        raise ValueError(f"{where}: a variant cannot be called {name!r}; {', '.join(SELECTORS)} are selectors")
+    surplus = sorted(declared.keys() - DEFAULTS.keys())
+    if surplus:
+        raise TypeError(unknown(f"{where}: no argument {', '.join(surplus)}", surplus[0], tuple(DEFAULTS)))
+    complete = DEFAULTS | {key: dict(value) if isinstance(value, MappingProxyType) else value for key, value in declared.items()}
+    for key, default in DEFAULTS.items():
+        kind = type(default).__name__
+        if type(complete[key]) is not type(default):
+            raise TypeError(f"{where}: {key} is {'an' if kind == 'int' else 'a'} {kind}, got {complete[key]!r}")
+        if key in _CHOICES and complete[key] not in _CHOICES[key]:
+            raise ValueError(f"{where}: {key} is one of {', '.join(_CHOICES[key])}, got {complete[key]!r}")
+        if isinstance(default, tuple | dict) and not all(isinstance(each, str) for each in complete[key]):
+            raise TypeError(f"{where}: {key} is a {kind} of names, got {complete[key]!r}")
+    for entry in complete["dtypes"]:
+        if entry not in DTYPES:
+            raise ValueError(unknown(f"{where}: no dtype {entry!r}", entry, DTYPES))
+    for key, limit in complete["limits"].items():
+        if type(limit) not in (tuple, int, float):
+            raise TypeError(f"{where}: the limit of {key} is a tuple of the allowed values or a largest number, got {limit!r}")
+    dtypes = tuple(dtype for entry in complete["dtypes"] for dtype in DTYPE_GROUPS.get(entry, (entry,)))
+    return complete | {"operation": operation, "name": name, "dtypes": dtypes}
+
+
+def unknown(what: str, name: object, existing: list[str] | tuple[str, ...]) -> str:
+    """Say that there is no such name, with the nearest of those that exist, and all of them."""
+    import difflib  # only an error needs it
+
+    near = difflib.get_close_matches(str(name), existing, n=1)
+    return f"{what}{f'; did you mean {near[0]!r}?' if near else ''} (there are: {', '.join(existing) or 'none'})"

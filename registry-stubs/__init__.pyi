@@ -1,0 +1,126 @@
+"""The types of `registry` for whoever installs it: a module that is one file cannot carry py.typed (PEP 561)."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeVar, overload
+
+__version__: str
+DEVICES: tuple[str, ...]
+DTYPES: tuple[str, ...]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_A = TypeVar("_A", bound=_Array)
+
+class _Array(Protocol):
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class _Matmul(Protocol):
+    def __call__(self, a: _A, b: _A) -> _A: ...
+
+class _MeanshiftStep(Protocol):
+    def __call__(
+        self,
+        x: _A,
+        bandwidth: float,
+        *,
+        data: _A | None = None,
+        kernel: Literal["gaussian", "triangular", "epanechnikov", "flat"] = "gaussian",
+        check_finite: bool = True,
+        batch_size: int = ...,
+    ) -> _A: ...
+
+class UnknownOperation(LookupError): ...
+class UnknownVariant(LookupError): ...
+class VariantUnavailable(RuntimeError): ...
+class DuplicateVariant(ValueError): ...
+class ConformanceError(AssertionError): ...
+
+class System:
+    def missing(self, requirement: str) -> str | None: ...
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Variant:
+    operation: str
+    name: str
+    device: str = "cpu"
+    arrays: str = "numpy"
+    requires: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ...
+    options: Mapping[str, Any] = ...
+    precision: str = "working"
+    deterministic: bool = True
+    rank: int = 0
+    limits: Mapping[str, Any] = ...
+    layout: str = "any"
+    module: str = ""
+    file: str = ""
+    line: int = 0
+    doc: str = ""
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def available(self) -> bool: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def framework(self) -> str: ...
+
+@dataclass(frozen=True)
+class Explanation:
+    operation: str
+    selector: str
+    considered: tuple[tuple[Variant, str | None], ...]
+    chosen: Variant | None
+
+class Zoo:
+    system: System
+    def __init__(self, folder: str | os.PathLike[str], system: System | None = None) -> None: ...
+    def operations(self) -> tuple[str, ...]: ...
+    def broken_operations(self) -> dict[str, str]: ...
+    def variants(self, operation: str) -> tuple[Variant, ...]: ...
+    def variant(self, operation: str, name: str) -> Variant: ...
+    def candidates(self, operation: str, selector: str) -> tuple[Variant, ...]: ...
+    def contract(self, operation: str) -> ModuleType: ...
+    def summary(self, operation: str) -> str: ...
+    def register(self, operation: str, name: str, **declared: Any) -> Callable[[_F], _F]: ...
+    @overload
+    def get(self, operation: Literal["matmul"], selector: str = "auto") -> _Matmul: ...
+    @overload
+    def get(self, operation: Literal["meanshift_step"], selector: str = "auto") -> _MeanshiftStep: ...
+    @overload
+    def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]: ...
+    def check(
+        self,
+        operation: str,
+        function: Callable[..., Any],
+        *,
+        device: str = "cpu",
+        dtypes: tuple[str, ...] | None = None,
+        max_examples: int = 100,
+    ) -> None: ...
+    def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]: ...
+    def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation: ...
+    def function(self, variant: Variant) -> Callable[..., Any]: ...
+    def load(self, variant: Variant) -> Callable[..., Any]: ...
+    def missing(self, requirement: str) -> str | None: ...
+    def why_not(self, variant: Variant) -> str | None: ...
+
+def zoo() -> Zoo: ...
+def main() -> None: ...
+
+_zoo: Zoo
+broken_operations = _zoo.broken_operations
+candidates = _zoo.candidates
+check = _zoo.check
+conformance_test = _zoo.conformance_test
+contract = _zoo.contract
+explain = _zoo.explain
+get = _zoo.get
+missing = _zoo.missing
+operations = _zoo.operations
+register = _zoo.register
+summary = _zoo.summary
+variant = _zoo.variant
+variants = _zoo.variants

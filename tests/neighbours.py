@@ -1,0 +1,85 @@
+"""Catalogues for the tests: described machines, interpreters of their own, and distributions laid out beside the zoo."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import registry
+from registry import System, Zoo
+
+ROOT = Path(registry.__file__).parent
+
+
+def python(code, *, path=()):
+    """Run code in a fresh interpreter and return what it prints, as JSON."""
+    paths = [str(p) for p in (*path, ROOT)]
+    lines = [f"import sys; sys.path[:0] = {paths!r}", textwrap.dedent(code)]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+class Machine(System):
+    """A described system: everything is here but what is named."""
+
+    def __init__(self, *absent):
+        super().__init__()
+        self.absent = absent
+
+    def missing(self, requirement):
+        return f"needs {requirement}, which this machine lacks" if requirement in self.absent else None
+
+
+def fresh_zoo():
+    return Zoo(ROOT / "kernels", Machine("cuda", "torch"))
+
+
+KERNEL = '''
+"""A kernel."""
+import numpy as np
+from registry import register
+
+@register("matmul", "{name}", rank=1)
+def matmul(a, b):
+    return np.matmul(a, b)
+'''
+OPERATION = '''
+"""The contract of negate."""
+import numpy as np
+from kernels._examples import Example
+
+ARRAYS, RATE, SIZES = ("x",), "flops", {"lecture": 3}
+
+def negate(x):
+    """Change the sign."""
+    return (x,), {}
+
+def work(x):
+    return {"flops": x.size}
+
+def example(size, *, dtype):
+    return Example((np.ones(SIZES[size], dtype),), {}, size)
+
+reference = bound = scale = rows = from_file = negate
+'''
+
+
+def distribution(folder, name, entry_points):
+    """Lay out an installed distribution: its metadata alone, with entry points."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{key} = {value}" for key, value in entry_points.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[kernel_zoo]", *lines]))
+
+
+def command(*args, cwd, code=0):
+    """Run `kernel-zoo` where the distributions laid out in a folder are installed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+    line = [sys.executable, "-m", "registry", *args]
+    done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -1,0 +1,165 @@
+"""Which variant runs a call, and what is said when none can."""
+
+import re
+
+import numpy as np
+import pytest
+from neighbours import fresh_zoo
+
+import registry
+from registry import VariantUnavailable
+
+
+def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
+    a = np.ones((3, 3), np.float32)
+    explanation = registry.explain("matmul", a, a)
+    assert explanation.chosen is explanation.considered[0][0]
+    serving = [v for v, reason in explanation.considered if reason is None]
+    best = [v for v in serving if v.rank == max(v.rank for v in serving)]
+    assert explanation.chosen in best
+    assert explanation.chosen.arrays == "numpy" or all(v.arrays != "numpy" for v in best)
+    text = str(explanation)
+    assert f"{explanation.chosen.name}: runs" in text
+    assert len(text.splitlines()) == 1 + len(registry.variants("matmul"))
+
+
+def test_dispatch_turns_to_another_variant_for_another_dtype():
+    integers = np.arange(6).reshape(2, 3)
+    chosen = registry.explain("matmul", integers, integers.T).chosen
+    assert "int64" in chosen.dtypes
+    assert (registry.get("matmul")(integers, integers.T) == [[5, 14], [14, 50]]).all()
+
+
+def test_what_every_variant_refuses_is_said_once():
+    step, x = registry.get("meanshift_step"), np.ones((3, 2))
+    cases = [
+        (x.astype(int), {}, TypeError, "meanshift_step: argument x: expected dtype float32 or float64, got int64; cast it"),
+        (x, {"bach_size": 7}, TypeError, "meanshift_step: no variant has an argument 'bach_size'; their options are: batch_size"),
+        (
+            x,
+            {"batch_size": "7"},
+            TypeError,
+            "meanshift_step: no variant for 'auto' can take this call: each takes batch_size as int; got '7'",
+        ),
+    ]
+    for points, options, error, message in cases:
+        with pytest.raises(error) as caught:
+            step(points, 1.0, **options)
+        assert str(caught.value) == message
+    zoo = fresh_zoo()
+    for name, most in (("one", 1), ("two", 2)):  # several reasons: a line each, of those that could run
+        zoo.register("matmul", name, dtypes=("bfloat16",), limits={"flops": most})(np.matmul)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"no variant for 'auto' can take this call:\n  two: .*\n  one: .*has 54$"):
+        zoo.get("matmul")(*[torch.ones(3, 3, dtype=torch.bfloat16)] * 2)
+    for variant in registry.variants("matmul"):
+        if variant.available:
+            with pytest.raises(TypeError, match=r"matmul: .*too many positional arguments$"):
+                registry.get("matmul", variant.name)(x.T, x, x)
+    with pytest.raises(TypeError, match=r"^meanshift_step: missing a required argument: 'bandwidth'$"):
+        registry.get("meanshift_step", "loop")(x)
+
+
+def test_an_option_narrows_the_choice_and_is_checked():
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    step = registry.get("meanshift_step")
+    chosen = registry.explain("meanshift_step", x, 1.0, batch_size=7).chosen
+    assert "batch_size" in chosen.options
+    for integer in (7, np.int64(7), np.array(7)):
+        assert step(x, 1.0, batch_size=integer).shape == x.shape
+    for bad, error in ((0, ValueError), (-1, ValueError), ("7", TypeError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match=r"meanshift_step: .*batch_size"):
+            registry.get("meanshift_step", chosen.name)(x, 1.0, batch_size=bad)
+    with pytest.raises(TypeError, match=f"variant '{chosen.name}' has no argument 'bach_size'"):
+        registry.get("meanshift_step", chosen.name)(x, 1.0, bach_size=7)
+
+
+def test_limits_are_a_variants_own_word_and_hold():
+    zoo = fresh_zoo()
+    zoo.register("matmul", "small", rank=1000, limits={"flops": 100})(lambda a, b: np.full((a.shape[0], b.shape[1]), 7.0))
+    small, large = np.ones((2, 2)), np.ones((9, 9))
+    assert (zoo.get("matmul")(small, small) == 7).all()
+    assert (zoo.get("matmul")(large, large) == 9).all()
+    assert "at most 100 flops" in {v.name: r for v, r in zoo.explain("matmul", large, large).considered}["small"]
+    with pytest.raises(ValueError, match="variant 'small' takes at most 100 flops; this call has 1458"):
+        zoo.get("matmul", "small")(large, large)
+    zoo.register("meanshift_step", "one_kernel", rank=1000, limits={"kernel": ("flat",)})(
+        lambda x, bandwidth, data, kernel: x + 1
+    )
+    assert (zoo.get("meanshift_step")(small, 1.0, kernel="flat") == 2).all()
+    assert zoo.explain("meanshift_step", small, 1.0).chosen.name != "one_kernel"
+
+
+PICKY = """
+def unsuited(a, b):
+    return None if a.shape[0] > 4 else f"{a.shape[0]} rows are too few"
+
+def matmul(a, b):
+    return np.full((a.shape[0], b.shape[1]), 7.0)
+"""
+
+
+def test_a_variant_that_says_it_would_lose_is_passed_over_until_it_would_not():
+    zoo, file = fresh_zoo(), {"np": np}
+    exec(PICKY, file)
+    zoo.register("matmul", "picky", rank=1000)(np.errstate(all="ignore")(file["matmul"]))  # a decorator hides nothing
+    small, large, product = np.ones((3, 3)), np.ones((9, 9)), zoo.get("matmul")
+    for _ in range(2):  # what is remembered of one call must not decide the next
+        assert (product(small, small) == 3).all()
+        assert (product(large, large) == 7).all()
+        assert (product(small.astype("float32"), small.astype("float32")) == 3).all()
+    assert {v.name: r for v, r in zoo.explain("matmul", small, small).considered}["picky"] == "3 rows are too few"
+    assert zoo.explain("matmul", large, large).chosen.name == "picky"
+    assert (zoo.get("matmul", "picky")(small, small) == 7).all()  # whoever names it gets it
+
+
+def test_slow_is_better_than_not_at_all():
+    zoo, file = fresh_zoo(), {"np": np}
+    exec(PICKY, file)
+    zoo.register("matmul", "picky", rank=1000, dtypes=("int8",))(file["matmul"])
+    for variant in zoo.variants("matmul"):
+        if variant.name != "picky":
+            object.__setattr__(variant, "dtypes", ("float64",))
+    small = np.ones((3, 3), np.int8)
+    explanation = zoo.explain("matmul", small, small)
+    assert explanation.chosen.name == "picky"
+    assert "picky: runs" in str(explanation)
+    assert (zoo.get("matmul")(small, small) == 7).all()
+
+
+def test_a_limit_of_nothing_and_an_unsuited_that_fails_keep_one_variant_away():
+    zoo, file = fresh_zoo(), {"np": np, "__name__": "failing"}
+    zoo.register("matmul", "limitless", rank=1001, limits={"foo": 3})(lambda a, b: a)
+    exec("def unsuited(a, b):\n    return a.nonsense\n\ndef matmul(a, b):\n    return a", file)
+    zoo.register("matmul", "failing", rank=1000)(file["matmul"])
+    a = np.full((3, 3), 2.0)
+    for _ in range(2):
+        assert (zoo.get("matmul")(a, a) == 12).all()
+    reasons = {v.name: reason for v, reason in zoo.explain("matmul", a, a).considered}
+    assert re.match(r"limits 'foo' \(.*test_dispatch\.py:\d+\), which is neither an argument nor", reasons["limitless"])
+    assert re.match(r"unsuited\(\.\.\.\) in .*test_dispatch\.py failed: AttributeError: .*nonsense", reasons["failing"])
+    with pytest.raises(VariantUnavailable, match="variant 'limitless' limits 'foo'"):
+        zoo.get("matmul", "limitless")(a, a)
+
+
+def test_a_precision_that_the_contract_does_not_know_is_refused():
+    zoo = fresh_zoo()
+    for operation in ("matmul", "meanshift_step"):
+        zoo.register(operation, "sloppy", rank=1000, precision="sloppy")(lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(VariantUnavailable, match=rf"{operation} knows no precision 'sloppy' \(there are: working"):
+            zoo.get(operation, "sloppy")
+    assert zoo.get("matmul")(np.eye(2), np.eye(2)).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_misspelt_keyword_is_named_with_the_nearest_spelling():
+    x = np.ones((3, 2))
+    for name in ("auto", "loop", "broadcast"):
+        with pytest.raises(TypeError) as caught:
+            registry.get("meanshift_step", name)(x, bandwith=0.5)
+        assert str(caught.value) == (
+            "meanshift_step: missing a required argument: 'bandwidth'; there is no argument 'bandwith', did you mean 'bandwidth'?"
+        )
+    with pytest.raises(TypeError, match=r"argument: 'bandwidth'; there is no argument 'zzz'$"):
+        registry.get("meanshift_step")(x, zzz=1, batch_size=3)
+    with pytest.raises(TypeError, match="'batchsize', did you mean 'batch_size'"):
+        registry.explain("meanshift_step", x, batchsize=1)
