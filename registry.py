@@ -21,7 +21,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 __version__ = "0.1.0"
 __all__ = [
@@ -695,7 +695,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
 
 
-def _registers(node: ast.expr) -> bool:
+def _registers(node: ast.expr) -> TypeGuard[ast.Call]:
     """Whether a decorator reads `register(...)` or `registry.register(...)`."""
     if not isinstance(node, ast.Call):
         return False
@@ -707,7 +707,6 @@ def _register_lines(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             for call in filter(_registers, node.decorator_list):
-                assert isinstance(call, ast.Call)
                 yield call, ast.get_docstring(node) or ast.get_docstring(tree) or ""
 
 

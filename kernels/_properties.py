@@ -20,7 +20,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._cases import LARGE, SMALL, Case, laid_out, plain
-from kernels._subject import Subject, kinds_for, properties_of
+from kernels._subject import Subject, kinds_for, properties_of, require
 
 Property = Callable[[Subject, st.DataObject], None]
 
@@ -68,7 +68,7 @@ def stays_within_what_it_allocates(subject: Subject, data: st.DataObject) -> Non
     with _guards() as blocks:
         result = subject.call(case)
     for block in blocks:
-        assert (np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated"
+        require((np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated")
     subject.judge(plain(case), result)
 
 
@@ -114,12 +114,14 @@ def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
     first = results[0].copy()
     results += [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls") - 1)]
     for name, array in case.arrays.items():
-        assert (_owner(array).tobytes(), array.strides) == before[name], f"argument {name}, or memory round it, was changed"
-        assert not np.shares_memory(array, results[0]), f"the result shares memory with argument {name}"
-    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory"
-    assert _same_bits(results[0], first), "a later call wrote to an earlier result"
+        if (_owner(array).tobytes(), array.strides) != before[name]:
+            raise AssertionError(f"argument {name}, or memory round it, was changed")
+        if np.shares_memory(array, results[0]):
+            raise AssertionError(f"the result shares memory with argument {name}")
+    require(not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory")
+    require(_same_bits(results[0], first), "a later call wrote to an earlier result")
     if subject.deterministic:
-        assert all(_same_bits(result, results[0]) for result in results), "the same call gave other bits"
+        require(all(_same_bits(result, results[0]) for result in results), "the same call gave other bits")
 
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -212,7 +214,8 @@ def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
             if torch:
                 torch.set_default_dtype(usual)
     changed = [name for name in before if before[name] != after[name]]
-    assert not changed, f"it changed {', '.join(changed)} for the whole process"
+    if changed:
+        raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
     subject.judge(case, result)
 
 
@@ -241,8 +244,10 @@ def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> 
         subject.function(**arguments)
     except error as refusal:
         raised = str(refusal)
-    assert raised is not None, f"a call with {arguments} was not refused; expected {error.__name__}"
-    assert raised.startswith(f"{subject.operation}:"), f"the error does not name the operation: {raised}"
+    if raised is None:
+        raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
+    if not raised.startswith(f"{subject.operation}:"):
+        raise AssertionError(f"the error does not name the operation: {raised}")
 
 
 GENERAL: tuple[Property, ...] = (

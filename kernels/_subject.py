@@ -16,6 +16,12 @@ from kernels._cases import LARGE, SMALL, Case, present, values
 from kernels._numerics import Agreement, compare
 
 
+def require(condition: Any, failure: str) -> None:
+    """Raise AssertionError unless a condition holds; unlike the statement `assert`, also under `python -O`."""
+    if not condition:
+        raise AssertionError(failure)
+
+
 @dataclass
 class Record:
     """What a property saw of a subject: how much it asked, and how close it came.
@@ -74,12 +80,12 @@ class Subject:
         if case.dtype == "object" and np.ndim(result) == 0:
             result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
         first = next(iter(given_arrays.values()))
-        assert type(result) is type(first) or np.ndim(result) == 0, (
-            f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}"
-        )
-        assert _arrays.dtype_name(result.dtype) == case.dtype, f"the result has dtype {result.dtype}, expected {case.dtype}"
+        if not (type(result) is type(first) or np.ndim(result) == 0):
+            raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}")
+        if _arrays.dtype_name(result.dtype) != case.dtype:
+            raise AssertionError(f"the result has dtype {result.dtype}, expected {case.dtype}")
         result = values(result)
-        assert kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to"
+        require(kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to")
         return result
 
     @property
@@ -121,20 +127,23 @@ class Subject:
         AssertionError
             With the worst entry, if one is outside its bound.
         """
-        assert result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}"
+        if result.shape != expected.shape:
+            raise AssertionError(f"the result has shape {result.shape}, expected {expected.shape}")
         if claim:
-            assert np.isfinite(expected).all(), f"{claim}: one result is not finite"
+            if not np.isfinite(expected).all():
+                raise AssertionError(f"{claim}: one result is not finite")
             expected = expected.astype(np.result_type(expected, bound))
         bound = np.broadcast_to(bound, expected.shape)
         agreement: Agreement = compare(result, expected, bound, scale)
         self.record.worst = max(self.record.worst, agreement.share)
         self.record.entries += result.size
         self.record.vacuous += agreement.vacuous * result.size
-        assert agreement.passes, (
-            f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
-            f"expected {expected[agreement.worst]}: "
-            f"off by {agreement.share:.3g} times the bound of {float(bound[agreement.worst]):.3g}"
-        )
+        if not agreement.passes:
+            raise AssertionError(
+                f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
+                f"expected {expected[agreement.worst]}: "
+                f"off by {agreement.share:.3g} times the bound of {float(bound[agreement.worst]):.3g}"
+            )
 
     def note(self, case: Case) -> Case:
         """Remember a case as the one under trial, so that a failure can show it."""

@@ -1,5 +1,6 @@
 """The referee as a product: the same verdict twice, examples that reproduce, and a way in for other projects' tests."""
 
+import ast
 import itertools
 import os
 import re
@@ -226,3 +227,50 @@ def test_one_plausible_slip_in_the_suite_lets_a_wrong_kernel_through(monkeypatch
         _conformance.run(property_, subject, 100)
     monkeypatch.setattr(name, slip)
     _conformance.run(property_, subject, 100)
+
+
+def test_a_verdict_is_a_verdict_where_python_leaves_assertions_out(tmp_path):
+    """`python -O` drops every `assert`: the command, the function and the pytest form must refuse all the same."""
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n\n"
+        "def doubles(a, b):\n    return 2 * (a @ b)\n\n"
+        "def nan(a, b):\n    return np.full((a.shape[0], b.shape[1]), np.nan, a.dtype)\n"
+    )
+    (tmp_path / "asks.py").write_text(
+        "import mine, registry\n"
+        "from kernels import _conformance\n"
+        "passed = []\n"
+        "for function in (mine.doubles, mine.nan):\n"
+        "    try:\n        registry.check('matmul', function, max_examples=5)\n"
+        "    except registry.ConformanceError:\n        continue\n"
+        "    passed.append(function.__name__)\n"
+        "test = registry.conformance_test('matmul', mine.nan, max_examples=5)\n"
+        "for property_ in _conformance.all_properties(registry.contract('matmul')):\n"
+        "    if property_.__name__.startswith('agrees'):\n"
+        "        try:\n            test(property_)\n"
+        "        except registry.ConformanceError:\n            continue\n"
+        "        passed.append(property_.__name__)\n"
+        "print('passed:', passed)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONOPTIMIZE": "2"}
+    asked = subprocess.run(
+        [sys.executable, "asks.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "passed: []" in asked.stdout, asked.stdout + asked.stderr
+    del environment["PYTHONOPTIMIZE"]
+    command = [sys.executable, "-O", "-m", "registry", "check", "matmul", "mine:doubles", "--examples", "2"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "mine:doubles: REFUSED" in done.stdout
+
+
+def test_no_assert_statement_holds_up_the_zoo():
+    """What must be true is said with `raise`: an `assert` is gone under `python -O`."""
+    files = [ROOT / "registry.py", *(ROOT / "kernels").rglob("*.py")]
+    lines = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not lines

@@ -9,7 +9,7 @@ import numpy as np
 
 from kernels._arrays import Array, dtype_name
 from kernels._examples import Example
-from kernels._numerics import gamma, precision_of, reference_share, wide
+from kernels._numerics import gamma, precision_of, reference_share, require_precision, wide
 
 ARRAYS = ("a", "b")
 CORE = "(m?,k),(k,n?)->(m?,n?)"
@@ -141,9 +141,7 @@ def _tensor_core_error(
     An instruction takes at least four products and the sum so far, cuts each below the last of the largest's 24 bits, and cuts
     the sum: six units of 2^-23 for four terms. A half of an operand may also vanish where it is below float32's range.
     """
-    working, single = precision_of(dtype), precision_of("float32")
-    assert working is not None
-    assert single is not None
+    working, single = require_precision(dtype), require_precision("float32")
     k = a.shape[-1]
     terms = 3 * k if precision == "3xtf32" else k
     sums = gamma(1.5 * terms + 2, 2 * single.unit)

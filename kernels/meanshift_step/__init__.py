@@ -11,7 +11,7 @@ import numpy as np
 
 from kernels._arrays import Array, all_finite, dtype_name
 from kernels._examples import Example
-from kernels._numerics import gamma, precision_of, reference_share, wide
+from kernels._numerics import gamma, precision_of, reference_share, require_precision, wide
 
 ARRAYS = ("x", "data")
 RATE = "pairs"
@@ -214,8 +214,7 @@ def bound(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"meanshift_step: unknown precision {precision!r} (there are: {', '.join(map(repr, PRECISIONS))})")
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     u, eta = working.unit, working.tiny
     x = x.astype(wide(dtype))
     data = x if data is None else data.astype(wide(dtype))
@@ -263,8 +262,7 @@ def _weight_error(
     h, w = bandwidth, pairs.weights
     q2 = pairs.r2 / h / h
     q2_error = r2_error / h / h * (1 + 8 * u) + gamma(6, u) * q2
-    if kernel == "gaussian":
-        assert pairs.log_weights is not None
+    if pairs.log_weights is not None:  # a gaussian's
         return np.asarray(np.exp(pairs.log_weights + q2_error / 2) * (1 + 8 * u) - w * (1 - 8 * u) + eta)
     if kernel == "triangular":
         r = np.sqrt(pairs.r2)

@@ -13,8 +13,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
-from kernels._numerics import gamma, precision_of
-from kernels._subject import Subject
+from kernels._numerics import gamma, require_precision
+from kernels._subject import Subject, require
 from kernels.meanshift_step import KERNELS
 
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 16, 0)
@@ -126,12 +126,11 @@ def stays_where_nothing_is_in_reach(subject: Subject, data: st.DataObject) -> No
     case = subject.note(Case({"x": x, "data": np.repeat(site, 5, axis=0)}, {"bandwidth": 1.0, "kernel": kernel}, dtype))
     result = subject.call(case)
     if kernel == "gaussian":
-        working = precision_of(dtype)
-        assert working is not None
+        working = require_precision(dtype)
         arms = np.abs(site.astype(np.longdouble) - x) + np.abs(site)
-        assert (np.abs(result - site.astype(np.longdouble)) <= 32 * working.unit * arms).all(), "a gaussian lost the only data"
+        require((np.abs(result - site.astype(np.longdouble)) <= 32 * working.unit * arms).all(), "a gaussian lost the only data")
     else:
-        assert result.tobytes() == x.tobytes(), "a point moved with nothing in reach"
+        require(result.tobytes() == x.tobytes(), "a point moved with nothing in reach")
 
 
 def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> None:
@@ -141,7 +140,7 @@ def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> No
     arrays = {name: array * array.dtype.type(factor) for name, array in case.arrays.items()}
     scaled = Case(arrays, {**case.parameters, "bandwidth": case.parameters["bandwidth"] * factor}, case.dtype)
     plain, result = subject.call(case), subject.call(subject.note(scaled))
-    assert (result == plain * plain.dtype.type(factor)).all(), "scaling by a power of two changed the digits"
+    require((result == plain * plain.dtype.type(factor)).all(), "scaling by a power of two changed the digits")
 
 
 def is_exact_on_a_lattice(subject: Subject, data: st.DataObject) -> None:
@@ -162,8 +161,7 @@ def is_exact_on_a_lattice(subject: Subject, data: st.DataObject) -> None:
     total, differences = weights.sum(axis=1).astype(np.longdouble), sites - sites[:, None]
     moved, arms = (((weights * arm).sum(axis=1) / total)[:, None] for arm in (differences, np.abs(differences)))
     expected = case.arrays["x"] + moved
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     bound = gamma(n + 3, working.unit) * arms + 2 * working.unit * np.abs(expected)  # weights may be divided by their sum first
     subject.hold(subject.call(case), expected, bound, _scale(subject, case), "weights without rounding errors")
 
@@ -175,8 +173,7 @@ def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> 
     to 1, so that differences, and their products with the least of a dtype's weights, stay normal.
     """
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     n, d = data.draw(st.sampled_from([1, 2, 17, 33]), label="n"), data.draw(dimensions(subject, range(1, 4)), label="d")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     x = (rng.integers(1, 257, (n, d)) / 256).astype(dtype)
@@ -190,7 +187,7 @@ def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> 
         unit = subject.call(Case({"x": x}, {"bandwidth": bandwidth, "kernel": kernel}, dtype))
         case = subject.note(Case(scaled, {"bandwidth": bandwidth * factor, "kernel": kernel}, dtype))
         result = subject.call(case)
-    assert (result == unit * unit.dtype.type(factor)).all(), "squared distances left the range of the dtype"
+    require((result == unit * unit.dtype.type(factor)).all(), "squared distances left the range of the dtype")
 
 
 def weighs_a_gaussian_to_its_end(subject: Subject, data: st.DataObject) -> None:
@@ -199,8 +196,7 @@ def weighs_a_gaussian_to_its_end(subject: Subject, data: st.DataObject) -> None:
     Up to where its pull is the unit roundoff times the bandwidth a class that truncates is held to it too.
     """
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     lightest = data.draw(st.sampled_from([working.unit / 8, 4 * working.tiny]), label="weight at the end")
     distance = math.sqrt(-2 * math.log(lightest)) * data.draw(st.integers(1, 64), label="sixty-fourths of the end") / 64
     far = distance * data.draw(directions(subject, range(1, 4)), label="direction")
@@ -263,8 +259,7 @@ def counts_what_lies_on_the_edge(subject: Subject, data: st.DataObject) -> None:
     if subject.precision == "expansion" or not subject.within("kernel", ["flat"]):
         return
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     n, d = data.draw(st.sampled_from([1, 2, 17, 65]), label="n"), data.draw(dimensions(subject, [1, 2, 3, 4, 5, 9]), label="d")
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     finest = int(-math.log2(working.unit)) - 6  # 64 roundings: a square, a sum and a quotient keep their side
@@ -277,7 +272,7 @@ def counts_what_lies_on_the_edge(subject: Subject, data: st.DataObject) -> None:
     case = subject.note(Case({"x": x, "data": np.concatenate([x[:1], site])}, {"bandwidth": h, "kernel": "flat"}, dtype))
     expected = site / 2 if margin <= 0 else x[:1]
     close = np.abs(subject.call(case) - expected) <= 8 * working.unit * h
-    assert close.all(), "flat weights do not end where the distance is the bandwidth, itself counted"
+    require(close.all(), "flat weights do not end where the distance is the bandwidth, itself counted")
 
 
 def goes_to_the_only_datum_in_reach(subject: Subject, data: st.DataObject) -> None:
@@ -286,8 +281,7 @@ def goes_to_the_only_datum_in_reach(subject: Subject, data: st.DataObject) -> No
     if subject.precision == "expansion" or not compact:
         return
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    working = precision_of(dtype)
-    assert working is not None
+    working = require_precision(dtype)
     kernel = data.draw(st.sampled_from(compact), label="kernel")
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     margin = 2.0 ** -data.draw(st.integers(1, int(-math.log2(working.unit)) - 6), label="log2 of the margin")
@@ -396,7 +390,7 @@ def stays_within_the_data(subject: Subject, data: st.DataObject) -> None:
         return
     least, most = sites.min(axis=0) - bound, sites.max(axis=0) + bound
     inside, stayed = (result >= least) & (result <= most), (result == x) & (case.parameters["kernel"] != "gaussian")
-    assert (inside | stayed).all(), "a point left the bounding box of the data"
+    require((inside | stayed).all(), "a point left the bounding box of the data")
 
 
 def goes_to_the_mean_for_a_large_bandwidth(subject: Subject, data: st.DataObject) -> None:
@@ -432,14 +426,13 @@ def leaves_points_alone_below_their_gap(subject: Subject, data: st.DataObject) -
     if subject.precision == "expansion":
         return
     case, _ = _lattice(subject, data)
-    working = precision_of(case.dtype)
-    assert working is not None
+    working = require_precision(case.dtype)
     gaps = math.sqrt(2 - 2 * math.log(working.subnormal)) if case.parameters["kernel"] == "gaussian" else 1
     bandwidth = 5 / gaps / (1 + 2.0 ** data.draw(st.integers(-10, 10), label="log2 of the margin"))
     case = replace(case, arrays={"x": case.arrays["x"]}, parameters={**case.parameters, "bandwidth": bandwidth})
     result, x = subject.call(subject.note(case)), case.arrays["x"]
     subject.judge(case, result)
-    assert ((result == x) | (x == 0)).all(), "a point moved though nothing else is in reach"
+    require(((result == x) | (x == 0)).all(), "a point moved though nothing else is in reach")
 
 
 def ignores_how_often_the_data_is_repeated(subject: Subject, data: st.DataObject) -> None:
@@ -497,7 +490,7 @@ def balances_its_moves(subject: Subject, data: st.DataObject) -> None:
     moves = total * (subject.call(case) - x)
     rounding = 8 * len(x) * np.finfo(np.longdouble).eps * (total * np.abs(moves)).sum(axis=0)
     limit = (total * subject.bound(case)).sum(axis=0) + rounding
-    assert (np.abs(moves.sum(axis=0)) <= limit).all(), "what points pull and are pulled does not balance"
+    require((np.abs(moves.sum(axis=0)) <= limit).all(), "what points pull and are pulled does not balance")
 
 
 def never_lowers_the_density(subject: Subject, data: st.DataObject) -> None:
@@ -512,7 +505,7 @@ def never_lowers_the_density(subject: Subject, data: st.DataObject) -> None:
     bound = subject.bound(case)
     before, after = (_shadow(points.astype(np.longdouble), sites, h, kernel) for points in (x, subject.call(case)))
     slack = 2 / h * np.sqrt((bound**2).sum(axis=1)) + 32 * np.finfo(np.longdouble).eps
-    assert (after >= before - len(sites) * slack).all(), "a point went down the density that it should climb"
+    require((after >= before - len(sites) * slack).all(), "a point went down the density that it should climb")
 
 
 def _distances(x: np.ndarray[Any, Any], sites: np.ndarray[Any, Any], bandwidth: float) -> np.ndarray[Any, Any]:
