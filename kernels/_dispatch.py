@@ -142,6 +142,8 @@ class Operation:
                 reason = f"limits {key!r} ({variant.source}), which is neither an argument nor a quantity of work(...)"
                 return Refusal(reason, VariantUnavailable)
             fact = facts[key]
+            if key in self.keyed:  # data that is left out is x itself once a call is normalised
+                fact = None if fact is args[0] else "an array"
             if isinstance(limit, tuple) and fact not in limit:
                 return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
             if not isinstance(limit, tuple) and not fact <= limit:
