@@ -69,7 +69,6 @@ for _name in ("_system", "_catalogue", "_imports"):
     _load(_name)
 
 from kernels._catalogue import (  # noqa: E402 (each was loaded above)
-    CONTRACT,
     DEFAULTS,
     DEVICES,
     DTYPES,
@@ -326,9 +325,8 @@ class Zoo:
         operation: str,
         function: Callable[..., Any],
         *,
-        device: str = "cpu",
-        dtypes: tuple[str, ...] | None = None,
         max_examples: int = 100,
+        **claims: Any,
     ) -> None:
         """Hold any function to an operation's contract: agreement with the reference within the derived bound, and the rest.
 
@@ -338,24 +336,26 @@ class Zoo:
             One of `operations()`.
         function : callable
             Takes the operation's arguments, after the front desk's validation: for matmul two matrices, for
-            meanshift_step ``(x, bandwidth, *, data, kernel)``. One that refuses NumPy arrays is given tensors.
-        device : str
-            Where the arrays are: ``"cpu"`` or ``"cuda"``.
-        dtypes : tuple of str, optional
-            The dtypes it claims to take; float32 and float64 if not given.
+            meanshift_step ``(x, bandwidth, *, data, kernel)``. What it has defaults for is left out in half of the calls.
         max_examples : int
             How many examples Hypothesis draws for each property.
+        **claims
+            What it claims, as `register` takes it: nothing beyond is asked of it. ``dtypes`` are float32 and float64 if
+            not given; ``arrays`` is found out by a call; ``layout="C"`` asks for writable C-contiguous arrays. A function
+            without a parameter says so by a limit: ``limits={"kernel": ("gaussian",), "data": (None,)}``.
 
         Raises
         ------
         ConformanceError
-            With the property that failed and the smallest failing example.
+            With the property that failed and the smallest failing example, as code.
+        TypeError, ValueError
+            If a claim is not what `Variant` says, or means nothing for the operation.
         """
         reason = self.missing("hypothesis")
         if reason:
             raise ModuleNotFoundError(f"check {reason}")
         conformance: Any = import_module("kernels._conformance", self.folder)
-        conformance.check(self, operation, function, device=device, dtypes=dtypes, max_examples=max_examples)
+        conformance.check(self, operation, function, max_examples=max_examples, **claims)
 
     def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
         """Return a pytest test for another project's suite, which reports each property of a function under its own name.
@@ -365,7 +365,7 @@ class Zoo:
         operation, function
             As `check` takes them.
         **claims
-            ``device``, ``dtypes`` and ``max_examples``, as `check` takes them.
+            ``max_examples`` and what the function claims, as `check` takes them.
 
         Examples
         --------

@@ -5,12 +5,8 @@ Arrays are filled by NumPy from a drawn seed: drawing them entry by entry is som
 
 from __future__ import annotations
 
-import functools
-import tempfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +18,6 @@ from kernels import _arrays
 EXTENTS = (1, 2, 3, 0, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 TILES = EXTENTS[-9:]
 LONG_TILES = (256, 512, 1024, 2048, 4096)
-LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
 SMALL, LARGE = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
 
 
@@ -38,32 +33,6 @@ class Case:
     def __repr__(self) -> str:
         arrays = [f"{name}: {self.layouts.get(name, '')} {array.shape}" for name, array in self.arrays.items()]
         return f"Case({self.dtype}, {', '.join(arrays)}, {self.parameters})"
-
-    def code(self) -> str:
-        """Return the call's arguments as Python that rebuilds them, layouts included; large arrays go to a file."""
-        arrays = []
-        for name, array in self.arrays.items():
-            text = _expression(array, "float32" if self.dtype == "bfloat16" else self.dtype)
-            text = f"LAYOUTS[{self.layouts[name]!r}]({text})" if name in self.layouts else text
-            text = f"present({text}, 'torch', 'bfloat16')" if self.dtype == "bfloat16" else text
-            arrays.append(f"{name}={text}")
-        return ", ".join(arrays + [f"{key}={value!r}" for key, value in self.parameters.items()])
-
-
-def _expression(array: np.ndarray[Any, Any], dtype: str) -> str:
-    text = f"np.array({array.tolist()!r}, dtype={dtype!r}).reshape({array.shape})"
-    text = text.replace("nan", "np.nan").replace("inf", "np.inf")
-    if len(text) > LITERAL:
-        path = Path(_folder(), f"{zlib.crc32(text.encode()):08x}.npy")
-        np.save(path, np.array(array, order="C"))
-        text = f"np.load({str(path)!r}{', allow_pickle=True' if dtype == 'object' else ''})"
-    return text
-
-
-@functools.cache
-def _folder() -> str:
-    """Return this process's own place for arrays that are too large to show."""
-    return tempfile.mkdtemp(prefix="kernel-zoo-")
 
 
 def extents(most: int, room: int) -> st.SearchStrategy[int]:

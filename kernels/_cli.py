@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import json
@@ -342,6 +343,14 @@ def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
 @click.argument("target")
 @click.option("--device", type=click.Choice(list(registry.DEVICES)), help="Where a function claims to run; cpu if not given.")
 @click.option("--dtype", "dtypes", multiple=True, help="A dtype a function claims to take (repeat for more).")
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="WORD=VALUE",
+    help="What else a function claims, as `register` takes it: arrays=torch, layout=C, precision=wide, deterministic=False, "
+    'or \'limits={"kernel": ("flat",)}\' (repeat for more).',
+)
 @click.option("--examples", default=100, show_default=True, type=click.IntRange(min=1), help="Examples drawn for each property.")
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same examples.")
 @click.option(
@@ -349,20 +358,30 @@ def _row(m: Any, slowest: float, unit: str) -> dict[str, Any]:
 )
 @JSON
 def check(
-    operation: str, target: str, device: str | None, dtypes: tuple[str, ...], examples: int, seed: int, stats: bool, as_json: bool
+    operation: str,
+    target: str,
+    device: str | None,
+    dtypes: tuple[str, ...],
+    claims: tuple[str, ...],
+    examples: int,
+    seed: int,
+    stats: bool,
+    as_json: bool,
 ) -> None:
     """Hold TARGET, a variant or package.module:function, to the operation's contract. Exits with 1 on refusal."""
     if registry.missing("hypothesis"):
         raise click.UsageError(f"check {registry.missing('hypothesis')}")
-    if ":" not in target and (device or dtypes):
-        raise click.UsageError(f"--device and --dtype are a function's claims; what the variant {target} claims is registered")
+    if ":" not in target and (device or dtypes or claims):
+        what = "--device, --dtype and --claim are a function's"
+        raise click.UsageError(f"{what} claims; what the variant {target} claims is registered")
     from kernels import _conformance, _targets
 
     show = functools.partial(click.echo, err=as_json)
     if ":" in target:
         show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
     with redirect_stdout(sys.stderr):
-        subject = _targets.subject(operation, target, device or "cpu", dtypes or None)
+        named = {"device": device} if device else {}
+        subject = _targets.subject(operation, target, **named, **({"dtypes": dtypes} if dtypes else {}), **_claimed(claims))
     rows = []
     explained: set[str] = set()
     for property_ in _conformance.all_properties(subject.contract):
@@ -374,7 +393,7 @@ def check(
         except registry.ConformanceError as error:
             failure = str(error)
             row |= {"passed": False, "failure": failure}
-            first, what = failure.splitlines()[0], failure.partition(" failed: ")[2].partition("\nsmallest failing example: ")[0]
+            first, what = failure.splitlines()[0], failure.partition(" failed: ")[2].partition("\nsmallest failing example:")[0]
             show(f"refused\n{first if what in explained else failure}")
             explained.add(what)
         else:
@@ -389,6 +408,20 @@ def check(
         sys.exit(1)
 
 
+def _claimed(claims: tuple[str, ...]) -> dict[str, Any]:
+    """Read claims as a register line has them; a value that is no literal is a name."""
+    read: dict[str, Any] = {}
+    for claim in claims:
+        word, equals, value = claim.partition("=")
+        if not equals:
+            raise click.UsageError(f"--claim {claim}: expected WORD=VALUE, such as layout=C")
+        try:
+            read[word] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            read[word] = value
+    return read
+
+
 def _seen(record: Any) -> dict[str, Any]:
     return {
         "examples": record.examples,
@@ -401,6 +434,8 @@ def _seen(record: Any) -> dict[str, Any]:
 
 
 def _verdict(record: Any, stats: bool) -> str:
+    if not record.examples:
+        return "   no examples: it is about nothing that is claimed"
     worst = f"{record.worst:4.0%} of bound" if record.entries else "   -"
     verdict = f"{record.examples:5} examples, worst error {worst}"
     if stats:

@@ -8,14 +8,15 @@ cases(subject, most)
     kernel can be asked too.
 PROPERTIES
     Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
-REFUSED
-    Calls that must be refused: pairs of keyword arguments and the expected error.
+refused(dtype)
+    Calls that must be refused by a kernel that takes a dtype: pairs of keyword arguments and the expected error.
 SHARES
     Of the asked-for examples, for properties whose calls are large; 1 where it says nothing.
 """
 
 from __future__ import annotations
 
+import textwrap
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from registry import DEVICES, ConformanceError, Variant, VariantUnavailable, missing
+from registry import ConformanceError, Variant, missing
 
 if missing("hypothesis"):
     raise ModuleNotFoundError(f"the referee {missing('hypothesis')}")
@@ -32,9 +33,11 @@ if missing("hypothesis"):
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
 
-from kernels import _dispatch
+from kernels._claims import function_subject
 from kernels._properties import GENERAL, SHARES, Property
+from kernels._snippet import hints, snippet
 from kernels._subject import Record, Subject, properties_of
 
 if TYPE_CHECKING:
@@ -65,53 +68,6 @@ def subject_of(zoo: Zoo, variant: Variant) -> Subject:
     )
 
 
-def function_subject(
-    zoo: Zoo, operation: str, function: Callable[..., Any], device: str = "cpu", dtypes: tuple[str, ...] | None = None
-) -> Subject:
-    """Put any function on trial, behind the front desk's validation; one that refuses NumPy arrays gets tensors.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a function, or claims what there is not.
-    VariantUnavailable
-        If the device it claims is not here.
-    """
-    op = _dispatch.Operation(zoo, operation)
-    if not callable(function):
-        raise TypeError(f"argument function: expected a callable, got {type(function).__name__}")
-    if device not in DEVICES:
-        raise ValueError(f"argument device: expected one of {', '.join(DEVICES)}, got {device!r}")
-    name = getattr(function, "__name__", "function")
-    variant = Variant(operation=operation, name=f"<{name}>", device=device, arrays="numpy" if device == "cpu" else "torch")
-    if dtypes is not None:
-        variant = replace(variant, dtypes=_require_dtypes(zoo, operation, dtypes))
-    if device != "cpu" and zoo.system.missing(device):
-        raise VariantUnavailable(f"{operation}: {name} cannot be checked on {device} here: it {zoo.system.missing(device)}")
-    if device == "cpu":
-        example = op.contract.example("tiny")
-        args, kwargs = op.function(*example.args, **example.kwargs)
-        try:
-            function(*args, **kwargs)
-        except (TypeError, AttributeError):
-            if not zoo.system.missing("torch"):
-                variant = replace(variant, arrays="torch")
-        except (Exception, SystemExit):  # a failure of its own: the properties will show it
-            pass
-    return Subject(operation, op.contract, _dispatch.fixed(op, variant, function), variant.dtypes, device=device)
-
-
-def _require_dtypes(zoo: Zoo, operation: str, dtypes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the dtypes a function claims, which are among those that the operation's variants take."""
-    if isinstance(dtypes, str) or not dtypes:
-        raise TypeError(f"argument dtypes: expected a tuple of names, such as ('float32',), got {dtypes!r}")
-    known = dict.fromkeys(dtype for variant in zoo.variants(operation) for dtype in variant.dtypes)
-    for dtype in dtypes:
-        if dtype not in known:
-            raise ValueError(f"argument dtypes: expected names among {', '.join(known)}, got {dtype!r}")
-    return tuple(dtypes)
-
-
 def _require_examples(max_examples: int) -> None:
     if max_examples < 1:
         raise ValueError(f"argument max_examples: expected at least 1, got {max_examples!r}")
@@ -123,7 +79,7 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     Returns
     -------
     Record
-        What was asked, and how close it came.
+        What was asked, and how close it came; without any example where the subject claims nothing that the property is about.
 
     Raises
     ------
@@ -147,11 +103,20 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     )
     @given(st.data())
     def ask(data: st.DataObject) -> None:
+        record, form = subject.record, subject.form
+        record.case, record.before, record.in_place, record.circumstances = None, None, False, []
+        if form and form.defaults:
+            form.leaves_out = record.left_out = data.draw(st.booleans(), label="what has a default is left out")
         try:
             property_(subject, data)
         except SystemExit as end:
-            raise AssertionError(f"it ends the process with SystemExit({end})") from end
-        subject.record.examples += 1  # those that a property rejects do not count
+            ended = AssertionError(f"it ends the process with SystemExit({end})")
+            ended.__dict__["asked"] = replace(record)
+            raise ended from end
+        except Exception as error:
+            error.__dict__["asked"] = replace(record)  # the last example that fails need not be the one that is shown
+            raise
+        record.examples += 1  # those that a property rejects do not count
 
     with _naming(property_, subject):
         ask()
@@ -163,6 +128,8 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
 def _naming(property_: Property, subject: Subject) -> Iterator[None]:
     try:
         yield
+    except Unsatisfiable:  # nothing that the property is about is within what the subject claims
+        pass
     except Exception as raised:
         error = raised
         while isinstance(error, ExceptionGroup):  # Hypothesis's word that an example failed now and then, as races do
@@ -171,31 +138,23 @@ def _naming(property_: Property, subject: Subject) -> Iterator[None]:
         what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         what = what if len(what) <= MESSAGE else f"{what[:MESSAGE]} ..."
         lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
-        if subject.record.case is not None:
-            lines.append(f"smallest failing example: {subject.operation}({subject.record.case.code()})")
-            if subject.record.case.layouts or subject.record.case.dtype == "bfloat16":
-                lines.append("(from kernels._cases import LAYOUTS, present)")
+        record: Record = error.__dict__.get("asked", subject.record)
+        lines += hints(subject, record, error)
+        if record.case is not None:
+            lines.append(f"smallest failing example:\n{textwrap.indent(snippet(subject, record), '    ')}")
         raise ConformanceError("\n".join(lines)) from error
 
 
-def check(
-    zoo: Zoo, operation: str, function: Callable[..., Any], *, device: str, dtypes: tuple[str, ...] | None, max_examples: int
-) -> None:
+def check(zoo: Zoo, operation: str, function: Callable[..., Any], *, max_examples: int = 100, **claims: Any) -> None:
     """Hold any function to every property of an operation; see `registry.check`."""
     _require_examples(max_examples)
-    subject = function_subject(zoo, operation, function, device, dtypes)
+    subject = function_subject(zoo, operation, function, **claims)
     for property_ in all_properties(subject.contract):
         run(property_, subject, max_examples)
 
 
 def conformance_test(
-    zoo: Zoo,
-    operation: str,
-    function: Callable[..., Any],
-    *,
-    device: str = "cpu",
-    dtypes: tuple[str, ...] | None = None,
-    max_examples: int = 100,
+    zoo: Zoo, operation: str, function: Callable[..., Any], *, max_examples: int = 100, **claims: Any
 ) -> Callable[..., None]:
     """Return a pytest test that holds a function to every property, each under its own name; see `registry.conformance_test`."""
     if zoo.system.missing("pytest"):
@@ -203,7 +162,7 @@ def conformance_test(
     import pytest
 
     _require_examples(max_examples)
-    subject = function_subject(zoo, operation, function, device, dtypes)
+    subject = function_subject(zoo, operation, function, **claims)
 
     @pytest.mark.parametrize("property_", all_properties(subject.contract), ids=lambda property_: property_.__name__)
     def test(property_: Property) -> None:

@@ -140,13 +140,16 @@ class Operation:
     def beyond_limits(self, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Refusal | None:
         """Say which limit of a variant a normalised call goes beyond, or None."""
         facts = {**dict(zip(self.by_position, args, strict=False)), **kwargs}
-        if not variant.limits.keys() <= facts.keys():
-            facts = {**self.contract.quantities(*args, **kwargs), **facts}
+        for more in (self.contract.quantities, self.contract.work):  # counting the work takes longer
+            if not variant.limits.keys() <= facts.keys():
+                facts = {**more(*args, **kwargs), **facts}
         for key, limit in variant.limits.items():
             if key not in facts:
                 reason = f"limits {key!r} ({variant.source}), which is neither an argument nor a quantity of work(...)"
                 return Refusal(reason, VariantUnavailable)
             fact = facts[key]
+            if key in self.keyed:  # data that is left out is x itself once a call is normalised
+                fact = None if fact is args[0] else "an array"
             if isinstance(limit, tuple) and fact not in limit:
                 return Refusal(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
             if not isinstance(limit, tuple) and not fact <= limit:

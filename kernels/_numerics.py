@@ -38,6 +38,14 @@ def precision_of(dtype: str) -> Precision | None:
     return Precision(info.eps / 2, info.tiny, info.smallest_subnormal, info.max)
 
 
+def require_precision(dtype: str) -> Precision:
+    """Return the format of a real or complex dtype by name; a dtype whose arithmetic is exact is a TypeError."""
+    working = precision_of(dtype)
+    if working is None:
+        raise TypeError(f"expected a real or complex dtype, got {dtype}")
+    return working
+
+
 def wide(dtype: str) -> type[Any]:
     """Return the dtype that the reference for `dtype` is computed in: float64, or extended for float64 itself."""
     extended = dtype in ("float64", "complex128", "longdouble", "clongdouble")
@@ -63,9 +71,7 @@ def reference_share(dtype: str) -> float:
     Bounds grow at least in proportion to the unit roundoff, so this share of the kernel's bound covers a reference that is
     computed in the same way.
     """
-    working = precision_of(dtype)
-    assert working is not None
-    return float(np.finfo(wide(dtype)).eps / 2 / working.unit)
+    return float(np.finfo(wide(dtype)).eps / 2 / require_precision(dtype).unit)
 
 
 class Agreement(NamedTuple):

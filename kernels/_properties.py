@@ -17,10 +17,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._cases import LARGE, SMALL, Case, laid_out, plain
-from kernels._subject import Subject, kinds_for, properties_of
+from kernels._cases import LARGE, SMALL, Case, laid_out, plain, present
+from kernels._subject import Subject, kinds_for, properties_of, require
 
 Property = Callable[[Subject, st.DataObject], None]
 
@@ -34,8 +35,9 @@ def _draw(subject: Subject, data: st.DataObject, most: int = SMALL, label: str =
     return subject.note(data.draw(properties_of(subject.contract).cases(subject, min(most, subject.most)), label=label))
 
 
-def _poison(case: Case) -> None:
+def _poison(subject: Subject, case: Case) -> None:
     """Leave NaN in the memory that an allocator is about to hand out, so that an entry never written shows."""
+    subject.record.circumstances.append("# memory that is free was filled with NaN before the call")
     for array in case.arrays.values():
         for size in (array.nbytes, 4 * array.nbytes):
             del_me = np.full(size // 8 + 1, np.nan)
@@ -46,14 +48,14 @@ def agrees_with_reference(subject: Subject, data: st.DataObject) -> None:
     """Each entry is within the derived bound of the reference, whatever the shape, layout, dtype, scale and kind of array."""
     case = subject.note(laid_out(_draw(subject, data), data))
     kind = data.draw(st.sampled_from(kinds_for(subject, case.dtype)), label="kind of array")
-    _poison(case)
+    _poison(subject, case)
     subject.judge(plain(case), subject.call(case, kind))
 
 
 def agrees_at_larger_sizes(subject: Subject, data: st.DataObject) -> None:
     """The same where several extents cross a tile at once."""
     case = _draw(subject, data, LARGE)
-    _poison(case)
+    _poison(subject, case)
     subject.judge(case, subject.call(case))
 
 
@@ -65,10 +67,11 @@ def stays_within_what_it_allocates(subject: Subject, data: st.DataObject) -> Non
     """
     case = subject.note(laid_out(_draw(subject, data), data))
     subject.call(case)
+    subject.record.circumstances.append("# np.empty and np.zeros gave arrays between guard bytes, filled with NaN if empty")
     with _guards() as blocks:
         result = subject.call(case)
     for block in blocks:
-        assert (np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated"
+        require((np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated")
     subject.judge(plain(case), result)
 
 
@@ -114,12 +117,14 @@ def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
     first = results[0].copy()
     results += [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls") - 1)]
     for name, array in case.arrays.items():
-        assert (_owner(array).tobytes(), array.strides) == before[name], f"argument {name}, or memory round it, was changed"
-        assert not np.shares_memory(array, results[0]), f"the result shares memory with argument {name}"
-    assert not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory"
-    assert _same_bits(results[0], first), "a later call wrote to an earlier result"
+        if (_owner(array).tobytes(), array.strides) != before[name]:
+            raise AssertionError(f"argument {name}, or memory round it, was changed")
+        if np.shares_memory(array, results[0]):
+            raise AssertionError(f"the result shares memory with argument {name}")
+    require(not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory")
+    require(_same_bits(results[0], first), "a later call wrote to an earlier result")
     if subject.deterministic:
-        assert all(_same_bits(result, results[0]) for result in results), "the same call gave other bits"
+        require(all(_same_bits(result, results[0]) for result in results), "the same call gave other bits")
 
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -137,6 +142,7 @@ def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
     """New values at an old address are read anew: nothing is cached by identity, shape, pointer, sample or checksum."""
     case = plain(_draw(subject, data))
     subject.call(case)
+    subject.record.before, subject.record.in_place = plain(case), True
     change = data.draw(st.sampled_from(["all", "two entries swapped"]), label="what changes")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the change"))
     for name in data.draw(st.sampled_from([list(case.arrays), *([name] for name in case.arrays)]), label="arrays that change"):
@@ -161,6 +167,8 @@ def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
         cases = [_draw(subject, data, label="case of all threads")] * THREADS
     if inputs == "of one shape":
         cases = [replace(cases[0], arrays={k: np.roll(a, i) for k, a in cases[0].arrays.items()}) for i in range(THREADS)]
+    assume(all(map(subject.claims, cases)))
+    subject.record.circumstances.append(f"# {THREADS} threads were calling it at once; inputs: {inputs}")
     outcomes: list[list[Any]] = [[] for _ in range(THREADS)]
     together = threading.Barrier(THREADS)
 
@@ -204,6 +212,7 @@ def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
     with np.errstate(all="ignore"):
         if torch:
             torch.set_default_dtype(getattr(torch, default))
+            subject.record.circumstances.append(f"torch.set_default_dtype(torch.{default})")
         try:
             before = _shared_state()
             result = subject.call(case)
@@ -212,7 +221,8 @@ def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
             if torch:
                 torch.set_default_dtype(usual)
     changed = [name for name in before if before[name] != after[name]]
-    assert not changed, f"it changed {', '.join(changed)} for the whole process"
+    if changed:
+        raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
     subject.judge(case, result)
 
 
@@ -235,14 +245,23 @@ def _shared_state() -> dict[str, Any]:
 
 def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> None:
     """Bad arguments raise the contract's error, naming the operation, before any kernel runs."""
-    arguments, error = data.draw(st.sampled_from(properties_of(subject.contract).REFUSED), label="call")
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    arguments, error = data.draw(st.sampled_from(properties_of(subject.contract).refused(dtype)), label="call")
+    own = np.dtype("float32" if dtype == "bfloat16" else dtype)
     raised = None
     try:
-        subject.function(**arguments)
+        subject.function(
+            **{
+                name: present(each, "numpy", dtype, subject.device) if type(each) is np.ndarray and each.dtype == own else each
+                for name, each in arguments.items()
+            }
+        )
     except error as refusal:
         raised = str(refusal)
-    assert raised is not None, f"a call with {arguments} was not refused; expected {error.__name__}"
-    assert raised.startswith(f"{subject.operation}:"), f"the error does not name the operation: {raised}"
+    if raised is None:
+        raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
+    if not raised.startswith(f"{subject.operation}:"):
+        raise AssertionError(f"the error does not name the operation: {raised}")
 
 
 GENERAL: tuple[Property, ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,18 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 
 from kernels import _arrays
 from kernels._cases import LARGE, SMALL, Case, present, values
 from kernels._numerics import Agreement, compare
+from registry import Variant
+
+
+def require(condition: Any, failure: str) -> None:
+    """Raise AssertionError unless a condition holds; unlike the statement `assert`, also under `python -O`."""
+    if not condition:
+        raise AssertionError(failure)
 
 
 @dataclass
@@ -32,8 +41,16 @@ class Record:
         The largest extent of an array, and the calls in which one goes past a tile of 16 and ends inside another.
     seconds : float
         What it took.
-    case : Case or None
-        The last call that was tried.
+    case, kind : Case or None, str
+        The last call that was tried, and the kind of its arrays.
+    left_out : bool
+        Whether the function is called without what it has defaults for.
+    before : Case or None
+        The call before it, where the last result may hang on that.
+    in_place : bool
+        Whether the arrays of the call before are those of the last, with other contents.
+    circumstances : list of str
+        Further code that comes before the call.
     """
 
     examples: int = 0
@@ -44,11 +61,69 @@ class Record:
     crossings: int = 0
     seconds: float = 0.0
     case: Case | None = None
+    kind: str = "numpy"
+    left_out: bool = False
+    before: Case | None = None
+    in_place: bool = False
+    circumstances: list[str] = field(default_factory=list)
 
     @property
     def vacuous_share(self) -> float:
         """The share of compared entries whose bound said nothing."""
         return self.vacuous / self.entries if self.entries else 0.0
+
+
+class Form:
+    """A function that is not registered, called as the front desk calls a kernel, or as its author would.
+
+    A kernel is given every argument. Its author leaves out what the function has defaults for; where `leaves_out` is set,
+    so does this, wherever the default means the same call. A parameter that the function lacks is left out always, if its
+    claims allow one value alone.
+    """
+
+    def __init__(
+        self, variant: Variant, function: Callable[..., Any], operation: Callable[..., Any], keywords: Iterable[str]
+    ) -> None:
+        self.variant, self.function, self.leaves_out = variant, function, False
+        self._operation, self._own = operation, inspect.signature(operation).parameters
+        try:
+            parameters = dict(inspect.signature(function).parameters)
+        except (TypeError, ValueError):  # such as a function in C
+            parameters = {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+        keywords = [*keywords, *variant.options]  # of a normalised call
+        empty = inspect.Parameter.empty
+        own = {key: parameters[key].default for key in keywords if key in parameters}
+        self.defaults = {key: default for key, default in own.items() if default is not empty}
+        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+        lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._own]
+        self.lacking = {key: self._own[key].default for key in lacking}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function with the arguments of a normalised call that it needs."""
+        return self.function(*args, **self.kept(args, kwargs, self.leaves_out))
+
+    def kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
+        """Return the keyword arguments that the function is given."""
+        limits = self.variant.limits
+        unknown = [key for key in self.lacking if isinstance(limits.get(key), tuple) and len(limits[key]) == 1]
+        return {
+            key: value
+            for key, value in kwargs.items()
+            if key not in unknown and not (leaves_out and self._goes_without_saying(key, args, kwargs))
+        }
+
+    def _goes_without_saying(self, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Whether the function's default for an argument means the value that a normalised call gives it."""
+        if key not in self.defaults:
+            return False
+        value, default = kwargs[key], self.defaults[key]
+        if key in self._own:
+            own = {name: each for name, each in kwargs.items() if name in self._own}
+            try:
+                default = self._operation(*args, **{**own, key: default})[1].get(key)
+            except (TypeError, ValueError):
+                return False
+        return default is value or (type(default) is type(value) and isinstance(value, str | int | float) and default == value)
 
 
 @dataclass(frozen=True)
@@ -65,22 +140,44 @@ class Subject:
     kinds: tuple[str, ...] = ("numpy",)
     limits: Mapping[str, Any] = field(default_factory=dict)
     most: int = LARGE  # bounds the work of a case further, for a subject that runs on a stand-in for its device
+    form: Form | None = None  # of a function that is not registered
     record: Record = field(default_factory=Record)
 
     def call(self, case: Case, kind: str = "numpy") -> np.ndarray[Any, Any]:
-        """Call the function on a case's arrays as they lie, and return its result in NumPy."""
-        given_arrays = {name: present(array, kind, case.dtype, self.device) for name, array in case.arrays.items()}
+        """Call the function on a case's arrays as they lie, and return its result in NumPy; what it does not claim, reject."""
+        if not self.claims(case):
+            reject()
+        self.record.kind = kind
+        presented = {id(array): present(array, kind, case.dtype, self.device) for array in case.arrays.values()}
+        given_arrays = {name: presented[id(array)] for name, array in case.arrays.items()}
         result = self.function(**given_arrays, **case.parameters)
         if case.dtype == "object" and np.ndim(result) == 0:
             result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
         first = next(iter(given_arrays.values()))
-        assert type(result) is type(first) or np.ndim(result) == 0, (
-            f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}"
-        )
-        assert _arrays.dtype_name(result.dtype) == case.dtype, f"the result has dtype {result.dtype}, expected {case.dtype}"
+        if not (type(result) is type(first) or np.ndim(result) == 0):
+            raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}")
+        if _arrays.dtype_name(result.dtype) != case.dtype:
+            raise AssertionError(f"the result has dtype {result.dtype}, expected {case.dtype}")
         result = values(result)
-        assert kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to"
+        require(kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to")
         return result
+
+    def claims(self, case: Case) -> bool:
+        """Whether a call is within the subject's limits; data that is x itself counts as left out."""
+        if not self.limits:
+            return True
+        signature = inspect.signature(getattr(self.contract, self.operation))
+        given = signature.bind(**case.arrays, **case.parameters)
+        given.apply_defaults()
+        first = next(iter(case.arrays.values()))
+        optional = {key: None for key in list(case.arrays)[1:] if case.arrays[key] is first}
+        facts = {**self.contract.work(**case.arrays, **case.parameters), **given.arguments, **optional}
+        return all(
+            any(facts[key] is each or (np.ndim(facts[key]) == 0 and facts[key] == each) for each in limit)
+            if isinstance(limit, tuple)
+            else facts[key] <= limit
+            for key, limit in self.limits.items()
+        )
 
     @property
     def small(self) -> int:
@@ -107,6 +204,14 @@ class Subject:
         expected, bound = self.contract.expected(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision)
         self.hold(result, expected, bound, self.scale(case))
 
+    def same(self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], case: Case, factor: float, claim: str) -> None:
+        """Hold a case's result to another call's times a power of two: bit for bit, from a subject that is deterministic."""
+        expected = expected * expected.dtype.type(factor)
+        if self.deterministic:
+            require((result == expected).all(), claim)
+        else:
+            self.hold(result, expected, 2 * self.bound(case), self.scale(case), claim)
+
     def scale(self, case: Case) -> Any:
         """Return the size beyond which a bound says nothing."""
         return self.contract.scale(**case.arrays, **case.parameters)
@@ -122,20 +227,23 @@ class Subject:
         AssertionError
             With the worst entry, if one is outside its bound.
         """
-        assert result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}"
+        if result.shape != expected.shape:
+            raise AssertionError(f"the result has shape {result.shape}, expected {expected.shape}")
         if claim:
-            assert np.isfinite(expected).all(), f"{claim}: one result is not finite"
+            if not np.isfinite(expected).all():
+                raise AssertionError(f"{claim}: one result is not finite")
             expected = expected.astype(np.result_type(expected, bound))
         bound = np.broadcast_to(bound, expected.shape)
         agreement: Agreement = compare(result, expected, bound, scale)
         self.record.worst = max(self.record.worst, agreement.share)
         self.record.entries += result.size
         self.record.vacuous += agreement.vacuous * result.size
-        assert agreement.passes, (
-            f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
-            f"expected {expected[agreement.worst]}: "
-            f"off by {agreement.share:.3g} times the bound of {float(bound[agreement.worst]):.3g}"
-        )
+        if not agreement.passes:
+            raise AssertionError(
+                f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
+                f"expected {expected[agreement.worst]}: "
+                f"off by {agreement.share:.3g} times the bound of {float(bound[agreement.worst]):.3g}"
+            )
 
     def note(self, case: Case) -> Case:
         """Remember a case as the one under trial, so that a failure can show it."""

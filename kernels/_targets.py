@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import registry
-from kernels._conformance import function_subject, subject_of
+from kernels._claims import function_subject
+from kernels._conformance import subject_of
 from kernels._subject import Subject
 
 
-def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | None) -> Subject:
-    """Return what a target names, on trial.
+def subject(operation: str, target: str, **claims: Any) -> Subject:
+    """Return what a target names, on trial; a function with its claims, as `registry.check` takes them.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | 
     """
     if ":" not in target:
         return subject_of(registry.zoo(), registry.variant(operation, target))
-    return function_subject(registry.zoo(), operation, load(target), device, dtypes)
+    return function_subject(registry.zoo(), operation, load(target), **claims)
 
 
 def load(target: str) -> Callable[..., Any]:

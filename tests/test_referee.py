@@ -1,5 +1,6 @@
 """The referee as a product: the same verdict twice, examples that reproduce, and a way in for other projects' tests."""
 
+import ast
 import itertools
 import os
 import re
@@ -7,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import traceback
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,19 @@ def drops_tails(a, b):
     return c
 
 
-def refusal(function, operation="matmul"):
+def refusal(function, operation="matmul", **claims):
     with pytest.raises(ConformanceError) as caught:
-        registry.check(operation, function, max_examples=50)
+        registry.check(operation, function, max_examples=50, **claims)
     return str(caught.value)
+
+
+def pasted(message):
+    """Run the code of a failure as its author would; return its names and what the call, its last line, returns."""
+    code = textwrap.dedent(message.partition("smallest failing example:\n")[2])
+    *before, call = code.rstrip().splitlines()
+    names = {}
+    exec("\n".join(before), names)
+    return names, eval(call, names)
 
 
 @pytest.mark.parametrize("function", [assumes_c_order, drops_tails])
@@ -49,12 +58,12 @@ def test_two_runs_give_the_same_verdict_and_the_same_example(function):
 def test_the_smallest_example_reproduces_and_names_property_error_and_bound(function):
     message = refusal(function)
     assert re.match(r"matmul: \w+ failed: entry \(.*\) is .*, expected .*: off by .* times the bound of ", message)
-    call = re.search(r"smallest failing example: (matmul\(.*\))$", message, re.MULTILINE)[1]
-    given = eval(call, {"np": np, "LAYOUTS": _cases.LAYOUTS, "matmul": dict})
-    contract = registry.contract("matmul")
+    names, result = pasted(message)
+    assert names[function.__name__] is function
+    given, contract = {"a": names["a"], "b": names["b"]}, registry.contract("matmul")
     dtype = given["a"].dtype.name
     reference, bound = contract.reference(**given, dtype=dtype), contract.bound(**given, dtype=dtype)
-    assert not _numerics.compare(function(**given), reference, bound).passes
+    assert not _numerics.compare(result, reference, bound).passes
     assert _numerics.compare(given["a"] @ given["b"], reference, bound).passes
 
 
@@ -72,16 +81,14 @@ def test_a_large_example_is_short_and_reproduces(dtype):
     if dtype == "bfloat16":
         pytest.importorskip("torch")
     subject = _conformance.function_subject(registry.zoo(), "matmul", spoils_the_corner, dtypes=(dtype,))
-    subject = replace(subject, function=spoils_the_corner)  # without the desk, so that it gets tensors of bfloat16 too
     with pytest.raises(ConformanceError) as caught:
         _conformance.run(_properties.agrees_with_reference, subject, 100)
     message = str(caught.value)
     assert len(message) < 1000
     assert "np.load(" in message
-    call = re.search(r"smallest failing example: (matmul\(.*\))$", message, re.MULTILINE)[1]
+    given, _ = pasted(message)
     frames = (frame for frame, _ in traceback.walk_tb(caught.tb))
     case = next(frame.f_locals["subject"].record.case for frame in frames if frame.f_code.co_name == "run")
-    given = eval(call, {"np": np, "LAYOUTS": _cases.LAYOUTS, "present": _cases.present, "matmul": dict})
     for name, array in case.arrays.items():
         assert _arrays.dtype_name(given[name].dtype) == dtype
         brought = _cases.values(given[name])
@@ -152,10 +159,16 @@ def test_check_refuses_what_ends_the_process():
     ("claims", "error", "message"),
     [
         ({"max_examples": 0}, ValueError, "argument max_examples: expected at least 1, got 0"),
-        ({"dtypes": "float32"}, TypeError, r"argument dtypes: expected a tuple of names, .* got 'float32'"),
-        ({"dtypes": ()}, TypeError, r"argument dtypes: expected a tuple of names"),
-        ({"dtypes": ("f33",)}, ValueError, r"argument dtypes: expected names among bool, .* got 'f33'"),
-        ({"device": "gpu"}, ValueError, "argument device: expected one of cpu, cuda, got 'gpu'"),
+        ({"dtypes": "float32"}, TypeError, "matmul: the claims of matmul: dtypes is a tuple, got 'float32'"),
+        ({"dtypes": ()}, ValueError, "matmul: the claims of matmul: expected dtypes among bool, .*, got none"),
+        ({"dtypes": ("float31",)}, ValueError, "no dtype 'float31'; did you mean 'float32'"),
+        ({"device": "gpu"}, ValueError, "device is one of cpu, cuda, got 'gpu'"),
+        ({"arrays": "jax"}, ValueError, "arrays is one of numpy, torch, got 'jax'"),
+        ({"layout": "F"}, ValueError, "layout is one of any, C, got 'F'"),
+        ({"precision": "loose"}, ValueError, "expected precision among working, wide, tf32, 3xtf32, got 'loose'"),
+        ({"deterministic": 1}, TypeError, "deterministic is a bool, got 1"),
+        ({"limits": {"k": 3}}, ValueError, "expected limits of a, b, flops, bytes, got one of 'k'"),
+        ({"limits": {"flops": -1}}, ValueError, "no call is within the limits flops -1"),
         ({"function": 3}, TypeError, "argument function: expected a callable, got int"),
         ({"foo": 3}, TypeError, "foo"),
     ],
@@ -169,9 +182,7 @@ def test_claims_that_mean_nothing_are_refused_in_one_line(door, claims, error, m
 
 @pytest.mark.skipif(not registry.missing("cuda"), reason="there is a CUDA device")
 def test_a_device_that_is_not_here_is_said_so():
-    with pytest.raises(
-        registry.VariantUnavailable, match="matmul: matmul cannot be checked on cuda here: it needs a CUDA device"
-    ):
+    with pytest.raises(registry.VariantUnavailable, match="matmul: matmul cannot be checked here: it needs a CUDA device"):
         registry.check("matmul", np.matmul, device="cuda")
 
 
@@ -226,3 +237,250 @@ def test_one_plausible_slip_in_the_suite_lets_a_wrong_kernel_through(monkeypatch
         _conformance.run(property_, subject, 100)
     monkeypatch.setattr(name, slip)
     _conformance.run(property_, subject, 100)
+
+
+def test_a_verdict_is_a_verdict_where_python_leaves_assertions_out(tmp_path):
+    """`python -O` drops every `assert`: the command, the function and the pytest form must refuse all the same."""
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n\n"
+        "def doubles(a, b):\n    return 2 * (a @ b)\n\n"
+        "def nan(a, b):\n    return np.full((a.shape[0], b.shape[1]), np.nan, a.dtype)\n"
+    )
+    (tmp_path / "asks.py").write_text(
+        "import mine, registry\n"
+        "from kernels import _conformance\n"
+        "passed = []\n"
+        "for function in (mine.doubles, mine.nan):\n"
+        "    try:\n        registry.check('matmul', function, max_examples=5)\n"
+        "    except registry.ConformanceError:\n        continue\n"
+        "    passed.append(function.__name__)\n"
+        "test = registry.conformance_test('matmul', mine.nan, max_examples=5)\n"
+        "for property_ in _conformance.all_properties(registry.contract('matmul')):\n"
+        "    if property_.__name__.startswith('agrees'):\n"
+        "        try:\n            test(property_)\n"
+        "        except registry.ConformanceError:\n            continue\n"
+        "        passed.append(property_.__name__)\n"
+        "print('passed:', passed)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONOPTIMIZE": "2"}
+    asked = subprocess.run(
+        [sys.executable, "asks.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "passed: []" in asked.stdout, asked.stdout + asked.stderr
+    del environment["PYTHONOPTIMIZE"]
+    command = [sys.executable, "-O", "-m", "registry", "check", "matmul", "mine:doubles", "--examples", "2"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "mine:doubles: REFUSED" in done.stdout
+
+
+def test_no_assert_statement_holds_up_the_zoo():
+    """What must be true is said with `raise`: an `assert` is gone under `python -O`."""
+    files = [ROOT / "registry.py", *(ROOT / "kernels").rglob("*.py")]
+    lines = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not lines
+
+
+def flat_alone(x, bandwidth, *, data, kernel):
+    """Take flat weights, and complain of any others as a kernel for tensors would of arrays."""
+    if kernel != "flat":
+        raise AttributeError(f"no {kernel} here")
+    near = (((data - x[:, None]) / bandwidth) ** 2).sum(axis=2) <= 1
+    total = np.maximum(near.sum(axis=1), 1)[:, None].astype(x.dtype)
+    return x + np.stack([(near * (data[:, k] - x[:, k, None])).sum(axis=1) for k in range(x.shape[1])], axis=1) / total
+
+
+def nearest_blurred(x, bandwidth):
+    """A blurring step that needs neither `data` nor `kernel`."""
+    q2 = np.minimum((((x - x[:, None]) / bandwidth) ** 2).sum(axis=2), np.finfo(x.dtype).max)
+    w = np.exp(-q2 / 2)
+    return x + np.stack([(w * (x[:, k] - x[:, k, None])).sum(axis=1) for k in range(x.shape[1])], axis=1) / w.sum(axis=1)[:, None]
+
+
+chance = np.random.default_rng(0)
+
+
+def in_another_order_each_time(a, b):
+    """Add terms up by chance, as atomics do."""
+    c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    for k in chance.permutation(a.shape[1]):
+        c += a[:, k, None] * b[k]
+    return c
+
+
+def in_tf32(a, b):
+    """Cut operands to TF32."""
+    cut = ((array.copy().view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32) for array in (a, b))
+    return np.matmul(*cut)
+
+
+def writes_what_it_needs_in_c_order(a, b):
+    """Fail on what compiled code for one layout would misread."""
+    if not (a.flags.carray and b.flags.carray):
+        raise TypeError("no matching definition")
+    return a @ b
+
+
+def takes_one_dtype(a, b):
+    """Refuse all but float64, as a function with an explicit signature does."""
+    if not a.dtype == b.dtype == np.float64:
+        raise TypeError("no matching definition")
+    return a @ b
+
+
+NO_DATA = {"limits": {"kernel": ("gaussian",), "data": (None,), "dimensions": 3}}
+RIGHT = [
+    *(("matmul", np.matmul, {"dtypes": (dtype,)}) for dtype in ("float64", "float16", "int64", "complex64", "bool", "object")),
+    ("matmul", takes_one_dtype, {"dtypes": ("float64",)}),
+    ("matmul", writes_what_it_needs_in_c_order, {"layout": "C"}),
+    ("matmul", in_another_order_each_time, {"deterministic": False}),
+    ("matmul", in_tf32, {"dtypes": ("float32",), "precision": "tf32"}),
+    ("matmul", np.matmul, {"limits": {"flops": 1000}}),
+    ("meanshift_step", flat_alone, {"limits": {"kernel": ("flat",), "dimensions": tuple(range(1, 4))}}),
+    ("meanshift_step", flat_alone, {"limits": {"kernel": ("flat",), "dimensions": (1,)}, "dtypes": ("float64",)}),
+    ("meanshift_step", nearest_blurred, {"limits": {**NO_DATA["limits"], "dimensions": (1, 2, 3)}}),
+]
+
+
+@pytest.mark.parametrize(("operation", "function", "claims"), RIGHT, ids=str)
+def test_a_right_function_is_not_asked_for_more_than_it_claims(operation, function, claims):
+    registry.check(operation, function, max_examples=3, **claims)
+
+
+@pytest.mark.parametrize(
+    ("operation", "function", "claims"),
+    [each for each in RIGHT if each[1] is not np.matmul and "dimensions" not in str(each[2])],
+    ids=str,
+)
+def test_what_is_not_claimed_is_asked(operation, function, claims):
+    with pytest.raises(ConformanceError):
+        registry.check(operation, function, max_examples=20)
+
+
+def test_a_function_within_its_claims_may_still_be_wrong():
+    assert "agrees" in refusal(lambda a, b: (a.astype("float32") @ b.astype("float32")).astype(a.dtype), dtypes=("float64",))
+    wrong = refusal(
+        lambda x, bandwidth, *, data, kernel: flat_alone(x, 2 * bandwidth, data=data, kernel=kernel),
+        "meanshift_step",
+        limits={"kernel": ("flat",), "dimensions": (1, 2, 3)},
+    )
+    assert "agrees" in wrong
+
+
+def test_registered_variants_are_not_asked_for_more_than_they_claim():
+    zoo = registry.Zoo(ROOT / "kernels")
+    zoo.register("matmul", "double", dtypes=("float64",))(takes_one_dtype)
+    zoo.register("meanshift_step", "flat", limits={"kernel": ("flat",), "dimensions": (1, 2, 3)})(flat_alone)
+    zoo.register("meanshift_step", "blurring", limits={"data": (None,)})(zoo.get("meanshift_step", "broadcast"))
+    for operation, name in (("matmul", "double"), ("meanshift_step", "flat"), ("meanshift_step", "blurring")):
+        subject = _conformance.subject_of(zoo, zoo.variant(operation, name))
+        records = [_conformance.run(property_, subject, 2) for property_ in _conformance.all_properties(subject.contract)]
+        assert sum(record.examples > 0 for record in records) > len(records) / 2
+    x = np.ones((2, 1))
+    with pytest.raises(ValueError, match="meanshift_step: variant 'blurring' takes data None; got 'an array'"):
+        zoo.get("meanshift_step", "blurring")(x, 1.0, data=x.copy())
+
+
+def test_tensors_are_given_to_what_answers_with_tensors():
+    torch = pytest.importorskip("torch")
+    compiled = torch.compile(torch.matmul, dynamic=True, backend="eager")  # takes NumPy's arrays, and answers with a tensor
+    registry.check("matmul", compiled, max_examples=2)
+    registry.check("matmul", torch.matmul, max_examples=2, dtypes=("bfloat16",))
+    assert "arrays='torch' gives it tensors" in refusal(torch.matmul, arrays="numpy")
+
+
+def test_an_error_of_numpy_code_is_not_told_of_tensors():
+    message = refusal(lambda a, b: a.astipe(a.dtype) @ b)
+    assert "AttributeError: 'numpy.ndarray' object has no attribute 'astipe'" in message
+    assert "Tensor" not in message
+
+
+def test_a_parameter_that_a_function_lacks_is_named_with_the_claim_that_leaves_it_out():
+    message = refusal(nearest_blurred, "meanshift_step")
+    assert "it has no parameter 'data': one that needs none claims limits={'data': (None,)}" in message
+    assert "it has no parameter 'kernel': one that needs none claims limits={'kernel': ('gaussian',)}" in message
+
+
+def test_the_command_takes_the_claims_of_a_register_line(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def ordered(a, b):\n    if not (a.flags.carray and a.dtype == 'float64'):\n        raise TypeError\n    return a @ b\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "registry", "check", "matmul", "mine:ordered", "--examples", "2"]
+    claims = ["--dtype", "float64", "--claim", "layout=C", "--claim", "limits={'flops': 1e6}", "--claim", "deterministic=False"]
+    done = subprocess.run([*command, *claims], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "mine:ordered: conforms" in done.stdout, done.stdout + done.stderr
+
+
+def loses_the_last_entry_without_data(x, bandwidth, data=None, kernel="flat"):
+    """A right step but where its data is left out."""
+    y = flat_alone(x, bandwidth, data=x if data is None else data, kernel=kernel)
+    return y if data is not None or not y.size else np.where(np.arange(y.size).reshape(y.shape) < y.size - 1, y, y + 1)
+
+
+def test_what_has_a_default_is_left_out_and_the_code_of_a_failure_shows_the_call_as_it_was():
+    claims = {"limits": {"kernel": ("flat",), "dimensions": (1, 2, 3)}}
+    message = refusal(loses_the_last_entry_without_data, "meanshift_step", **claims)
+    assert re.search(r"\n    loses_the_last_entry_without_data\(x, [\d.]+\)$", message)
+    names, result = pasted(message)
+    assert not np.array_equal(result, flat_alone(names["x"], 1e-9, data=names["x"], kernel="flat"))
+
+
+def test_the_code_of_a_failure_shows_the_example_that_its_text_is_about():
+    calls = itertools.count()
+
+    def now_and_then(a, b):
+        if a.size and next(calls) % 7 == 3:
+            raise RuntimeError(f"entry {float(a[0, 0])!r}")
+        return a @ b
+
+    for _ in range(3):
+        message = refusal(now_and_then)
+        entry = float(re.search(r"RuntimeError: entry (.*)", message)[1])
+        code, _, call = message.partition("smallest failing example:\n")[2].rstrip().rpartition("\n")
+        names = {}
+        exec(textwrap.dedent(code), names)
+        assert "now_and_then" in call
+        assert entry in names["a"]
+
+
+_seen = {}
+
+
+def remembers_where_b_lay(a, b):
+    """Keep a copy of B for the address of B."""
+    return a @ _seen.setdefault((b.__array_interface__["data"], b.shape, b.strides, b.dtype), b.copy())
+
+
+def doubles_by_default_dtype(a, b):
+    """Lean on what torch makes of numbers."""
+    import torch
+
+    return a @ b * (1 if torch.get_default_dtype() == torch.float32 else 2)
+
+
+def test_the_code_of_a_failure_has_the_circumstances_that_matter():
+    torch = pytest.importorskip("torch")
+    properties = {property_.__name__: property_ for property_ in _conformance.all_properties(registry.contract("matmul"))}
+
+    def message(name, function):
+        subject = _conformance.function_subject(registry.zoo(), "matmul", function)
+        with pytest.raises(ConformanceError) as caught:
+            _conformance.run(properties[name], subject, 50)
+        return str(caught.value)
+
+    stale = message("sees_fresh_contents", remembers_where_b_lay)
+    _seen.clear()
+    names, result = pasted(stale)
+    assert not np.array_equal(result, names["a"] @ names["b"])
+    leaning = message("leaves_the_process_as_it_was", doubles_by_default_dtype)
+    try:
+        names, result = pasted(leaning)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert not np.array_equal(result, names["a"] @ names["b"])

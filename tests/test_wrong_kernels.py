@@ -52,7 +52,8 @@ def test_a_wrong_kernel_is_refused(operation, function):
     message = str(refusal.value)
     names = [property_.__name__ for property_ in _conformance.all_properties(registry.contract(operation))]
     assert message.startswith(tuple(f"{operation}: {name} failed: " for name in names)), message
-    assert f"smallest failing example: {operation}(" in message
+    assert "smallest failing example:\n    " in message
+    assert f"\n    {function.__name__}(" in message or f", {function.__name__}, (" in message
 
 
 @pytest.mark.parametrize(("operation", "function"), _functions("RIGHT"))
@@ -81,9 +82,9 @@ def test_other_seeds_raise_no_false_alarm(operation, kernel, seeds):
 
 
 def test_the_failing_example_is_small():
-    with pytest.raises(registry.ConformanceError, match=r"reshape\(\(1, 1\)\).*b=.*reshape\(\(1, 1\)\)"):
+    with pytest.raises(registry.ConformanceError, match=r"a = .*reshape\(\(1, 1\)\)\n    b = .*reshape\(\(1, 1\)\)"):
         registry.check("matmul", CONTROLS["matmul"].last_term_lost)
-    with pytest.raises(registry.ConformanceError, match=r"x=.*reshape\(\([12], 1\)\)"):
+    with pytest.raises(registry.ConformanceError, match=r"x = .*reshape\(\([12], 1\)\)"):
         registry.check("meanshift_step", CONTROLS["meanshift_step"].in_place_by_row)
 
 

@@ -1,0 +1,140 @@
+"""A failing example as code that its author can paste: the imports, the arrays, and the call in the form the function got."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernels import _gufunc
+from kernels._cases import Case
+from kernels._subject import Record, Subject
+
+LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
+
+
+def snippet(subject: Subject, record: Record) -> str:
+    """Return the last call that was tried, and what came before it where that matters."""
+    case: Any = record.case
+    lines = list(record.circumstances)
+    if record.before is not None:
+        lines += [*_arrays(subject, record, record.before), _call(subject, record, record.before)]
+    arrays = list(_arrays(subject, record, case))
+    if record.in_place:
+        arrays = [line.replace(" = ", "[...] = ", 1) for line in arrays]
+    lines += [*arrays, _call(subject, record, case)]
+    return "\n".join([*_imports(subject, "\n".join(lines)), "", *lines])
+
+
+def hints(subject: Subject, record: Record, error: Exception) -> list[str]:
+    """Say which claims might be missing where a function cannot take a call at all."""
+    if subject.form is None or not isinstance(error, TypeError | AttributeError):
+        return []
+    variant, limits = subject.form.variant, subject.form.variant.limits
+    arrays = {"numpy": "NumPy arrays; arrays='torch' gives it tensors", "torch": "tensors; arrays='numpy' gives it NumPy arrays"}
+    lines = [
+        f"it has no parameter {name!r}: one that needs none claims limits={{{name!r}: ({default!r},)}}"
+        for name, default in subject.form.lacking.items()
+        if name not in limits
+    ]
+    layouts = record.case.layouts.values() if record.case else ()
+    if isinstance(error, TypeError) and variant.layout == "any" and set(layouts) - {"contiguous"}:
+        lines.append("it is called with every layout: layout='C' gives it writable C-contiguous arrays")
+    return [*lines, f"it is called with {arrays[variant.arrays]}"]
+
+
+def _name(subject: Subject) -> str:
+    name = getattr(subject.form.function, "__name__", "") if subject.form else subject.operation
+    return name if name.isidentifier() else "function"
+
+
+def _imports(subject: Subject, code: str) -> Iterator[str]:
+    names = {
+        "import numpy as np": "np.",
+        "import torch": "torch.",
+        "import array_api_strict": "array_api_strict.",
+        "from kernels import _gufunc": "_gufunc.",
+        "from kernels._cases import LAYOUTS": "LAYOUTS[",
+    }
+    yield from (line for line, used in names.items() if used in code)
+    name = _name(subject)
+    if subject.form is None:
+        selector = getattr(subject.function, "__qualname__", "").partition(":")[2]
+        if selector:
+            yield f"from registry import get\n\n{name} = get({subject.operation!r}, {selector!r})"
+        return
+    function = subject.form.function
+    module = getattr(function, "__module__", None) or "numpy"  # which NumPy's functions in C do not say
+    if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
+        yield f"from {module} import {name}"
+    else:
+        yield f"# {name} is the function on trial"
+
+
+def _arrays(subject: Subject, record: Record, case: Case) -> Iterator[str]:
+    """Yield the statements that make a case's arrays, each object once."""
+    seen: dict[int, str] = {}
+    for name, array in case.arrays.items():
+        if id(array) in seen:
+            continue
+        others = [other for other, one in case.arrays.items() if id(one) in seen and np.shares_memory(array, one)]
+        seen[id(array)] = name
+        shared = f"  # it shares memory with {', '.join(others)}" if others else ""
+        yield f"{name} = {_array(subject, record, case, name)}{shared}"
+
+
+def _array(subject: Subject, record: Record, case: Case, name: str) -> str:
+    """Return one array as an expression, in the layout and of the kind that the function gets."""
+    array, variant = case.arrays[name], subject.form.variant if subject.form else None
+    text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
+    kind = variant.arrays if variant else record.kind
+    turned = kind == "torch" and any(stride < 0 for stride in array.strides)  # torch knows no such layout
+    if case.layouts.get(name, "contiguous") != "contiguous" and not (turned or (variant and variant.layout == "C")):
+        text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
+    if kind == "torch" or case.dtype == "bfloat16" or subject.device != "cpu":
+        text = f"torch.from_dlpack({text})"
+        text += ".to(torch.bfloat16)" if case.dtype == "bfloat16" else ""
+        return text + (f".to({subject.device!r})" if subject.device != "cpu" else "")
+    return f"array_api_strict.asarray({text})" if kind == "array_api_strict" else text
+
+
+def _call(subject: Subject, record: Record, case: Case) -> str:
+    """Return the call: of a registered variant as any caller's, of a function as the front desk makes it."""
+    own = {id(array): name for name, array in reversed(case.arrays.items())}
+
+    def written(value: Any) -> str:
+        return own.get(id(value)) or repr(value)
+
+    name, given = _name(subject), {**case.arrays, **case.parameters}
+    if subject.form is None:
+        return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
+    args, kwargs = getattr(subject.contract, subject.operation)(**given)
+    kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
+    keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
+    core = getattr(subject.contract, "CORE", None)
+    if core and not _gufunc.is_core(_gufunc.parse(core), list(case.arrays.values())):
+        function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
+        return f"_gufunc.apply(_gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
+    return f"{name}({', '.join([*map(written, args), *keywords])})"
+
+
+def _expression(array: np.ndarray[Any, Any], dtype: str) -> str:
+    text = f"np.array({array.tolist()!r}, dtype={dtype!r}).reshape({array.shape})"
+    text = text.replace("nan", "np.nan").replace("inf", "np.inf")
+    if len(text) > LITERAL or (array.dtype.kind == "c" and not np.isfinite(array).all()):  # a complex NaN has no literal
+        path = Path(_folder(), f"{zlib.crc32(text.encode()):08x}.npy")
+        np.save(path, np.array(array, order="C"))
+        text = f"np.load({str(path)!r}{', allow_pickle=True' if dtype == 'object' else ''})"
+    return text
+
+
+@functools.cache
+def _folder() -> str:
+    """Return this process's own place for arrays that are too large to show."""
+    return tempfile.mkdtemp(prefix="kernel-zoo-")
