@@ -803,6 +803,11 @@ if not TYPE_CHECKING:
         return get(operation, selector)
 
 
+def _serve(*arguments: Any) -> None:
+    """Run kernels for the command `kernel-zoo`, in a process of their own, where this is found by its name."""
+    _import("kernels._cli.child", _zoo.folder).serve(*arguments)
+
+
 def main() -> None:
     """Run the command `kernel-zoo`."""
     _import("kernels._cli", _zoo.folder).main()

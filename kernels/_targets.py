@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import registry
@@ -12,8 +14,14 @@ from kernels._conformance import function_subject, subject_of
 from kernels._subject import Subject
 
 
-def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | None) -> Subject:
-    """Return what a target names, on trial.
+def subject(
+    operation: str,
+    target: str,
+    device: str,
+    dtypes: tuple[str, ...] | None,
+    watch: Callable[[Callable[..., Any]], Callable[..., Any]],
+) -> Subject:
+    """Return what a target names, on trial; `watch` wraps the function before its first call.
 
     Raises
     ------
@@ -23,8 +31,17 @@ def subject(operation: str, target: str, device: str, dtypes: tuple[str, ...] | 
         If the module or the function cannot be had.
     """
     if ":" not in target:
-        return subject_of(registry._zoo, registry.variant(operation, target))
-    return function_subject(registry._zoo, operation, load(target), device, dtypes)
+        registered = subject_of(registry._zoo, registry.variant(operation, target))
+        return replace(registered, function=watch(registered.function))
+    return function_subject(registry._zoo, operation, watch(load(target)), device, dtypes)
+
+
+def source_of(operation: str, target: str) -> str:
+    """Return where a target stands, as ``file:line``, or nothing if its function is not written in Python."""
+    if ":" not in target:
+        return registry.variant(operation, target).source
+    code = getattr(inspect.unwrap(load(target)), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -38,5 +55,5 @@ def load(target: str) -> Callable[..., Any]:
     finally:
         sys.path.remove("")
     if not callable(function):
-        raise ValueError(f"{target} is a {type(function).__name__}, expected a function")
+        raise ValueError(f"{target} has type {type(function).__name__}, expected a function")
     return function  # type: ignore[no-any-return]
