@@ -738,7 +738,7 @@ def _declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:
     complete = _DEFAULTS | {key: dict(value) if isinstance(value, MappingProxyType) else value for key, value in declared.items()}
     for key, default in _DEFAULTS.items():
         if type(complete[key]) is not type(default):
-            raise TypeError(f"{where}: {key} is a {type(default).__name__}, got {complete[key]!r}")
+            raise TypeError(f"{where}: {key} has type {type(default).__name__}, got {complete[key]!r}")
         if key in _CHOICES and complete[key] not in _CHOICES[key]:
             raise ValueError(f"{where}: {key} is one of {', '.join(_CHOICES[key])}, got {complete[key]!r}")
         if isinstance(default, tuple | dict) and not all(isinstance(each, str) for each in complete[key]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import operator
@@ -79,7 +80,9 @@ class Operation:
         try:
             given = self.signature.bind(*args, **own).arguments
         except TypeError as error:
-            raise TypeError(f"{self.name}: {error}") from None
+            near = [(key, match) for key in options for match in difflib.get_close_matches(key, self.signature.parameters, n=1)]
+            hint = "".join(f"; it has no argument {key!r}, did you mean {match!r}?" for key, match in near[:1])
+            raise TypeError(f"{self.name}: {error}{hint}") from None
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         _arrays.require_arrays(self.name, brought)

@@ -156,6 +156,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones(5))
     np.save(tmp_path / "none.npy", np.ones((0, 2)))
     np.savez(tmp_path / "three.npz", x=np.ones(1), y=np.ones(1), z=np.ones(1))
+    np.savez(tmp_path / "hollow.npz")
     (tmp_path / "cut.npz").write_bytes((tmp_path / "three.npz").read_bytes()[:100])
     cases = {
         "list matmull": (1, "no operation 'matmull'; did you mean 'matmul'?"),
@@ -191,6 +192,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "compare meanshift_step --input flat.npy": (1, "shape (5,); expected points, (n, d)"),
         "compare meanshift_step --input none.npy": (1, "expected at least one entry"),
         "compare meanshift_step --input three.npz": (1, "holds x, y, z; expected one array"),
+        "compare meanshift_step --input hollow.npz": (1, "hollow.npz holds no array"),
         "compare meanshift_step --input cut.npz": (1, "cut.npz cannot be read"),
         "compare matmul --input flat.npy": (1, "shape (5,); expected a matrix"),
         "compare matmul --input three.npz": (1, "expected one matrix, or a and b"),

@@ -347,3 +347,57 @@ def test_a_kernel_ends_with_its_command(tmp_path):
             return
         time.sleep(0.05)
     raise AssertionError("the kernel goes on without its command")
+
+
+def test_check_leaves_no_folder_behind(tmp_path):
+    (tmp_path / "mine.py").write_text("def f(a, b):\n    return a @ b\n")
+    zoo(tmp_path, "check", "matmul", "mine:f", "--examples", "2")
+    assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}
+
+
+MARKUP = '''
+"""C[i, j] is the sum over [/usr] of A[i, k]."""
+from registry import register
+
+@register("matmul", "[red]", rank=5)
+def matmul(a, b):
+    return (a @ b) * float("nan")
+'''
+
+
+def test_names_are_no_markup_and_json_knows_no_infinity(tmp_path):
+    distribution(tmp_path, MARKUP)
+    listed = zoo(tmp_path, "list", "matmul").stdout
+    assert "C[i, j] is the sum over [/usr] of A[i, k]." in listed
+    assert "[red]" in listed
+    assert listed.count("needs a CUDA device") <= 1  # a reason is given once, and hides no idea
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    text = zoo(tmp_path, "compare", "matmul", "--size", "tiny", "--json", code=1).stdout
+    rows = {row["variant"]: row for row in json.loads(text, parse_constant=refuse)["rows"]}
+    assert (rows["[red]"]["status"], rows["[red]"]["error_over_bound"]) == ("wrong", None)
+    assert rows["numpy"]["spread"] >= 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp932"])
+def test_a_terminal_of_few_letters_and_40_columns_loses_no_name(encoding, tmp_path):
+    narrow = {**environment(), "PYTHONIOENCODING": encoding, "COLUMNS": "40", "FORCE_COLOR": "1"}
+    done = subprocess.run([*ZOO, "list", "matmul"], capture_output=True, env=narrow, check=True)
+    shown = done.stdout.decode(encoding)
+    assert all(variant.name in shown for variant in registry.variants("matmul"))
+
+
+def test_a_busy_machine_is_said(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0, 0))
+    assert "a load of 99.0 on" in _measure.busy()
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0, 0))
+    assert _measure.busy() is None
+
+
+def test_a_misspelt_argument_is_named():
+    import numpy as np
+
+    with pytest.raises(TypeError, match="it has no argument 'bandwith', did you mean 'bandwidth'"):
+        registry.get("meanshift_step", "loop")(np.ones((3, 2)), bandwith=0.5)

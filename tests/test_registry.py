@@ -376,18 +376,18 @@ def test_slow_is_better_than_not_at_all():
 
 
 BAD_DECLARATIONS = [
-    ({"requires": "numba"}, TypeError, r"register\('matmul', 'x'\): requires is a tuple, got 'numba'"),
+    ({"requires": "numba"}, TypeError, r"register\('matmul', 'x'\): requires has type tuple, got 'numba'"),
     ({"requires": (1,)}, TypeError, r"requires is a tuple of names, got \(1,\)"),
-    ({"rank": "high"}, TypeError, "rank is a int, got 'high'"),
-    ({"rank": True}, TypeError, "rank is a int, got True"),
-    ({"options": [1]}, TypeError, r"options is a dict, got \[1\]"),
+    ({"rank": "high"}, TypeError, "rank has type int, got 'high'"),
+    ({"rank": True}, TypeError, "rank has type int, got True"),
+    ({"options": [1]}, TypeError, r"options has type dict, got \[1\]"),
     ({"options": {1: 2}}, TypeError, r"options is a dict of names, got \{1: 2\}"),
     (
         {"limits": {"flops": "few"}},
         TypeError,
         "the limit of flops is a tuple of the allowed values or a largest number, got 'few'",
     ),
-    ({"precision": 3}, TypeError, "precision is a str, got 3"),
+    ({"precision": 3}, TypeError, "precision has type str, got 3"),
     ({"dtypes": ("float33",)}, ValueError, "no dtype 'float33'; did you mean 'float32'"),
     ({"speed": 1}, TypeError, r"register\('matmul', 'x'\): no argument speed"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import tempfile
 from typing import Any
 
 import click
@@ -54,7 +55,7 @@ def check(
         show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
     rows, not_asked = [], []
     explained: set[str] = set()
-    with Questions(session, timeout) as questions:
+    with tempfile.TemporaryDirectory() as scratch, Questions({**session, "scratch": scratch}, timeout) as questions:
         for i, name in enumerate(questions.properties):
             show(f"{name:40} ", nl=False)
             row = questions.ask(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -70,11 +71,20 @@ class Checking:
     """A function on trial."""
 
     def __init__(
-        self, limit: Limit, operation: str, target: str, device: str, dtypes: tuple[str, ...] | None, examples: int, seed: int
+        self,
+        limit: Limit,
+        operation: str,
+        target: str,
+        device: str,
+        dtypes: tuple[str, ...] | None,
+        examples: int,
+        seed: int,
+        scratch: str,
     ) -> None:
         self.limit = limit
         self.operation, self.target, self.claims = operation, target, (device, dtypes)
         self.examples, self.seed = examples, seed
+        self.scratch = scratch
         self.source = ""
 
     def load(self) -> str:
@@ -87,6 +97,9 @@ class Checking:
 
     def meet(self) -> list[str]:
         """Call the function for the first time, perhaps; return the names of the properties that it can be asked about."""
+        os.environ.setdefault(
+            "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
+        )  # read later, or it leaves .hypothesis/ where one stands
         from kernels import _conformance, _targets
 
         self.limit.start_import()  # of torch, for one
