@@ -267,7 +267,7 @@ def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
     assert "exits: WRONG, SystemExit: 0" in text
     assert "complains: WRONG, ValueError: matmul: it says so itself" in text
     assert "small: skipped, takes at most 2 flops; this call has 128" in text
-    refused = zoo("check", "matmul", "loses_the_last_term", "--examples", 5, cwd=tmp_path, code=1).stdout
+    refused = zoo("check", "matmul", "loses_the_last_term", "--all", "--examples", 5, cwd=tmp_path, code=1).stdout
     assert "loses_the_last_term: REFUSED" in refused
     assert "smallest failing example: matmul(a=np.array(" in refused
 
