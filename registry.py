@@ -539,6 +539,11 @@ if not TYPE_CHECKING:
         return get(operation, selector)
 
 
+def _serve(*arguments: Any) -> None:
+    """Run kernels for the command `kernel-zoo`, in a process of their own, where this is found by its name."""
+    import_module("kernels._cli.child", FOLDER).serve(*arguments)
+
+
 def main() -> None:
     """Run the command `kernel-zoo`."""
     import_module("kernels._cli", FOLDER).main()

@@ -41,8 +41,22 @@ def test_speed(benchmark, request, operation, size, variant):
         pytest.skip(measurement.reason)
     assert measurement.status == "timed", measurement.reason
     number, rounds = _measure.repetitions(on_trial, function)
+    runs = _measure.Runs(on_trial, function)
+    left = number * rounds
+
+    def keep():
+        """Judge one of so many runs, and the last of all; a benchmark that fails here shows no time."""
+        nonlocal left
+        left -= 1
+        runs.last = left < number
+        runs.keep()
+        if left % number == 0:
+            measurement.judge(runs.judge(variant.precision))
+            assert measurement.status == "timed", f"in a timed run, {measurement.reason}"
+
+    # Each round is one run, since each run gets contents of its own.
+    benchmark.pedantic(runs, setup=runs.fill, teardown=keep, rounds=left)
     benchmark.extra_info.update(ENVIRONMENT, error_over_bound=measurement.agreement.share, work=on_trial.work)
-    benchmark.pedantic(on_trial.run, (function,), iterations=number, rounds=rounds)
     if benchmark.stats:  # not with --benchmark-disable
         per_second = on_trial.work / benchmark.stats.stats.median
         benchmark.extra_info.update(rate=per_second, rate_text=_measure.rate(per_second, on_trial.unit))

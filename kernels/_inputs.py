@@ -29,6 +29,8 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         arrays = readers.get(path.suffix.lower(), _picture)(path)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]} ({FORMATS})") from error
+    if not arrays:
+        raise ValueError(f"{path} holds no array; {FORMATS}")
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{path} holds {name} with dtype {array.dtype}; expected real numbers")

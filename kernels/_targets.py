@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import registry
@@ -13,8 +15,10 @@ from kernels._conformance import subject_of
 from kernels._subject import Subject
 
 
-def subject(operation: str, target: str, **claims: Any) -> Subject:
+def subject(operation: str, target: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]], **claims: Any) -> Subject:
     """Return what a target names, on trial; a function with its claims, as `registry.check` takes them.
+
+    `watch` wraps the function before its first call.
 
     Raises
     ------
@@ -24,8 +28,17 @@ def subject(operation: str, target: str, **claims: Any) -> Subject:
         If the module or the function cannot be had.
     """
     if ":" not in target:
-        return subject_of(registry.zoo(), registry.variant(operation, target))
-    return function_subject(registry.zoo(), operation, load(target), **claims)
+        registered = subject_of(registry.zoo(), registry.variant(operation, target))
+        return replace(registered, function=watch(registered.function))
+    return function_subject(registry.zoo(), operation, watch(load(target)), **claims)
+
+
+def source_of(operation: str, target: str) -> str:
+    """Return where a target stands, as ``file:line``, or nothing if its function is not written in Python."""
+    if ":" not in target:
+        return registry.variant(operation, target).source
+    code = getattr(inspect.unwrap(load(target)), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -39,5 +52,5 @@ def load(target: str) -> Callable[..., Any]:
     finally:
         sys.path.remove("")
     if not callable(function):
-        raise ValueError(f"{target} is a {type(function).__name__}, expected a function")
+        raise ValueError(f"{target} has type {type(function).__name__}, expected a function")
     return function  # type: ignore[no-any-return]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kernels._measure import Measurement, duration
+from kernels._measure.environment import duration
+from kernels._measure.timing import Measurement
 
 
 def ladder(timed: list[Measurement], title: str, path: Path) -> None:
@@ -19,14 +20,22 @@ def ladder(timed: list[Measurement], title: str, path: Path) -> None:
     path : Path
         Ends in .png or .svg.
     """
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # the name of a file may hold dollars
+        _draw(timed, title, path)
+
+
+def _draw(timed: list[Measurement], title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     slowest = timed[0].median
     figure = Figure(figsize=(8, 1.2 + 0.42 * len(timed)), layout="constrained")
     axes = figure.add_subplot()
     times = [measurement.median for measurement in timed]
-    colours = [f"C{sorted({m.variant.framework for m in timed}).index(m.variant.framework)}" for m in timed]
-    bars = axes.barh([measurement.variant.name for measurement in timed], times, color=colours)
+    names = [measurement.variant.name for measurement in timed]
+    colours = {framework: f"C{i}" for i, framework in enumerate(sorted({m.variant.framework for m in timed}))}
+    bars = axes.barh(names, times, color=[colours[m.variant.framework] for m in timed])
     labels = [f"{duration(t)}  ({slowest / t:,.{0 if slowest / t >= 100 else 1}f}x)" for t in times]
     axes.bar_label(bars, labels, padding=4)
     axes.set_xscale("log")
@@ -36,6 +45,10 @@ def ladder(timed: list[Measurement], title: str, path: Path) -> None:
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.3)
+    first = {m.variant.framework: bar for m, bar in zip(timed, bars, strict=True)}
+    figure.legend(
+        [first[framework] for framework in colours], list(colours), title="written with", loc="outside right upper", frameon=False
+    )
     unfinished = path.with_name(f".{path.name}.unfinished{path.suffix}")
     try:
         figure.savefig(unfinished, dpi=144)

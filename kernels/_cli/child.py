@@ -1,0 +1,228 @@
+"""Kernels run in a process of their own: what they print, and how they end, is theirs alone.
+
+A command asks a `Child` for the answers of a session, an object that lives in the other process (`kernels/_cli/sessions.py`). A
+kernel that ends its process, or whose call does not return in time, shows as `Died`, with the place where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import functools
+import importlib
+import math
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import registry
+
+IMPORT_SECONDS = 300.0  # for a kernel's file and what it imports, whatever the limit on a call
+
+
+class Died(RuntimeError):
+    """The process of a kernel ended, or was ended, without an answer.
+
+    Attributes
+    ----------
+    place : str or None
+        The line it was at, as ``file:line``; None if it left no trace.
+    """
+
+    def __init__(self, cause: str, place: str | None) -> None:
+        super().__init__(f"{cause} ({place})" if place else cause)
+        self.place = place
+
+
+class Child:
+    """A process that answers for one session; use it as a context, which ends it.
+
+    Parameters
+    ----------
+    session : str
+        A class of `kernels._cli.sessions`.
+    arguments : mapping
+        Its keyword arguments.
+    timeout : float
+        Seconds that one call of a kernel may take.
+    """
+
+    def __init__(self, session: str, arguments: dict[str, Any], timeout: float) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._timeout = timeout
+        self._connection, connection = spawn.Pipe()
+        self._trace, trace = spawn.Pipe(duplex=False)
+        self._process = spawn.Process(target=registry._serve, args=(connection, trace, session, arguments, timeout))
+        self._process.start()
+        connection.close()
+        trace.close()
+
+    def ask(self, method: str, *args: Any, file: str | None = None) -> Any:
+        """Return what a method of the session answers, or raise what it raises.
+
+        Raises
+        ------
+        Died
+            If the process ends first; the place is a line of `file` if it was there.
+        """
+        try:
+            self._connection.send((method, args))
+            fine, answer = self._connection.recv()
+        except (EOFError, OSError):
+            raise self._died(file) from None
+        if fine:
+            return answer
+        raise answer
+
+    def _died(self, file: str | None) -> Died:
+        self._process.join()
+        trace = b""
+        while self._trace.poll() and (part := os.read(self._trace.fileno(), 65536)):
+            trace += part
+        said, code = trace.decode(errors="replace"), self._process.exitcode or 0
+        if said.startswith("Timeout"):
+            cause = f"a call did not return within {self._timeout:g} s; --timeout sets another limit"
+        elif code < 0:
+            cause = f"it ended its process with the signal {signal.Signals(-code).name}"
+        else:
+            cause = f"it ended its process with exit code {code}"
+        return Died(cause, _place(said, file))
+
+    def close(self) -> None:
+        """End the process, and what it has started."""
+        if hasattr(os, "killpg") and self._process.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or leads no group yet
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self._trace.close()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _place(trace: str, file: str | None) -> str | None:
+    """Return the innermost line of a file in a trace of faulthandler's, or else of a file that is neither ours nor Python's."""
+    frames = re.findall(r'^  File "(.*)", line (\d+) in', trace, re.MULTILINE)
+    wanted = file and os.path.realpath(file).encode("ascii", "backslashreplace").decode()
+    others = (str(Path(registry.__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+    inside = [frame for frame in frames if os.path.realpath(frame[0]) == wanted]
+    outside = [frame for frame in frames if not frame[0].startswith(others)]
+    return next((f"{name}:{line}" for name, line in inside or outside), None)
+
+
+# In the child
+
+
+class Limit:
+    """Ends the process, and leaves a trace, when a call takes longer than it may.
+
+    faulthandler waits in a thread that needs no part of Python, so that compiled code which never returns is ended too.
+    """
+
+    def __init__(self, seconds: float, file: int) -> None:
+        self._call = seconds
+        self._file = file
+        self._seconds, self._since = 0.0, -math.inf
+
+    def start(self, calls: int = 1) -> None:
+        """Give the next calls their time, from now on.
+
+        A start that comes soon after another does nothing, for it would cost some calls more than they take themselves; a call
+        may then take a twentieth less.
+        """
+        self._start(calls * self._call)
+
+    def start_import(self) -> None:
+        """Give a kernel's file the time to be imported."""
+        self._start(IMPORT_SECONDS)
+
+    def _start(self, seconds: float) -> None:
+        now = time.monotonic()
+        if seconds != self._seconds or now - self._since > 0.05 * seconds:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=self._file)
+            self._seconds, self._since = seconds, now
+
+    def stop(self) -> None:
+        """Wait for no call any more."""
+        faulthandler.cancel_dump_traceback_later()
+        self._since = -math.inf
+
+    def on_each_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with the limit on each of its calls. A KeyboardInterrupt is its own: Ctrl-C does not come here."""
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.start()
+            try:
+                return function(*args, **kwargs)
+            except KeyboardInterrupt as error:
+                raise RuntimeError("it raised KeyboardInterrupt") from error
+
+        return call
+
+
+def serve(connection: Any, trace: Any, session: str, arguments: dict[str, Any], timeout: float) -> None:
+    """Answer for a session until nobody asks any more.
+
+    The process leads a group of its own: Ctrl-C is for the command, which then ends this process, and with it what a kernel has
+    started. What a kernel prints goes to standard error, for standard output is the command's.
+    """
+    if hasattr(os, "setsid"):
+        os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    faulthandler.enable(trace.fileno())
+    limit = Limit(timeout, trace.fileno())
+    made: Any = None
+    while True:
+        try:
+            method, args = connection.recv()
+        except EOFError:
+            return
+        try:
+            if made is None:
+                made = getattr(importlib.import_module("kernels._cli.sessions"), session)(limit, **arguments)
+            answer = True, getattr(made, method)(*args)
+        except BaseException as error:
+            answer = False, _portable(error)
+        limit.stop()
+        connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the command, then end this process and what it has started."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+
+def _portable(error: BaseException) -> Exception:
+    """Return an error that the other process can read: one of a type that it knows, or else its text."""
+    if isinstance(error, Exception) and type(error).__module__.partition(".")[0] in ("builtins", "registry", "click"):
+        try:
+            pickle.loads(pickle.dumps(error))
+            return error
+        except Exception:
+            pass
+    return RuntimeError(f"{type(error).__name__}: {error}")

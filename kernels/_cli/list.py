@@ -1,0 +1,73 @@
+"""`kernel-zoo list`, and the facts of a variant that `show` prints too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+
+import registry
+from kernels._cli.text import JSON, dumps, print_table
+from registry import Variant
+
+
+def facts(variant: Variant) -> dict[str, Any]:
+    """Return all that is declared of a variant, and whether it can run here."""
+    return {
+        "operation": variant.operation,
+        "name": variant.name,
+        "device": variant.device,
+        "framework": variant.framework,
+        "arrays": variant.arrays,
+        "layout": variant.layout,
+        "available": variant.available,
+        "reason": variant.reason,
+        "simulated": _simulated(variant),
+        "requires": list(variant.requires),
+        "dtypes": list(variant.dtypes),
+        "options": dict(variant.options),
+        "precision": variant.precision,
+        "deterministic": variant.deterministic,
+        "rank": variant.rank,
+        "limits": dict(variant.limits),
+        "source": variant.source,
+        "doc": variant.doc,
+    }
+
+
+def _simulated(variant: Variant) -> bool:
+    """Whether the tests run it without its device: Numba's simulator and Triton's interpreter stand in for one."""
+    return variant.device == "cuda" and not {"numba", "triton"}.isdisjoint(variant.requires)
+
+
+@click.command("list")
+@click.argument("operation", metavar="[OP]", required=False)
+@JSON
+def list_(operation: str | None, as_json: bool) -> None:
+    """List operations and variants by rank, the unavailable ones with the reason."""
+    names = (operation,) if operation else registry.operations()
+    found = {name: registry.variants(name) for name in names}
+    if not operation:
+        for name, reason in registry.broken_operations().items():
+            click.echo(f"{name}: not an operation: {reason}", err=as_json)
+    if as_json:
+        click.echo(dumps([facts(variant) for variants in found.values() for variant in variants]))
+        return
+    for name, variants in found.items():
+        _show(f"{name}: {registry.summary(name)}", variants)
+
+
+def _show(title: str, variants: tuple[Variant, ...]) -> None:
+    """Print the ideas of all variants, then each reason why some cannot run here, once."""
+    table = Table("variant", "device", "framework", "runs here", "idea", title=title, title_justify="left")
+    names_for: dict[str, list[str]] = {}
+    for variant in variants:
+        if variant.reason:
+            names_for.setdefault(variant.reason, []).append(variant.name)
+        here = "yes" if not variant.reason else "simulated" if _simulated(variant) else "no"
+        style = "dim" if variant.reason else None
+        table.add_row(variant.name, variant.device, variant.framework, here, variant.doc.partition("\n")[0], style=style)
+    print_table(table)
+    for reason, names in names_for.items():
+        click.echo(f"{', '.join(names)}: unavailable, {reason}")

@@ -1,0 +1,126 @@
+"""What the commands ask of the processes that run kernels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import registry
+from kernels import _measure
+from kernels._cli.child import Limit
+from kernels._cli.inputs import example
+
+
+class Comparing:
+    """The variants of an operation on one example: each is admitted, then timed, in turns that the command calls out."""
+
+    def __init__(self, limit: Limit, operation: str, options: dict[str, Any]) -> None:
+        self.limit = limit
+        self.operation = operation
+        call = example(operation, **options)
+        self.trial = _measure.Trial(registry.contract(operation), call, options["dtype"])
+        self.trial.before_run = lambda: limit.start(call.steps)
+        self.turns: dict[str, _measure.Turns] = {}
+
+    def about(self) -> dict[str, Any]:
+        """Return what the comparison is on."""
+        trial = self.trial
+        rows = {"rows_checked": len(trial.checked), "rows_in_all": len(trial.example.args[0])}
+        return {"operation": self.operation, "example": trial.example.title, "dtype": trial.dtype, **rows, "unit": trial.unit}
+
+    def admit(self, name: str, enough: float) -> _measure.Measurement:
+        """Check a variant, unless a run would take more seconds than are enough."""
+        variant = registry.variant(self.operation, name)
+        self.limit.start_import()
+        ((measurement, function),) = _measure.admit(self.trial, [variant], enough, self._watched)
+        if function:
+            self.turns[name] = _measure.Turns(self.trial, measurement, function)
+        return measurement
+
+    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        limited = self.limit.on_each_call(function)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return limited(*args, **kwargs)
+            finally:
+                self.limit.stop()  # the references that come between take the time they take
+
+        self.limit.stop()  # the file is imported
+        return call
+
+    def resume(self, measurement: _measure.Measurement) -> None:
+        """Go on with a variant that was admitted by another process, which has ended; a run warms it up."""
+        self.limit.start_import()
+        function = registry.get(self.operation, measurement.variant.name)
+        self.trial.run(self._watched(function))
+        self.turns[measurement.variant.name] = _measure.Turns(self.trial, measurement, function)
+
+    def take(self, name: str, turn: int) -> _measure.Measurement | None:
+        """Take a variant's sample of a turn; return what is known of it now, or None if it has had all its turns."""
+        turns = self.turns[name]
+        try:
+            return turns.measurement if turns.take(turn) else None
+        except KeyboardInterrupt:  # its own: Ctrl-C does not come here
+            turns.measurement.refuse("in a timed run, it raised KeyboardInterrupt")
+            return turns.measurement
+
+
+class Checking:
+    """A function on trial."""
+
+    def __init__(
+        self,
+        limit: Limit,
+        operation: str,
+        target: str,
+        claims: dict[str, Any],
+        examples: int,
+        seed: int,
+        scratch: str,
+    ) -> None:
+        self.limit = limit
+        self.operation, self.target, self.claims = operation, target, claims
+        self.examples, self.seed = examples, seed
+        self.scratch = scratch
+        self.source = ""
+
+    def load(self) -> str:
+        """Import the function; return where it stands, as ``file:line``."""
+        from kernels import _targets
+
+        self.limit.start_import()
+        self.source = _targets.source_of(self.operation, self.target)
+        return self.source
+
+    def meet(self) -> list[str]:
+        """Call the function for the first time, perhaps; return the names of the properties that it can be asked about."""
+        os.environ.setdefault(
+            "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
+        )  # read later, or it leaves .hypothesis/ where one stands
+        from kernels import _conformance, _targets
+
+        self.limit.start_import()  # of torch, for one
+        self.subject = _targets.subject(self.operation, self.target, self.limit.on_each_call, **self.claims)
+        self.properties = {each.__name__: each for each in _conformance.all_properties(self.subject.contract)}
+        return list(self.properties)
+
+    def ask(self, name: str) -> dict[str, Any]:
+        """Ask one property; return what was seen."""
+        from kernels import _conformance
+
+        row: dict[str, Any] = {"property": name, "passed": True, "failure": None}
+        try:
+            record = _conformance.run(self.properties[name], self.subject, self.examples, self.seed)
+        except registry.ConformanceError as error:
+            place = _measure.place_of(error.__cause__, self.source.rpartition(":")[0])
+            return row | {"passed": False, "failure": str(error), "place": place}
+        return row | {
+            "examples": record.examples,
+            "worst_error_over_bound": record.worst if record.entries else None,
+            "seconds": record.seconds,
+            "largest_extent": record.largest,
+            "tile_crossings": record.crossings,
+            "vacuous_share": record.vacuous_share,
+        }

@@ -1,0 +1,82 @@
+"""What the commands print: tables that fit any terminal, text in any encoding, and JSON that any parser reads."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from typing import Any, TextIO
+
+import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+
+OPERATION = click.argument("operation", metavar="OP")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+SPELLINGS = {"µ": "u", "²": "2", "…": ".", "·": "*", "é": "e", "–": "-", "—": "-", "’": "'"}
+WIDE = 200  # columns of a table that nobody watches
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Write what an encoding lacks in letters that it has, one for each, so that tables stay in line."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(SPELLINGS.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("kernel-zoo", _spelled)
+
+
+def spell_out(*streams: TextIO) -> None:
+    """Let streams that know few letters (ASCII, cp932) write others in those they know."""
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="kernel-zoo")
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console that takes names, paths and docstrings for what they are, not for Rich's markup."""
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table so that no name is cut: as wide as it is where nobody watches, and line by line where it does not fit."""
+    where = console()
+    if not where.is_terminal:
+        where.width = WIDE
+    if _needed(table) <= where.width:
+        where.print(table)
+        return
+    if table.title:
+        click.echo(table.title)
+    headings = [str(column.header) for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        click.echo(row[0])
+        for heading, cell in zip(headings[1:], row[1:], strict=True):
+            if cell:
+                click.echo(f"  {heading}: {cell}")
+
+
+def _needed(table: Table) -> int:
+    """Return how wide a table must be so that no word of it is broken; a column's own rules and spaces take three."""
+    needed = 1
+    for column in table.columns:
+        words = [word for text in (column.header, *column.cells) for word in str(text).split()]
+        needed += max(map(cell_len, words), default=0) + 3
+    return needed
+
+
+def dumps(value: Any) -> str:
+    """Write JSON as its standard has it, which knows neither NaN nor infinities: they become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,92 @@
+"""The machine, the versions and the commit that a figure belongs to, and figures as people write them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import registry
+
+BUSY = 0.5  # the load on each core from which on a machine counts as busy
+
+
+def duration(seconds: float) -> str:
+    """Write a time with three digits and a unit a person would use."""
+    for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def rate(units: float, unit: str) -> str:
+    """Write a rate in the unit that the field uses: GFLOP/s, or pairs a second."""
+    if unit == "flops":
+        return f"{units / 1e9:.3g} GFLOP/s"
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if units >= size:
+            return f"{units / size:.3g} {prefix}{unit}/s"
+    return f"{units:.3g} {unit}/s"
+
+
+def environment() -> dict[str, Any]:
+    """Return the machine, the versions and the commit that a figure belongs to."""
+    packages: dict[str, str | None] = {}
+    for name in ("numpy", "torch", "numba"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            packages[name] = None
+    return {
+        "processor": _processor(),
+        "cores": _cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": packages,
+        "kernel-zoo": registry.__version__,
+        "commit": _commit(),
+    }
+
+
+def busy() -> str | None:
+    """Say that others have kept this machine busy during the last minute, or return None.
+
+    Ask before a measurement: later the load is the measurement's own.
+    """
+    if not hasattr(os, "getloadavg"):
+        return None
+    load, cores = os.getloadavg()[0], _cores()
+    if load < BUSY * cores:
+        return None
+    return (
+        f"the machine is busy: a load of {load:.1f} on {cores} cores during the last minute; times are longer than on an idle one"
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this file is in, marked if files differ from it; None for an installed copy."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=10"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,261 @@
+"""An example of an operation, ready to be run, checked and timed with any variant."""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+from collections.abc import Callable
+from time import perf_counter  # taken before any kernel's file is imported, which may replace time.perf_counter
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels._arrays import dtype_name
+from kernels._examples import Example
+from kernels._numerics import Agreement, compare
+
+CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
+TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs
+SAMPLE_SECONDS = 2e-3  # what is faster is repeated until one sample takes this long
+ROUNDS = (3, 15)  # the fewest and the most samples
+CHANCE = random.SystemRandom()  # no kernel can foresee it, and it is not the generator that a kernel may seed
+
+
+class Kept(NamedTuple):
+    """What is remembered of one timed run, so that it can be held to the reference later.
+
+    Attributes
+    ----------
+    factor : float
+        What its contents were multiplied by.
+    results, copies : list
+        What each step returned, and what it held when the run had just ended.
+    """
+
+    factor: float
+    results: list[Any]
+    copies: list[np.ndarray[Any, Any]]
+
+
+class Trial:
+    """An example of an operation, ready to be run, checked and timed with any variant.
+
+    Attributes
+    ----------
+    checked : ndarray of int
+        The rows of a result that `check` holds to the reference.
+    before_run : callable
+        Called before each timed run, outside of what is timed.
+    """
+
+    def __init__(self, contract: ModuleType, example: Example, dtype: str, rows: int = CHECKED_ROWS) -> None:
+        self.contract = contract
+        self.example = example
+        self.dtype = dtype
+        self.unit: str = contract.RATE
+        total = len(example.args[0])
+        rng = np.random.default_rng(0)
+        self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
+        self.before_run: Callable[[], None] = lambda: None
+        self._expected: dict[str, tuple[Any, Any]] = {}
+        self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
+
+    @property
+    def work(self) -> float:
+        """Units of work of one run."""
+        return float(self.contract.work(*self.example.args, **self.example.kwargs)[self.unit]) * self.example.steps
+
+    def refill(self, factor: float = 1.0) -> None:
+        """Write the example's contents, times a factor, to the addresses where its arrays are.
+
+        With a factor near 1 every entry is new, and everything that a kernel's time hangs on stays: shapes, clusters, ties.
+        """
+        for memory, drawn in self._drawn:
+            np.multiply(drawn, factor, out=memory)
+
+    def run(self, function: Callable[..., Any], each: Callable[[Any, Any], None] = lambda before, after: None) -> None:
+        """Apply the operation as often as the example says, each time to the last result; `each` sees every step."""
+        current, *rest = self.example.args
+        for _ in range(self.example.steps):
+            result = function(current, *rest, **self.example.kwargs)
+            each(current, result)
+            current = result
+
+    def check(self, function: Callable[..., Any], precision: str) -> Agreement:
+        """Hold every step of a run to the reference, on its own input, within the bound of a class of error.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a result is no array like the one it was made from, or has another dtype or shape than it must have.
+        """
+        agreements: list[Agreement] = []
+
+        def each(before: Any, after: Any) -> None:
+            self._require_like(before, after)
+            agreements.append(self._compare(before, after, precision))
+
+        self.refill()
+        self.run(function, each)
+        return max(agreements, key=lambda agreement: agreement.share)
+
+    def judge(self, kept: Kept, precision: str) -> Agreement:
+        """Hold a drawn step of a timed run to the reference, on drawn rows; raises as `check` does."""
+        self.refill(kept.factor)
+        step = CHANCE.randrange(len(kept.results))
+        before = kept.copies[step - 1] if step else self.example.args[0]
+        self._require_like(before, kept.results[step])
+        total = len(before)
+        rows = np.array(sorted(CHANCE.sample(range(total), min(TIMED_ROWS, total))), dtype=np.intp)
+        return _agreement(kept.copies[step], len(before), rows, *self._reference(rows, before, precision))
+
+    def _compare(self, before: Any, after: Any, precision: str) -> Agreement:
+        seen = np.array(after)  # at once: what a thread writes later does not count
+        if before is not self.example.args[0]:
+            return _agreement(seen, len(before), self.checked, *self._reference(self.checked, before, precision))
+        if precision not in self._expected:  # every variant's first step has the same input, and the same reference
+            self._expected[precision] = self._reference(self.checked, before, precision)
+        return _agreement(seen, len(before), self.checked, *self._expected[precision])
+
+    def _reference(self, rows: np.ndarray[Any, Any], before: Any, precision: str) -> tuple[Any, Any]:
+        """Return what these rows of the result must be, and how far off each entry may be."""
+        args, kwargs = self.contract.rows(rows, before, *self.example.args[1:], **self.example.kwargs)
+        expected = self.contract.reference(*args, **kwargs, dtype=self.dtype)
+        return expected, self.contract.bound(*args, **kwargs, dtype=self.dtype, precision=precision)
+
+    def _require_like(self, before: Any, after: Any) -> None:
+        """Refuse what is no array of the kind and dtype that the operation was given."""
+        if type(after) is not type(before):
+            raise TypeError(f"the result has type {type(after).__name__}, expected {type(before).__name__}")
+        if dtype_name(after.dtype) != self.dtype:
+            raise TypeError(f"the result has dtype {dtype_name(after.dtype)}, expected {self.dtype}")
+
+    def estimate(self, function: Callable[..., Any], enough: float) -> float:
+        """Estimate the seconds of one run from runs on a few rows.
+
+        An estimate that is more than enough is made once more: the first may have compiled, read files, or been held up.
+        """
+        self.refill()
+        seconds = self._estimate(function, enough)
+        return seconds if seconds <= enough else min(seconds, self._estimate(function, enough))
+
+    def _estimate(self, function: Callable[..., Any], enough: float) -> float:
+        """Estimate the seconds of one run once.
+
+        More rows are taken until they take a good part of what is `enough`, and what they add is no small part of that: the
+        rest may be the fixed cost of sorting all data. Returns early with an upper estimate once that is at most `enough`.
+        """
+        total, steps = len(self.example.args[0]), self.example.steps
+        self._time_rows(function, 1)  # compiles
+        rows, (seconds, units) = 1, self._time_rows(function, 1)
+        while True:
+            upper = seconds * self.work / max(units, 1)
+            if upper <= enough or rows >= total:
+                return upper
+            fewer = seconds, units
+            rows = min(total, rows * (8 if seconds < enough / 32 else 2))
+            seconds, units = self._time_rows(function, rows)
+            if seconds > max(enough / 4, 1.5 * fewer[0]):
+                seconds = min(seconds, self._time_rows(function, rows)[0])  # one run alone may have been held up
+                added = seconds - fewer[0]
+                if added > fewer[0] / 2:
+                    return steps * (seconds + added / (units - fewer[1]) * (self.work / steps - units))
+
+    def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
+        """Return the seconds of a run on the first rows alone, and its units of work."""
+        args, kwargs = self.contract.rows(np.arange(rows), *self.example.args, **self.example.kwargs)
+        started = perf_counter()
+        np.asarray(function(*args, **kwargs))
+        return perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
+
+
+class Runs:
+    """Timed runs of one function on a trial: call `fill`, then time a call of this object, then call `keep`, again and again.
+
+    Each run reads contents of its own at the same addresses, so that an earlier result cannot stand in for a later one. A plain
+    array is made of each step's result within the run. One run is kept, drawn by chance only after it has ended, so that a kernel
+    can neither know which run counts nor behave differently in the runs that are timed.
+
+    Attributes
+    ----------
+    last : bool
+        Whether the run that is kept is the last one instead.
+    """
+
+    def __init__(self, trial: Trial, function: Callable[..., Any], last: bool = False) -> None:
+        self._trial = trial
+        self._function = function
+        self._first, *self._rest = trial.example.args
+        self._kwargs = trial.example.kwargs
+        self._steps = range(trial.example.steps)
+        self.last = last
+        self._factor = 1.0
+        self._results: list[Any] = []
+        self._kept: Kept | None = None
+        self._count = 0
+
+    def fill(self) -> None:
+        """Put new contents into the example's arrays."""
+        self._results = []
+        self._factor = 1 - CHANCE.random() / 1024
+        self._trial.refill(self._factor)
+        self._trial.before_run()
+
+    def __call__(self, asarray: Callable[[Any], Any] = np.asarray) -> None:
+        """Do the run, and nothing else."""
+        function, current = self._function, self._first
+        for _ in self._steps:
+            result = function(current, *self._rest, **self._kwargs)
+            current = asarray(result)
+            self._results.append(result)
+
+    def keep(self) -> None:
+        """Perhaps remember the run that has just ended: of all since the last judgement each with the same chance."""
+        self._count += 1
+        if self.last or not CHANCE.randrange(self._count):
+            self._kept = Kept(self._factor, self._results, [np.array(result) for result in self._results])
+
+    def judge(self, precision: str) -> Agreement:
+        """Hold the remembered run to the reference; raises as `Trial.check` does."""
+        if self._kept is None:
+            raise RuntimeError("no run has ended yet")
+        self._count = 0
+        return self._trial.judge(self._kept, precision)
+
+    def seconds(self, number: int) -> float:
+        """Return the median seconds of a number of runs, each timed on its own: a busy machine holds some up a thousandfold."""
+        taken = []
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            for _ in range(number):
+                self.fill()
+                started = perf_counter()
+                self()
+                taken.append(perf_counter() - started)
+                self.keep()
+        finally:
+            if collects:
+                gc.enable()
+        return statistics.median(taken)
+
+
+def _memory(example: Example) -> list[np.ndarray[Any, Any]]:
+    """Return the arrays that own an example's floating-point memory, each once: two arguments may be views of one."""
+    owners = [_owner(value) for value in (*example.args, *example.kwargs.values()) if isinstance(value, np.ndarray)]
+    return list({id(owner): owner for owner in owners if owner.dtype.kind in "fc"}.values())
+
+
+def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return _owner(array.base) if isinstance(array.base, np.ndarray) else array
+
+
+def _agreement(
+    seen: np.ndarray[Any, Any], total: int, rows: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any
+) -> Agreement:
+    shape = (total, *expected.shape[1:])
+    if seen.shape != shape:
+        raise ValueError(f"the result has shape {seen.shape}, expected {shape}")
+    return compare(seen[rows], expected, bound)
