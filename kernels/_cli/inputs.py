@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,10 @@ def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--input",
                 "file",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="Your own data: .npy, .npz, .csv, or a picture's pixels.",
+                help="Your own data: .npy, .npz, a table (.csv, .csv.gz, .tsv, .parquet, ...), or a picture's pixels.",
+            ),
+            click.option(
+                "--columns", default="", metavar="LIST", help="Columns of --input, by name or position from 1: height,3-5."
             ),
             click.option("--sample", default=2000, show_default=True, help="Rows taken at random from --input; 0 takes all."),
             click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"])),
@@ -34,10 +38,14 @@ def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def example(operation: str, size: str | None, file: Path | None, sample: int, dtype: str, changes: tuple[str, ...]) -> Any:
+def example(
+    operation: str, size: str | None, file: Path | None, columns: str, sample: int, dtype: str, changes: tuple[str, ...]
+) -> Any:
     """Return the call that the options ask for, as a `kernels._examples.Example`."""
     contract: Any = registry.contract(operation)
     parameters = _parameters(operation, contract.from_file if file else contract.example, changes)
+    if columns and file is None:
+        raise click.UsageError("--columns chooses among the columns of --input, and there is none")
     if file is not None:
         if size:
             raise click.UsageError("--size and --input exclude each other")
@@ -45,7 +53,8 @@ def example(operation: str, size: str | None, file: Path | None, sample: int, dt
             raise click.UsageError(f"--sample {sample}: expected a number of rows, or 0 for all")
         from kernels import _inputs
 
-        call = contract.from_file(_inputs.read(file), sample=sample, dtype=dtype, **parameters)
+        arrays = _inputs.read(file, columns, tell=functools.partial(click.echo, err=True))
+        call = contract.from_file(arrays, sample=sample, dtype=dtype, **parameters)
         return call._replace(title=f"{file.name}, {call.title}")
     size = size or "lecture"
     if size not in contract.SIZES:

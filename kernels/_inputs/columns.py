@@ -1,0 +1,34 @@
+"""Which columns a person chose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+
+def positions(chosen: str, names: Sequence[str]) -> list[int]:
+    """Return the places, from 0, of the columns in a list such as "height,3-5"; a column without a name has the name "".
+
+    A number is a position, from 1; where the table has no such position, it is a name (2020 may head a column).
+    """
+    places = (place for part in chosen.split(",") for place in _part(part.strip(), names))
+    return list(dict.fromkeys(places))  # each once, in the order chosen
+
+
+def _part(part: str, names: Sequence[str]) -> list[int]:
+    if bounds := re.fullmatch(r"(\d+)(?:-(\d+))?", part):
+        first, last = int(bounds[1]), int(bounds[2] or bounds[1])
+        if 1 <= first <= last <= len(names):
+            return list(range(first - 1, last))
+    found = [place for place, name in enumerate(names) if name == part and name]
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} columns are called {part!r}; choose by position, such as {found[0] + 1}")
+    if not found:
+        raise ValueError(f"it has no column {part!r}; there are {', '.join(labels(names))}")
+    return found
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Return what to call each column: its name, or else its position; the middle of a long list is left out."""
+    every = [name or str(place) for place, name in enumerate(names, 1)]
+    return every if len(every) <= 12 else [*every[:10], "...", every[-1]]
