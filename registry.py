@@ -93,6 +93,10 @@ class System:
     def __init__(self) -> None:
         self._missing: dict[str, str | None] = {}
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Travel by name: what is missing, the machine of arrival says."""
+        return "_zoo.system" if self is _zoo.system else (type(self), ())
+
     def missing(self, requirement: str) -> str | None:
         """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
         if requirement not in self._missing:
@@ -311,6 +315,12 @@ class Zoo:
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}
         self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
+
+    def __reduce__(self) -> str:
+        """Travel by name, and this module's functions with it: what is registered, the process of arrival says."""
+        if self is not _zoo:
+            raise TypeError("a Zoo of your own does not pickle: make one from its folder where you need it")
+        return "_zoo"
 
     # What there is
 

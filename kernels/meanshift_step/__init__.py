@@ -14,6 +14,7 @@ from kernels._examples import Example
 from kernels._numerics import gamma, precision_of, reference_share, wide
 
 ARRAYS = ("x", "data")
+CORE = "(n,d),(m,d)->(n,d)"
 RATE = "pairs"
 KERNELS = ("gaussian", "triangular", "epanechnikov", "flat")
 PRECISIONS = ("working", "expansion", "truncated")
