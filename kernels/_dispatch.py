@@ -380,7 +380,7 @@ def _short_way(
                     arrays = (*arrays, kwargs[key])
         if len(arrays) < leading or not tiny * half or (disturbed and disturbed()):
             return NotImplemented
-        first = arrays[0]
+        first: Any = arrays[0]
         if type(first) is not kind or (plain and not plain(first)) or (dtype := first.dtype) not in dtypes:
             return NotImplemented
         shapes = []

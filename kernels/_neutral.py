@@ -126,7 +126,7 @@ def torch_disturbance(device: str) -> Callable[[], bool]:
     precision, backend = torch._C._get_fp32_precision_getter, BACKENDS[device]
 
     def disturbed() -> bool:
-        return (
+        return bool(
             compiling()
             or casts(device)
             or forward_ad._current_level >= 0

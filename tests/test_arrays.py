@@ -208,8 +208,8 @@ def test_a_kernel_that_returns_what_it_must_not_is_named():
         zoo.register("matmul", name, arrays=arrays)(function)
         for array in (a, torch.asarray(a), a[None]):
             for _ in range(2):
-                message_ = rf"matmul: variant '{name}' returned {message if arrays != 'numpy' else '.*' + message}.*test_arrays\.py:\d+\)"
-                with pytest.raises(ConformanceError, match=message_):
+                where = r".*test_arrays\.py:\d+\)"
+                with pytest.raises(ConformanceError, match=f"^matmul: variant '{name}' returned .*{message}{where}"):
                     zoo.get("matmul", name)(array, array)
 
 
