@@ -380,10 +380,10 @@ def _short_way(
                     arrays = (*arrays, kwargs[key])
         if len(arrays) < leading or not tiny * half or (disturbed and disturbed()):
             return NotImplemented
-        first: Any = arrays[0]
+        first = arrays[0]
         if type(first) is not kind or (plain and not plain(first)) or (dtype := first.dtype) not in dtypes:
             return NotImplemented
-        shapes = []
+        shapes: list[Any] = []
         for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
             if array is not first and (type(array) is not kind or array.dtype is not dtype or (plain and not plain(array))):
                 return NotImplemented
@@ -410,7 +410,7 @@ def _short_way(
     return serve
 
 
-def _ordinary(variant: Variant) -> tuple[type, set[Any], Callable[[Any], bool] | None, Callable[[], bool] | None]:
+def _ordinary(variant: Variant) -> tuple[Any, set[Any], Callable[[Any], bool] | None, Callable[[], bool] | None]:
     """Return the type and dtypes of arrays that a variant's kernel takes as they are, a test of one, and one of the state."""
     if variant.arrays == "numpy":
         layout = operator.attrgetter("flags.carray") if variant.layout == "C" else None

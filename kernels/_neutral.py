@@ -1,4 +1,4 @@
-"""A neutral state for kernels: what the caller set for the process or the thread changes no result, and is the caller's again after.
+"""A neutral state for kernels: what the caller set for process or thread changes no result, and is the caller's again after.
 
 Neutral means that NumPy ignores floating-point errors, that subnormal numbers are kept, that torch casts nothing by itself,
 and that it multiplies float32 as float32. Modes of torch that look on, such as a counter of operations, go on looking on.
