@@ -59,9 +59,9 @@ def require_arrays(operation: str, arrays: dict[str, Array]) -> None:
             mine, theirs = _package(array), _package(first)
             if mine != theirs:
                 raise TypeError(f"{where} expected an array of {theirs} like {first_name}, got one of {mine}; convert one")
-            if _place(array) != _place(first):
+            if place(array) != place(first):
                 raise ValueError(
-                    f"{where} expected device {_place(first)} like {first_name}, got {_place(array)}; move one of them"
+                    f"{where} expected device {place(first)} like {first_name}, got {place(array)}; move one of them"
                 )
 
 
@@ -69,7 +69,8 @@ def _package(array: Array) -> str:
     return "numpy" if isinstance(array, np.ndarray | np.generic) else type(array).__module__.partition(".")[0]
 
 
-def _place(array: Array) -> str:
+def place(array: Array) -> str:
+    """Name the device that an array is on, as its library does."""
     return "cpu" if isinstance(array, np.ndarray | np.generic) else str(getattr(array, "device", "cpu"))
 
 
@@ -97,6 +98,12 @@ def dtype_name(dtype: Any) -> str:
     if isinstance(dtype, np.dtype):
         return {"g": "longdouble", "G": "clongdouble"}.get(dtype.char, dtype.name)
     return str(dtype).rpartition(".")[2]
+
+
+def described(array: Array, shape: tuple[int, ...] | None) -> str:
+    """Describe an array of a kernel's own kind, for a message."""
+    kind = f"tensor on {place(array)}" if array_api_compat.is_torch_array(array) else "NumPy array"
+    return f"a {kind} of {dtype_name(array.dtype)}{'' if shape is None else f', shape {shape}'}"
 
 
 def promoted(caller: Caller, arrays: Sequence[Array]) -> Any:

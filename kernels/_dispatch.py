@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kernels import _arrays, _gufunc
-from registry import Explanation, VariantUnavailable
+from kernels import _arrays, _gufunc, _neutral
+from registry import ConformanceError, Explanation, VariantUnavailable
 
 if TYPE_CHECKING:
     from registry import Variant, Zoo
+
+ShortWay = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 
 class Refusal(NamedTuple):
@@ -177,14 +179,36 @@ class Operation:
         args, kwargs = self._adapted(variant, call)
         kwargs |= {**variant.options, **call.options}
         arrays = self.arrays(args, kwargs)
-        if self.core is None or _gufunc.is_core(self.core, arrays):
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
             result = kernel(*args, **kwargs)
+            self.require_result(variant, result, self.arrays(args, kwargs))
+            return result
+
+        if self.core is None or _gufunc.is_core(self.core, arrays):
+            result = checked(*args, **kwargs)
         else:
-            result = _gufunc.apply(self.core, functools.partial(kernel, **kwargs), arrays)
-        if not (isinstance(result, np.ndarray | np.generic) or hasattr(result, "__dlpack__")):
-            kind = type(result).__name__
-            raise TypeError(f"{self.name}: variant {variant.name!r} returned a {kind}, expected an array ({variant.source})")
+            result = _gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
         return _arrays.hand_back(result, call.caller, call.arrays[0])
+
+    def require_result(self, variant: Variant, result: Any, arrays: Sequence[Any]) -> None:
+        """Refuse what a kernel made of arrays of its own kind, unless it is such an array, with their dtype and the core's shape.
+
+        Raises
+        ------
+        ConformanceError
+            With what was expected and what came.
+        """
+        first = arrays[0]
+        shape = _gufunc.result_shape(self.core, arrays) if self.core else None
+        own = type(result) is type(first) or (isinstance(first, np.ndarray) and isinstance(result, np.generic))
+        place = _arrays.place(first)
+        if own and result.dtype == first.dtype and shape in (None, tuple(result.shape)) and _arrays.place(result) == place:
+            return
+        expected = _arrays.described(first, shape)
+        got = _arrays.described(result, shape and tuple(result.shape)) if own else f"a {type(result).__name__}"
+        where = f" ({variant.source})" if variant.file else ""
+        raise ConformanceError(f"{self.name}: variant {variant.name!r} returned {got}, expected {expected}{where}")
 
     def _adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
@@ -234,22 +258,19 @@ def _public(signature: inspect.Signature, options: Mapping[str, Any]) -> inspect
 
 def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
-    validate, is_native, defaults, limited = op.function, _native_test(op, variant), dict(variant.options), bool(variant.limits)
+    short_way = _short_way(op, variant, kernel)
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if is_native(args, kwargs):
-            try:
-                plain_args, plain_kwargs = validate(*args, **kwargs)
-            except TypeError:
-                pass  # such as an argument too many: the long way names the operation
-            else:
-                if not limited or op.beyond_limits(variant, plain_args, plain_kwargs) is None:
-                    return kernel(*plain_args, **plain_kwargs, **defaults)
+    @_neutral.in_neutral_state
+    def long_way(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = op.request(args, kwargs, [variant])
         refusal = op.refusal(variant, request, variant.name)
         if refusal and refusal.error:
             raise refusal.error(f"{op.name}: variant {variant.name!r} {refusal.reason}")
         return op.run(variant, kernel, request)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = short_way(args, kwargs)
+        return long_way(args, kwargs) if result is NotImplemented else result
 
     return call
 
@@ -260,31 +281,29 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
     A choice is remembered for the arrays' type, dtype and device until a variant is registered; what was passed over for
     more than those is asked again on each call.
     """
-    validate = op.function
-    remembered: dict[Any, tuple[Callable[..., bool], list[Callable[..., Any]], Callable[..., Any]]] = {}
+    short_ways: dict[Any, ShortWay] = {}
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        first = args[0] if args else None
-        key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
-        is_native, objections, serve = remembered.get(key, (None, [], None))
-        if is_native is not None and serve is not None and is_native(args, kwargs):
-            try:
-                plain_args, plain_kwargs = validate(*args, **kwargs)
-            except TypeError:
-                pass  # such as an argument too many: the long way names the operation
-            else:
-                if all(objection(*plain_args, **plain_kwargs) for objection in objections):
-                    return serve(*plain_args, **plain_kwargs)
+    @_neutral.in_neutral_state
+    def long_way(args: tuple[Any, ...], kwargs: dict[str, Any], key: Any) -> Any:
         candidates = op.zoo.candidates(op.name, selector)
         request = op.request(args, kwargs, candidates)
         variant, passed_over = _choose(op, request, selector, candidates)
         kernel = op.zoo.function(variant)
         varying = [(better, refusal) for better, refusal in passed_over if refusal.by_values]
-        same_arrays = first is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
+        same_arrays = (
+            bool(args) and args[0] is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in varying)
+        )
         if same_arrays and not (request.options or variant.limits or _unsuited(kernel)):
             objections = [_objection(op, *each) for each in varying]
-            remembered[key] = _native_test(op, variant), objections, functools.partial(kernel, **variant.options)
+            short_ways[key] = _short_way(op, variant, kernel, objections)
         return op.run(variant, kernel, request)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        first = args[0] if args else None
+        key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
+        short_way = short_ways.get(key)
+        result = short_way(args, kwargs) if short_way else NotImplemented
+        return long_way(args, kwargs, key) if result is NotImplemented else result
 
     return call
 
@@ -343,51 +362,76 @@ def _choose(
     raise error("\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines]))
 
 
-def _native_test(op: Operation, variant: Variant) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
-    """Return a cheap test of whether a call brings plain arrays that the variant's kernel can take as they are.
+def _short_way(
+    op: Operation, variant: Variant, kernel: Callable[..., Any], objections: Sequence[Callable[..., Any]] = ()
+) -> ShortWay:
+    """Return a function that serves an ordinary call at once, and of any other returns NotImplemented.
 
-    It stands in for everything the long way asks of arrays, so it answers yes only to the ordinary.
+    It stands in for everything the long way asks, so it takes only the ordinary: plain arrays that the kernel can take as
+    they are, in a neutral state. A kernel that fails for the caller's settings, or returns what it must not, has the long way
+    to do it again or to say so.
     """
+    validate, options, limited = op.function, dict(variant.options), bool(variant.limits)
     core, leading, keyed, own = op.core, op.leading, op.keyed, op.signature.parameters.keys()
     ranks = [len(dimensions) for dimensions in core.inputs] if core else [None] * (leading + len(keyed))
-    if variant.arrays == "numpy":
-        dtypes: set[Any] = {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}
-        compiled = variant.layout == "C"
+    extents = _gufunc.result_extents(core) if core else None
+    tiny, half = _neutral.SMALLEST, _neutral.HALF
+    kind, dtypes, plain, disturbed = _ordinary(variant)
 
-        def is_plain(array: Any) -> bool:
-            return type(array) is np.ndarray and (not compiled or array.flags.carray)
-    else:
-        import torch
-
-        dtypes = {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}
-        tensor, strided, here = torch.Tensor, torch.strided, operator.attrgetter(f"is_{variant.device}")
-
-        def is_plain(array: Any) -> bool:
-            plain = type(array) is tensor and here(array) and array.layout is strided
-            return plain and not (array.requires_grad or array.is_nested)
-
-    def is_native(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def serve(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arrays = args[:leading]
         if kwargs:
             if not kwargs.keys() <= own:
-                return False
+                return NotImplemented
             for key in keyed:
                 if kwargs.get(key) is not None:
                     arrays = (*arrays, kwargs[key])
-        if len(arrays) < leading or not is_plain(arrays[0]):
-            return False
+        if len(arrays) < leading or not tiny * half or (disturbed and disturbed()):
+            return NotImplemented
         first = arrays[0]
-        dtype = first.dtype
-        if dtype not in dtypes:
-            return False
+        if type(first) is not kind or (plain and not plain(first)) or (dtype := first.dtype) not in dtypes:
+            return NotImplemented
+        shapes: list[Any] = []
         for array, rank in zip(arrays, ranks):  # noqa: B905 (costs a tenth of the whole test)
-            if array is not first and not (is_plain(array) and array.dtype is dtype):
-                return False
-            if rank is not None and array.ndim != rank:
-                return False
-        return True
+            if array is not first and (type(array) is not kind or array.dtype is not dtype or (plain and not plain(array))):
+                return NotImplemented
+            shape = array.shape
+            if rank is not None and len(shape) != rank:
+                return NotImplemented
+            shapes.append(shape)
+        try:
+            args, kwargs = validate(*args, **kwargs)
+        except (TypeError, *_neutral.COMPLAINTS):  # such as an argument too many: the long way names the operation
+            return NotImplemented
+        if limited and op.beyond_limits(variant, args, kwargs):
+            return NotImplemented
+        for objection in objections:
+            if not objection(*args, **kwargs):
+                return NotImplemented
+        try:
+            result = kernel(*args, **kwargs, **options)
+        except _neutral.COMPLAINTS:
+            return NotImplemented
+        right = type(result) is kind and result.dtype is dtype and (extents is None or result.shape == extents(shapes))
+        return result if right else NotImplemented
 
-    return is_native
+    return serve
+
+
+def _ordinary(variant: Variant) -> tuple[Any, set[Any], Callable[[Any], bool] | None, Callable[[], bool] | None]:
+    """Return the type and dtypes of arrays that a variant's kernel takes as they are, a test of one, and one of the state."""
+    if variant.arrays == "numpy":
+        layout = operator.attrgetter("flags.carray") if variant.layout == "C" else None
+        return np.ndarray, {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}, layout, None
+    import torch
+
+    strided, here = torch.strided, operator.attrgetter(f"is_{variant.device}")
+
+    def plain(array: Any) -> bool:
+        return here(array) and array.layout is strided and not (array.requires_grad or array.is_nested)
+
+    dtypes = {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}
+    return torch.Tensor, dtypes, plain, _neutral.torch_disturbance(variant.device)
 
 
 def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:

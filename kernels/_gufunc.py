@@ -35,6 +35,21 @@ def parse(signature: str) -> Signature:
     return Signature(tuple(plain[:-1]), plain[-1], names)
 
 
+def result_shape(signature: Signature, arrays: Sequence[Any]) -> tuple[int, ...]:
+    """Return the shape of the core's result for arrays of the core dimensions alone."""
+    return result_extents(signature)([tuple(array.shape) for array in arrays])
+
+
+def result_extents(signature: Signature) -> Callable[[Sequence[tuple[int, ...]]], tuple[int, ...]]:
+    """Return a quick way from the shapes of arrays of the core dimensions alone to that of the core's result."""
+    first = {name: (i, axis) for i, core in reversed([*enumerate(signature.inputs)]) for axis, name in enumerate(core)}
+    places = [first[name] for name in signature.output]
+    if len(places) != 2:
+        return lambda shapes: tuple(shapes[i][axis] for i, axis in places)
+    (i, row), (j, column) = places
+    return lambda shapes: (shapes[i][row], shapes[j][column])
+
+
 def is_core(signature: Signature, arrays: Sequence[Any]) -> bool:
     """Whether the arrays have the core dimensions alone, so that the kernel can take them as they are."""
     return all(array.ndim == len(core) for array, core in zip(arrays, signature.inputs, strict=True))

@@ -174,10 +174,8 @@ class Signature:
         self.validator = self._make()
 
     @property
-    def gufunc(self) -> str | None:
-        """The signature in NumPy's notation for generalised ufuncs, if extents may be missing or arrays come in batches."""
-        if not any(array.batch or array.optional for array in self.arrays.values()):
-            return None
+    def gufunc(self) -> str:
+        """The signature in NumPy's notation for generalised ufuncs."""
 
         def written(array: ArrayArgument) -> str:
             return f"({','.join(extent + '?' * (extent in array.optional) for extent in array.extents)})"

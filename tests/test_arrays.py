@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import registry
 from kernels import _arrays
-from registry import System, Zoo
+from registry import ConformanceError, System, Zoo
 
 torch = pytest.importorskip("torch")
 
@@ -191,11 +191,26 @@ def test_the_points_of_a_step_are_refused_before_they_are_looked_at():
             step(nested(1), 1.0)
 
 
-def test_a_kernel_that_returns_no_array_is_named():
+def test_a_kernel_that_returns_what_it_must_not_is_named():
     zoo = Zoo(registry.zoo().folder, System())
-    zoo.register("matmul", "lists", arrays="torch")(lambda a, b: (a @ b).tolist())
-    with pytest.raises(TypeError, match=r"matmul: variant 'lists' returned a list, expected an array \(.*test_arrays\.py:\d+\)"):
-        zoo.get("matmul", "lists")(np.eye(2), np.eye(2))
+    wrong = {
+        "lists": ("torch", lambda a, b: (a @ b).tolist(), r"a list, expected a tensor on cpu of float32, shape \(2, 2\)"),
+        "wider": (
+            "numpy",
+            lambda a, b: (a @ b).astype("float64"),
+            "a NumPy array of float64, .* expected a NumPy array of float32",
+        ),
+        "longer": ("numpy", lambda a, b: np.vstack([a @ b] * 2), r"shape \(4, 2\), expected .*shape \(2, 2\)"),
+        "elsewhere": ("torch", lambda a, b: (a @ b).numpy(), "a ndarray, expected a tensor"),
+    }
+    a = np.eye(2, dtype=np.float32)
+    for name, (arrays, function, message) in wrong.items():
+        zoo.register("matmul", name, arrays=arrays)(function)
+        for array in (a, torch.asarray(a), a[None]):
+            for _ in range(2):
+                where = r".*test_arrays\.py:\d+\)"
+                with pytest.raises(ConformanceError, match=f"^matmul: variant '{name}' returned .*{message}{where}"):
+                    zoo.get("matmul", name)(array, array)
 
 
 def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():

@@ -95,7 +95,7 @@ def unsuited(a, b):
     return None if a.shape[0] > 4 else f"{a.shape[0]} rows are too few"
 
 def matmul(a, b):
-    return np.full((a.shape[0], b.shape[1]), 7.0)
+    return np.full((a.shape[0], b.shape[1]), 7, a.dtype)
 """
 
 

@@ -6,11 +6,11 @@ from registry import register
 
 
 @register("matmul", "loop", dtypes=("bool", "numeric", "object"), rank=0)
+@np.errstate(all="ignore")  # NumPy's integer scalars, too, warn where its arrays wrap in silence
 def matmul(a, b):
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
-    with np.errstate(over="ignore"):  # NumPy's integer scalars warn where its arrays wrap in silence
-        for i in range(a.shape[0]):
-            for j in range(b.shape[1]):
-                for k in range(a.shape[1]):
-                    c[i, j] += a[i, k] * b[k, j]
+    for i in range(a.shape[0]):
+        for j in range(b.shape[1]):
+            for k in range(a.shape[1]):
+                c[i, j] += a[i, k] * b[k, j]
     return c

@@ -9,6 +9,7 @@ For float64 on CUDA torch has no such kernel, and forms the matrix.
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from kernels._neutral import every_attention
 from registry import register
 
 WIDTH = 8  # fused kernels take heads of a multiple of this many coordinates
@@ -33,6 +34,7 @@ WIDTH = 8  # fused kernels take heads of a multiple of this many coordinates
     limits={"kernel": ("gaussian",)},
     rank=45,
 )
+@every_attention
 def meanshift_step(x, bandwidth, data, kernel):
     d = x.shape[1]
     if not x.numel():

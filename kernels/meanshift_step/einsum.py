@@ -7,6 +7,7 @@ from registry import register
 
 
 @register("meanshift_step", "einsum", options={"batch_size": 16}, rank=20)
+@np.errstate(all="ignore")
 def meanshift_step(x, bandwidth, data, kernel, batch_size):
     y = np.empty(x.shape, x.dtype)
     for start in range(0, len(x), batch_size):

@@ -11,6 +11,7 @@ from registry import register
 
 
 @register("meanshift_step", "expansion", options={"batch_size": 64}, precision="expansion", rank=30)
+@np.errstate(all="ignore")
 def meanshift_step(x, bandwidth, data, kernel, batch_size):
     centre = data.mean(axis=0) if len(data) else 0
     z = (data - centre) / bandwidth

@@ -7,6 +7,7 @@ from registry import register
 
 
 @register("meanshift_step", "loop", rank=0)
+@np.errstate(all="ignore")
 def meanshift_step(x, bandwidth, data, kernel):
     y = np.empty(x.shape, x.dtype)
     for i, point in enumerate(x):

@@ -1,0 +1,179 @@
+"""A neutral state for kernels: what the caller set for process or thread changes no result, and is the caller's again after.
+
+Neutral means that NumPy ignores floating-point errors, that subnormal numbers are kept, that torch casts nothing by itself,
+and that it multiplies float32 as float32. Modes of torch that look on, such as a counter of operations, go on looking on.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+
+SMALLEST, HALF = sys.float_info.min, 0.5  # their product is 0 where this thread flushes subnormal numbers
+COMPLAINTS = (FloatingPointError, RuntimeWarning)  # how NumPy stops a kernel if the caller asked for that
+BACKENDS = {"cpu": "mkldnn", "cuda": "cuda"}  # whose setting says how float32 is multiplied there
+EXACT = ("none", "ieee")  # and the values that keep all its digits
+
+
+class ProcessWide:
+    """Settings that every thread shares: neutral while any call needs them, then again what they were.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the settings.
+    write : callable
+        Takes what `read` returned, or `neutral`.
+    neutral : tuple
+        What `read` returns while they are neutral.
+    """
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], neutral: Any) -> None:
+        self.read, self.write, self.neutral = read, write, neutral
+        self.calls = 0  # while one of them holds the settings, another must hold them too: the first may end before it
+        self._before: Any = None
+        self._lock = threading.Lock()
+
+    def disturbed(self) -> bool:
+        """Whether a call has to hold the settings."""
+        return bool(self.calls or self.read() != self.neutral)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the settings neutral; what someone else sets meanwhile stays."""
+        with self._lock:
+            if not self.calls:
+                self._before = self.read()
+                self.write(self.neutral)
+            self.calls += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.calls -= 1
+                if not self.calls and self.read() == self.neutral:
+                    self.write(self._before)
+
+
+def _precisions() -> tuple[str, ...]:
+    import torch
+
+    read = torch._C._get_fp32_precision_getter  # the public attribute costs ten times as much
+    return tuple("ieee" if (value := read(backend, "matmul")) in EXACT else value for backend in BACKENDS.values())
+
+
+def _set_precisions(values: tuple[str, ...]) -> None:
+    import torch
+
+    for backend, value in zip(BACKENDS.values(), values, strict=True):
+        if value != "ieee":
+            torch._C._set_fp32_precision_setter(backend, "matmul", "none")  # inherits, and may be right by that
+        if torch._C._get_fp32_precision_getter(backend, "matmul") not in (EXACT if value == "ieee" else (value,)):
+            torch._C._set_fp32_precision_setter(backend, "matmul", value)
+
+
+def _attentions() -> tuple[bool, ...]:
+    from torch.backends import cuda
+
+    return cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(), cuda.cudnn_sdp_enabled()
+
+
+def _set_attentions(values: tuple[bool, ...]) -> None:
+    from torch.backends import cuda
+
+    setters = cuda.enable_flash_sdp, cuda.enable_mem_efficient_sdp, cuda.enable_math_sdp, cuda.enable_cudnn_sdp
+    for enable, value in zip(setters, values, strict=True):
+        enable(value)
+
+
+PRECISION = ProcessWide(_precisions, _set_precisions, ("ieee",) * len(BACKENDS))
+ATTENTION = ProcessWide(_attentions, _set_attentions, (True,) * 4)
+
+
+def every_attention(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Let torch choose among all its ways to compute attention, whichever the caller allows: for kernels that call it."""
+
+    @functools.wraps(kernel)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not ATTENTION.disturbed():
+            return kernel(*args, **kwargs)
+        with ATTENTION.held():
+            return kernel(*args, **kwargs)
+
+    return call
+
+
+def torch_disturbance(device: str) -> Callable[[], bool]:
+    """Return a cheap test of whether torch's state on a device is anything but neutral.
+
+    True also in a transformation of functions, with forward-mode derivatives, and while torch.compile traces: there, arrays
+    must be looked at more closely.
+    """
+    import torch
+    from torch.autograd import forward_ad
+
+    compiling, casts, transformation = (
+        torch.compiler.is_compiling,
+        torch.is_autocast_enabled,
+        torch._C._functorch.peek_interpreter_stack,
+    )
+    precision, backend = torch._C._get_fp32_precision_getter, BACKENDS[device]
+
+    def disturbed() -> bool:
+        return bool(
+            compiling()
+            or casts(device)
+            or forward_ad._current_level >= 0
+            or transformation() is not None
+            or PRECISION.calls
+            or precision(backend, "matmul") not in EXACT
+        )
+
+    return disturbed
+
+
+@contextmanager
+def neutral() -> Iterator[None]:
+    """Make the state neutral, and put back what it was."""
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))
+        torch: Any = sys.modules.get("torch")  # what was never imported has no state
+        if torch is not None:
+            if SMALLEST * HALF == 0:
+                torch.set_flush_denormal(False)  # of this thread, and of those that it starts meanwhile
+                stack.callback(torch.set_flush_denormal, True)
+            for device in BACKENDS:
+                if torch.is_autocast_enabled(device):
+                    torch.set_autocast_enabled(device, False)
+                    stack.callback(torch.set_autocast_enabled, device, True)
+            if PRECISION.disturbed():
+                stack.enter_context(PRECISION.held())
+        yield
+
+
+def in_neutral_state(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs in a neutral state and that torch.compile does not trace: there its graph breaks."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with neutral():
+            return function(*args, **kwargs)
+
+    untraced: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        dynamo: Any = sys.modules.get("torch._dynamo")  # torch.compile loads it; to load it takes a second
+        if dynamo is None:
+            return run(*args, **kwargs)
+        if not untraced:
+            untraced.append(dynamo.disable(run))
+        return untraced[0](*args, **kwargs)
+
+    return call

@@ -1,0 +1,113 @@
+"""What the caller set for the process or the thread: a kernel sees a neutral state, and leaves the caller's as it was."""
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+import registry
+
+torch = pytest.importorskip("torch")
+
+
+def cpu_variants():
+    return [(o, v) for o in registry.operations() for v in registry.variants(o) if v.available and v.device == "cpu"]
+
+
+def calls(operation, variant, as_kind):
+    """Calls whose sums overflow, underflow and meet infinities, and an ordinary one; each with the bits it gives by itself."""
+    rng = np.random.default_rng(0)
+    ordinary = (rng.standard_normal((9, 4)) * 20).astype(np.float32)
+    if operation == "matmul":
+        infinite = np.full((4, 9), 1e30, np.float32)
+        infinite[0, 0] = np.inf
+        arrays = [
+            (ordinary, ordinary.T.copy()),
+            (ordinary * np.float32(1e30), infinite),
+            (ordinary * np.float32(1e-30), ordinary.T * 0),
+        ]
+        return [(tuple(map(as_kind, pair)), {}) for pair in arrays]
+    kernel = variant.limits.get("kernel", ("gaussian", "flat"))[-1]
+    points = ordinary[:, :3].copy()
+    return [((as_kind(points * np.float32(scale)), 2.5), {"kernel": kernel}) for scale in (1, 1e-30, 1e17)]
+
+
+def bits(result):
+    return (result.numpy() if isinstance(result, torch.Tensor) else result).tobytes()
+
+
+class setting:
+    """A state of the caller's, and how to see it."""
+
+    def __init__(self, enter, leave, read):
+        self.enter, self.leave, self.read = enter, leave, read
+
+    def __enter__(self):
+        self.enter()
+
+    def __exit__(self, *_):
+        self.leave()
+
+
+def entered(context, read):
+    made = []
+    return setting(lambda: made.append(context()) or made[-1].__enter__(), lambda: made.pop().__exit__(None, None, None), read)
+
+
+def attentions():
+    cuda = torch.backends.cuda
+    return cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(), cuda.cudnn_sdp_enabled()
+
+
+def flushes():
+    return sys.float_info.min * float("0.5") == 0
+
+
+STATES = {
+    "autocast": entered(lambda: torch.autocast("cpu"), lambda: torch.is_autocast_enabled("cpu")),
+    "attention": entered(lambda: torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.CUDNN_ATTENTION), attentions),
+    "flush": setting(lambda: torch.set_flush_denormal(True), lambda: torch.set_flush_denormal(False), flushes),
+    "seterr": entered(lambda: np.errstate(all="raise"), np.geterr),
+    "dtype": setting(
+        lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32), torch.get_default_dtype
+    ),
+    "device": setting(lambda: torch.set_default_device("meta"), lambda: torch.set_default_device(None), torch.get_default_device),
+    "deterministic": setting(
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(False),
+        torch.are_deterministic_algorithms_enabled,
+    ),
+    "precision": setting(
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+        torch.get_float32_matmul_precision,
+    ),
+    "inference": entered(torch.inference_mode, torch.is_inference_mode_enabled),
+    "no_grad": entered(torch.no_grad, torch.is_grad_enabled),
+}
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_the_callers_state_changes_no_result_and_is_left_as_it_was(state):
+    for operation, variant in cpu_variants():
+        for as_kind in (np.asarray, torch.from_numpy):
+            function = registry.get(operation, variant.name)
+            for args, kwargs in calls(operation, variant, as_kind):
+                with np.errstate(all="ignore"):
+                    expected = bits(function(*args, **kwargs))
+                with state:
+                    before = state.read()
+                    results = [function(*args, **kwargs) for _ in range(2)]
+                    after = state.read()
+                assert after == before, variant.name
+                assert [bits(result) for result in results] == [expected] * 2, variant.name
+
+
+def test_public_functions_pickle_by_name():
+    cloudpickle = pytest.importorskip("cloudpickle")
+    for name in registry.__all__:
+        public = getattr(registry, name)
+        for pickler in (pickle, cloudpickle):
+            assert pickle.loads(pickler.dumps(public)) == public
+    assert pickle.loads(cloudpickle.dumps(lambda: registry.get("matmul").__name__))() == "matmul"
