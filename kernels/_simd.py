@@ -1,4 +1,4 @@
-"""Explicit vectors for Numba: as many numbers as this machine's registers hold, where its own vectoriser would not see them.
+"""Explicit vectors for Numba: as many numbers as a register of its target holds, where its own vectoriser would not see them.
 
 A compiled function makes them with `load` and `splat`, adds, subtracts and multiplies them with Python's operators, and
 uses the functions below for the rest. A point of d coordinates, for as many points as there are lanes, is a tuple of d.
@@ -10,17 +10,19 @@ import operator
 from typing import Any
 
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
 
 def _register_bytes() -> int:
-    features = get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    """Ask what Numba compiles for, which the environment may set to less than this machine has (NUMBA_CPU_NAME=generic)."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    enabled = features.split(",")
+    return 64 if "+avx512f" in enabled else 32 if "+avx" in enabled else 16
 
 
 BYTES = _register_bytes()

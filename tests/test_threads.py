@@ -1,9 +1,13 @@
-"""Compiled kernels beside other threads and after a fork, in a process of their own: one that dies takes no test along."""
+"""Work in shares, and compiled kernels beside other threads: where one may die, in a process of its own."""
 
 import os
+import signal
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from children import run_unless_stuck
@@ -83,8 +87,139 @@ def test_compiled_kernels_stay_right_and_alive(variant, scene):
         pytest.skip("this system does not fork")
     if scene is BESIDE_TORCH:
         pytest.importorskip("torch")
-    code = textwrap.dedent(START + scene)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": "4"}
-    command = [sys.executable, "-c", code, variant.operation, variant.name]
+    alone(START + scene, variant.operation, variant.name, NUMBA_NUM_THREADS="4")
+
+
+def alone(code, *arguments, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     done = run_unless_stuck(command, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("cores", ["2", "8"])
+def test_a_refused_thread_leaves_earlier_results_alone(cores):
+    pytest.importorskip("resource", reason="this system has no limit of processes")
+    pytest.importorskip("numba")
+    alone(
+        """
+        import os, resource
+        import numpy as np
+        import registry
+
+        rng = np.random.default_rng(0)
+        a, b = (rng.integers(-8, 9, (600, 600)).astype("float32") for _ in range(2))
+        product, mm = a @ b, registry.get("matmul", "numba")
+        mm(a[:9, :9], b[:9, :9])
+        if os.getuid() == 0:
+            os.setuid(65534)  # the limit is not for root
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+        results = [mm(a, b) for _ in range(3)]
+        for c in results:
+            assert (c == product).all()
+            c[:] = 7
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+        for _ in range(3):
+            assert (mm(a, b) == product).all()
+        assert all((c == 7).all() for c in results)
+        """,
+        NUMBA_NUM_THREADS=cores,
+    )
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Return the module as it is in a new process of a machine with eight cores."""
+    module = pytest.importorskip("kernels._threads")
+    for name in ("_calls", "_threads", "_starting"):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    module._forget()
+    monkeypatch.setattr(module, "CORES", 8)
+    yield module
+    for _ in range(module._threads):
+        module._calls.put(SimpleNamespace(help=sys.exit))  # ends the thread that takes it, silently
+
+
+def counted(threads, extent, during=lambda: None):
+    counts = [0] * extent
+
+    def work(start, stop):
+        during()
+        for i in range(start, stop):
+            counts[i] += 1
+
+    threads.share_out(work, extent)
+    return counts
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+@pytest.mark.parametrize("granted", [0, 1, 4])
+def test_each_share_runs_once_however_many_threads_are_refused(threads, monkeypatch, granted, error):
+    start, started = threads.start_new_thread, []
+
+    def refuse(*thread):
+        if len(started) == granted:
+            raise error("can't start new thread")
+        started.append(start(*thread))
+
+    monkeypatch.setattr(threads, "start_new_thread", refuse)
+    for _ in range(20):
+        assert counted(threads, 100) == [1] * 100
+    assert len(started) == granted
+    monkeypatch.setattr(threads, "start_new_thread", start)
+    assert counted(threads, 100) == [1] * 100
+
+
+def test_each_share_runs_once_for_eight_callers_and_within_shares(threads):
+    results, right = [], [1] * 40
+
+    def caller():
+        results.extend(counted(threads, 40, lambda: results.append(counted(threads, 40))) == right for _ in range(5))
+
+    callers = [threading.Thread(target=caller) for _ in range(8)]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    assert len(results) == 8 * 5 * (1 + 8)
+    assert all(result in (True, right) for result in results)
+
+
+def test_a_share_that_raises_is_raised_once_the_others_have_ended(threads):
+    begun, ended = [], []
+
+    def work(start, stop):
+        begun.append(start)
+        if start == 50:
+            raise ZeroDivisionError
+        time.sleep(0.01)
+        ended.append(start)
+
+    for _ in range(10):
+        with pytest.raises(ZeroDivisionError):
+            threads.share_out(work, 100)
+        assert sorted(begun) == sorted(ended + [50] * begun.count(50))
+    assert counted(threads, 100) == [1] * 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system sends no signal to a thread")
+def test_an_interrupt_waits_for_the_shares_that_have_begun(threads):
+    begun, ended, caller = [], [], threading.get_ident()
+
+    def work(start, stop):
+        begun.append(start)
+        while len(begun) < 8:  # until the caller and seven helpers are at a share each
+            time.sleep(0.001)
+        if threading.get_ident() != caller:
+            signal.pthread_kill(caller, signal.SIGINT)
+            time.sleep(0.05)
+            ended.append(start)
+
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            threads.share_out(work, 8)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert len(ended) == 7

@@ -10,12 +10,13 @@ from functools import cache
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numba.np.numpy_support import from_dtype
 
+from kernels._jit import jit
 from kernels._simd import BYTES, Vector, load, store
 from kernels._threads import CORES, share_out
 from registry import register
@@ -85,7 +86,7 @@ def tile_of(vectors):
 one_vector, two_vectors, three_vectors = (tile_of(vectors) for vectors in (1, 2, 3))
 
 
-@njit(cache=True, nogil=True)
+@jit
 def pack(b, p, depth, j, end, packed):
     """Copy depth rows of B, between two columns, panel by panel; lanes past the last get what follows in memory."""
     flat, n, lanes = b.reshape(-1), b.shape[1], BYTES // b.itemsize
@@ -108,14 +109,14 @@ def pack(b, p, depth, j, end, packed):
             at += lanes
 
 
-@njit(cache=True, nogil=True)
+@jit
 def copy(source, i, j, target, row, column, height, width):
     for r in range(height):
         for s in range(width):
             target[row + r, column + s] = source[i + r, j + s]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def fill_tiles(a, b, c, top, bottom, left, right):
     """Compute a block of C."""
     k, lanes = len(b), BYTES // b.itemsize
@@ -150,7 +151,7 @@ def fill_tiles(a, b, c, top, bottom, left, right):
                             copy(edge, 0, 0, c, i, j, height, width)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@jit(fastmath={"contract", "reassoc"})
 def fill_column(a, b, c, top, bottom, _left, _right):
     """Compute a C of one column, whose dot products run along memory as they are."""
     column = b.reshape(-1)
@@ -161,7 +162,7 @@ def fill_column(a, b, c, top, bottom, _left, _right):
         c[i, 0] = total
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@jit(fastmath={"contract"})
 def fill_row(a, b, c, _top, _bottom, left, right):
     """Compute a C of one row: a B used once is not worth a copy, and four of its rows at a time spare the passes over C."""
     row = c[0, left:right]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numba import njit
 
+from kernels._jit import jit
 from kernels._simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
 from kernels.meanshift_step import KERNELS
 
@@ -52,7 +53,7 @@ def flat(q2, one, c):
 WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def careful(x, data, h, kernel, i, start, y):
     """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's.
 
@@ -89,7 +90,7 @@ def careful(x, data, h, kernel, i, start, y):
         y[i, k] = start[k] + y[i, k] / total if total > 0 else x[i, k]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def all_careful(x, data, h, kernel, starts, first, last, y):
     for i in range(first, last):
         careful(x, data, h, kernel, i, starts[i % len(starts)], y)

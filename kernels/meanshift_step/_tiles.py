@@ -9,8 +9,8 @@ import functools
 import platform
 
 import numpy as np
-from numba import njit
 
+from kernels._jit import jit
 from kernels._simd import BYTES, fma, load_tile, origin, splat, store_tile, total_of, where_above
 from kernels._threads import share_out
 from kernels.meanshift_step._compiled import CAREFUL, WEIGHTS, careful
@@ -27,7 +27,7 @@ def tiled(add_pairs, add_pull, factor):
     """Make the passes of all kernels, where q^2 is `factor` times what `add_pairs` gathers, plus the norms of the two points."""
 
     def made(weight):
-        @njit(cache=True, nogil=True)
+        @jit
         def pull(rows, norms, start, stop, panels, data, data_norms, d, block, few, c, sums, totals):
             lanes = BYTES // rows.itemsize
             width, zero = VECTORS * lanes, splat(rows.dtype.type(0))
@@ -62,7 +62,7 @@ def tiled(add_pairs, add_pull, factor):
     return [made(weight) for weight in WEIGHTS]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def finish(x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y, start, stop):
     """Move the points; those whose weights nearly vanished go the careful way."""
     for i in range(top + start, top + stop):

@@ -24,8 +24,8 @@ import functools
 import math
 
 import numpy as np
-from numba import njit
 
+from kernels._jit import jit
 from kernels._threads import share_out
 from kernels.meanshift_step import grid
 from kernels.meanshift_step import numba as brute_force
@@ -93,7 +93,7 @@ def expansion(ratio, d, share=1.0):
     return p, reach, tables(ratio, p, reach), *errors(ratio, d, p, reach)
 
 
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+compiled = jit(error_model="numpy", fastmath={"contract"})
 
 
 @compiled

@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from kernels._jit import jit
 from kernels._simd import (
     BYTES,
     add_weighted,
@@ -124,7 +125,7 @@ def first_from(keys, key, j):
     return j
 
 
-@njit(cache=True, nogil=True)
+@jit
 def sweep(first, last, groups, points, data, rows, reaches, columns, width, c, kernel, proof, like, y, totals):
     """Step some groups of points. `totals` gets the sum of each point's weights, or -1 where a gaussian's cut is not proven."""
     keys, order, sites = points
@@ -162,7 +163,7 @@ def sweep(first, last, groups, points, data, rows, reaches, columns, width, c, k
             totals[i] = total if kernel != GAUSSIAN or proven else -1
 
 
-@njit(cache=True, nogil=True)
+@jit
 def direct(first, last, points, data, width, c, y):
     """Step some vectors of points among all data: the gaussian of the contract, relative to the nearest."""
     _, order, sites = points
@@ -180,7 +181,7 @@ def direct(first, last, points, data, width, c, y):
                 y[order[i], k] = sites[k, i] + sums[k, i - begin] / sums[d, i - begin]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def extent(points):
     """Return the least and the largest of each coordinate."""
     low = points[0].astype(np.float64)
@@ -192,7 +193,7 @@ def extent(points):
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@jit
 def add_cells(points, k, edge, starts, cells, pad, stride, keys, start, stop):
     """Add each point's cell along one axis to its key."""
     for i in range(start, stop):
@@ -201,14 +202,14 @@ def add_cells(points, k, edge, starts, cells, pad, stride, keys, start, stop):
         keys[i] += (cells[s] + int((value - starts[s]) / edge) + pad) * stride
 
 
-@njit(cache=True, nogil=True)
+@jit
 def gather(points, order, sites, start, stop):
     for i in range(start, stop):
         for k in range(points.shape[1]):
             sites[k, i] = points[order[i], k]
 
 
-@njit(cache=True, nogil=True)
+@jit
 def groups_of(keys, columns, width, longest):
     """Return where the groups begin: at most a vector of points, of one row and some columns."""
     count, begin, row_end = 0, 0, np.int64(0)

@@ -14,8 +14,8 @@ import functools
 import math
 
 import numpy as np
-from numba import njit
 
+from kernels._jit import jit
 from kernels._simd import (
     BYTES,
     add_pull,
@@ -47,7 +47,7 @@ WIDTHS = (1, 2, 3, 4, 6, 8)  # coordinates that a pass is compiled for; up to ei
 def fused(weight):
     """Make the pass of a kernel: every `parts`th block of rows, to and fro, against the data."""
 
-    @njit(cache=True, nogil=True)
+    @jit
     def pull(z, n, data, part, parts, height, mirrored, like, c, sums):
         zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
         for block in range(-(-n // height)):
@@ -88,7 +88,7 @@ PASSES = [fused(weight) for weight in WEIGHTS]
 WIDE = tiled(add_squares, add_pull, 1)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def keeps_digits(points, unit, back):
     """Return whether scaling rounds nothing, and leaves room for differences."""
     most, exact = np.finfo(points.dtype).max / 32, True
@@ -99,7 +99,7 @@ def keeps_digits(points, unit, back):
     return exact
 
 
-@njit(cache=True, nogil=True)
+@jit
 def lay_out(points, unit, z):
     for k in range(points.shape[1]):
         for i in range(len(points)):
@@ -115,7 +115,7 @@ def laid_out(points, unit, width):
     return z
 
 
-@njit(cache=True, nogil=True)
+@jit
 def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
     """Add up the parts and move the points; those whose weights nearly vanished go the careful way."""
     d, last = x.shape[1], sums.shape[1] - 1
