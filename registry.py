@@ -212,8 +212,8 @@ class Zoo:
             contract: Any = import_module("kernels._contract", self.folder)
             try:
                 self._contracts[operation] = contract.Contract(operation, module)
-            except (ValueError, NameError) as error:
-                raise VariantUnavailable(f"{where}: {one_line(error)}") from error
+            except ValueError as error:
+                raise VariantUnavailable(f"{where} cannot be read: {one_line(error)}") from error
         return self._contracts[operation]
 
     def summary(self, operation: str) -> str:
@@ -235,7 +235,7 @@ class Zoo:
             What it computes, and what it is called there.
         **declared
             ``device``, ``arrays``, ``requires``, ``dtypes``, ``options``, ``precision``, ``deterministic``, ``rank``,
-            ``limits`` and ``layout`` of `Variant`, where its defaults will not do.
+            ``limits``, ``layout`` and ``batches`` of `Variant`, where its defaults will not do.
 
         Raises
         ------

@@ -19,9 +19,6 @@ from kernels._system import find_spec
 ENTRY_POINTS = "kernel_zoo"
 DEVICES = ("cpu", "cuda")
 SELECTORS = ("auto", *DEVICES)
-# What a contract holds beside the operation's own function; it may further name its PRECISIONS and a gufunc's CORE.
-_FUNCTIONS = ("reference", "bound", "scale", "work", "rows", "example", "from_file")
-CONTRACT = ("ARRAYS", "RATE", "SIZES", *(f"{name}(...)" for name in _FUNCTIONS))
 
 # "numeric" is the array API standard's name for every integer, real and complex dtype; these are NumPy's.
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
@@ -79,6 +76,9 @@ class Variant:
         What it can take: for an argument the allowed values, for a quantity of the operation's ``work`` the most.
     layout : str
         ``"any"``, or ``"C"`` if its function wants writable C-contiguous arrays (compiled for that layout alone).
+    batches : bool
+        Whether its function takes what stands before the core dimensions, and what may be missing of them, as it comes;
+        else it is called for one core after another.
     file, line : str, int
         Where it stands.
     doc : str
@@ -97,6 +97,7 @@ class Variant:
     rank: int = 0
     limits: Mapping[str, Any] = field(default_factory=dict)
     layout: str = "any"
+    batches: bool = False
     module: str = ""
     file: str = ""
     line: int = 0

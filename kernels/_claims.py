@@ -78,11 +78,12 @@ def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any
         variant = Variant(**declare(op.name, f"<{name}>", **claims))
     except (TypeError, ValueError) as error:  # in the words of a register line, which this is not
         raise type(error)(f"{where} {str(error).partition('): ')[2] or error}") from None
-    known = dict.fromkeys(dtype for registered in zoo.variants(op.name) for dtype in registered.dtypes)
+    registered = [dtype for each in zoo.variants(op.name) for dtype in each.dtypes]
+    known = dict.fromkeys([*Variant.dtypes, *registered])  # the first two without a variant, too
     unknown = [dtype for dtype in variant.dtypes if dtype not in known]
     if unknown or not variant.dtypes:
         raise ValueError(f"{where} expected dtypes among {', '.join(known)}, got {', '.join(unknown) or 'none'}")
-    precisions = getattr(op.contract, "PRECISIONS", (variant.precision,))
+    precisions = op.contract.PRECISIONS
     if variant.precision not in precisions:
         raise ValueError(f"{where} expected precision among {', '.join(precisions)}, got {variant.precision!r}")
     example = op.contract.example("tiny")

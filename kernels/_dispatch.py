@@ -57,8 +57,7 @@ class Operation:
         self.contract = zoo.contract(name)
         self.function: Callable[..., Any] = self.contract.validate
         self.signature = inspect.signature(self.function)
-        core = self.contract.CORE
-        self.core = _gufunc.parse(core) if core else None
+        self.core = _gufunc.parse(self.contract.CORE)
         kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
         self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
         self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
@@ -185,7 +184,7 @@ class Operation:
             self.require_result(variant, result, self.arrays(args, kwargs))
             return result
 
-        if self.core is None or _gufunc.is_core(self.core, arrays):
+        if variant.batches or _gufunc.is_core(self.core, arrays):
             result = checked(*args, **kwargs)
         else:
             result = _gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
@@ -200,13 +199,13 @@ class Operation:
             With what was expected and what came.
         """
         first = arrays[0]
-        shape = _gufunc.result_shape(self.core, arrays) if self.core else None
+        shape = _gufunc.result_shape(self.core, arrays)
         own = type(result) is type(first) or (isinstance(first, np.ndarray) and isinstance(result, np.generic))
         place = _arrays.place(first)
-        if own and result.dtype == first.dtype and shape in (None, tuple(result.shape)) and _arrays.place(result) == place:
+        if own and result.dtype == first.dtype and shape == tuple(result.shape) and _arrays.place(result) == place:
             return
         expected = _arrays.described(first, shape)
-        got = _arrays.described(result, shape and tuple(result.shape)) if own else f"a {type(result).__name__}"
+        got = _arrays.described(result, tuple(result.shape)) if own else f"a {type(result).__name__}"
         where = f" ({variant.source})" if variant.file else ""
         raise ConformanceError(f"{self.name}: variant {variant.name!r} returned {got}, expected {expected}{where}")
 
@@ -373,8 +372,8 @@ def _short_way(
     """
     validate, options, limited = op.function, dict(variant.options), bool(variant.limits)
     core, leading, keyed, own = op.core, op.leading, op.keyed, op.signature.parameters.keys()
-    ranks = [len(dimensions) for dimensions in core.inputs] if core else [None] * (leading + len(keyed))
-    extents = _gufunc.result_extents(core) if core else None
+    ranks = [len(dimensions) for dimensions in core.inputs]
+    extents = _gufunc.result_extents(core)
     tiny, half = _neutral.SMALLEST, _neutral.HALF
     kind, dtypes, plain, disturbed = _ordinary(variant)
 
@@ -396,7 +395,7 @@ def _short_way(
             if array is not first and (type(array) is not kind or array.dtype is not dtype or (plain and not plain(array))):
                 return NotImplemented
             shape = array.shape
-            if rank is not None and len(shape) != rank:
+            if len(shape) != rank:
                 return NotImplemented
             shapes.append(shape)
         try:
@@ -412,7 +411,7 @@ def _short_way(
             result = kernel(*args, **kwargs, **options)
         except _neutral.COMPLAINTS:
             return NotImplemented
-        right = type(result) is kind and result.dtype is dtype and (extents is None or result.shape == extents(shapes))
+        right = type(result) is kind and result.dtype is dtype and result.shape == extents(shapes)
         return result if right else NotImplemented
 
     return serve

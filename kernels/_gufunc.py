@@ -36,8 +36,18 @@ def parse(signature: str) -> Signature:
 
 
 def result_shape(signature: Signature, arrays: Sequence[Any]) -> tuple[int, ...]:
-    """Return the shape of the core's result for arrays of the core dimensions alone."""
-    return result_extents(signature)([tuple(array.shape) for array in arrays])
+    """Return the shape of the result, batch and all, without the dimensions that an operand lacks."""
+    if is_core(signature, arrays):
+        return result_extents(signature)([tuple(array.shape) for array in arrays])
+    extent: dict[str, int] = {}
+    batches, lacking = [], set()
+    for array, core in zip(arrays, signature.inputs, strict=True):
+        gone = [name for name in core if name in signature.optional][: max(0, len(core) - array.ndim)]
+        present = [name for name in core if name not in gone]
+        extent |= dict(zip(present, array.shape[array.ndim - len(present) :], strict=True))
+        batches.append(tuple(array.shape[: array.ndim - len(present)]))
+        lacking.update(gone)
+    return (*np.broadcast_shapes(*batches), *(extent[name] for name in signature.output if name not in lacking))
 
 
 def result_extents(signature: Signature) -> Callable[[Sequence[tuple[int, ...]]], tuple[int, ...]]:

@@ -160,17 +160,27 @@ class Signature:
         for key, stated in self.public.parameters.items():
             text = stated.annotation
             if not isinstance(text, str):
-                raise ValueError(f"argument {key}: its annotation must be text: begin with `from __future__ import annotations`")
+                wanted = "as text, which `from __future__ import annotations` makes of it"
+                raise ValueError(f"argument {key}: expected an annotation, {wanted}")
             array = array_argument(key, text)
-            if array is None:
-                self.parameters[key] = parameter(key, eval(text, vars(module)), stated.default)
-            else:
+            if array is not None:
                 self.arrays[key] = array
+                continue
+            try:
+                annotation = eval(text, vars(module))
+            except Exception as error:
+                raise ValueError(f"argument {key}: {text}: {type(error).__name__}: {error}") from error
+            self.parameters[key] = parameter(key, annotation, stated.default)
         result = self.public.return_annotation
         gives = array_argument("return", result) if isinstance(result, str) else None
         if not self.arrays or gives is None:
             raise ValueError("a definition takes arrays and gives one, annotated as jaxtyping writes them")
         self.result = gives
+        for statement, names in (("FINITE", self.finite), ("DEFAULTS", (*self.defaults, *self.defaults.values()))):
+            for name in names:
+                if name not in self.arrays:
+                    arrays = ", ".join(self.arrays)
+                    raise ValueError(f"{statement} names {name}, which is no array of the definition ({arrays})")
         self.validator = self._make()
 
     @property

@@ -114,11 +114,11 @@ def _call(subject: Subject, record: Record, case: Case) -> str:
     name, given = _name(subject), {**case.arrays, **case.parameters}
     if subject.form is None:
         return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
-    args, kwargs = getattr(subject.contract, subject.operation)(**given)
+    args, kwargs = subject.contract.validate(**given)
     kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
-    core = getattr(subject.contract, "CORE", None)
-    if core and not _gufunc.is_core(_gufunc.parse(core), list(case.arrays.values())):
+    core = subject.contract.CORE
+    if not (subject.form.variant.batches or _gufunc.is_core(_gufunc.parse(core), args[: len(case.arrays)])):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
         return f"_gufunc.apply(_gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
     return f"{name}({', '.join([*map(written, args), *keywords])})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +17,7 @@ from hypothesis import reject
 
 from kernels import _arrays
 from kernels._cases import LARGE, SMALL, Case, present, values
+from kernels._draws import derived
 from kernels._numerics import Agreement, compare
 from registry import Variant
 
@@ -166,7 +169,7 @@ class Subject:
         """Whether a call is within the subject's limits; data that is x itself counts as left out."""
         if not self.limits:
             return True
-        signature = inspect.signature(getattr(self.contract, self.operation))
+        signature = inspect.signature(self.contract.validate)
         given = signature.bind(**case.arrays, **case.parameters)
         given.apply_defaults()
         first = next(iter(case.arrays.values()))
@@ -259,6 +262,9 @@ def kinds_for(subject: Subject, dtype: str) -> list[str]:
     return [kind for kind in subject.kinds if kind == "numpy" or hasattr(importlib.import_module(kind), dtype)]
 
 
-def properties_of(contract: ModuleType) -> Any:
-    """Return the module with an operation's own properties and strategy."""
-    return importlib.import_module(f"{contract.module.__name__}._properties")
+@functools.cache
+def properties_of(contract: Any) -> Any:
+    """Return the module with an operation's own properties and strategy, or what follows from its signature."""
+    name = f"{contract.module.__name__}._properties"
+    own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
+    return importlib.import_module(name) if own else derived(contract)

@@ -54,6 +54,7 @@ class Variant:
     rank: int = 0
     limits: Mapping[str, Any] = ...
     layout: str = "any"
+    batches: bool = False
     module: str = ""
     file: str = ""
     line: int = 0

@@ -47,23 +47,15 @@ def matmul(a, b):
     return np.matmul(a, b)
 '''
 OPERATION = '''
-"""The contract of negate."""
+"""negate: every entry with the other sign."""
+from __future__ import annotations
+
 import numpy as np
-from kernels._examples import Example
 
-ARRAYS, RATE, SIZES = ("x",), "flops", {"lecture": 3}
 
-def negate(x):
+def negate(x: Float[Array, "n"]) -> Float[Array, "n"]:
     """Change the sign."""
-    return (x,), {}
-
-def work(x):
-    return {"flops": x.size}
-
-def example(size, *, dtype):
-    return Example((np.ones(SIZES[size], dtype),), {}, size)
-
-reference = bound = scale = rows = from_file = negate
+    return -x
 '''
 
 

@@ -152,11 +152,12 @@ def test_an_operation_without_a_contract_is_named_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("def work", "def labour", "lacks work(...)"),
-        ("RATE, SIZES", "SPEED, NUMBERS", "lacks RATE, SIZES"),
         ("import numpy", "import nonesuch", "failed to import: ModuleNotFoundError: No module named 'nonesuch'"),
-        ('("x",)', '"x"', "is a tuple of arguments, of x; got 'x'"),
-        ('("x",)', '("y",)', "is a tuple of arguments, of x; got ('y',)"),
+        ('x: Float[Array, "n"]', "x", "argument x: expected an annotation"),
+        ("x: Float", "x: Flat", "argument x: Flat[Array, 'n']: NameError: name 'Flat' is not defined"),
+        ('"n"]) ->', '"n-1"]) ->', "argument x: the extents in Float[Array, 'n-1'] are names"),
+        (' -> Float[Array, "n"]', "", "a definition takes arrays and gives one"),
+        ("import numpy", "FINITE = ('y',)\nimport numpy", "FINITE names y, which is no array of the definition (x)"),
     ],
 )
 def test_what_is_wrong_with_a_contract_is_one_line(tmp_path, old, new, reason):
@@ -171,7 +172,7 @@ def test_what_is_wrong_with_a_contract_is_one_line(tmp_path, old, new, reason):
 
 
 def test_the_command_has_one_line_for_what_no_one_foresaw(tmp_path):
-    (tmp_path / "negation.py").write_text(OPERATION.replace("return Example", "return {}['key'], Example"))
+    (tmp_path / "negation.py").write_text(OPERATION + "def validate(x):\n    {}['key']\n")
     distribution(tmp_path, "negation", {"negate": "negation"})
     assert command("explain", "negate", cwd=tmp_path, code=1) == "kernel-zoo: KeyError: 'key'\n"
 

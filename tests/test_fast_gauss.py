@@ -9,16 +9,17 @@ pytest.importorskip("numba")
 
 import registry
 from kernels import _threads
-from kernels.meanshift_step import bound, fast_gauss, reference
+from kernels.meanshift_step import fast_gauss
 
 STEP = registry.get("meanshift_step", "fast_gauss")
+CONTRACT = registry.contract("meanshift_step")
 
 
 def holds(x, h, data=None):
     """Hold a step to the bound of its class."""
     y = STEP(x, h, data=data)
-    limit = bound(x, h, data=data, dtype="float32", precision="truncated")
-    assert np.all(np.abs(y - reference(x, h, data=data, dtype="float32")) <= limit)
+    limit = CONTRACT.bound(x, h, data=data, dtype="float32", precision="truncated")
+    assert np.all(np.abs(y - CONTRACT.reference(x, h, data=data, dtype="float32")) <= limit)
     return y
 
 
@@ -54,7 +55,7 @@ def test_the_truncation_bound_holds_and_is_not_idle(ratio):
 def test_expansions_hold_to_the_certificate(n, d, h):
     x = crowd(n, d)
     y = holds(x, h)
-    expected = reference(x, h, dtype="float32")
+    expected = CONTRACT.reference(x, h, dtype="float32")
     assert np.abs(y - expected).max() <= n * fast_gauss.UNIT / 2 * h + fast_gauss.UNIT * np.abs(expected).max()
     data = crowd(n + 3, d, seed=1) + np.float32(1.5)
     holds(x, h, data)
@@ -66,7 +67,7 @@ def test_rows_that_expansions_cannot_serve_take_the_exact_path():
     x = np.stack([distances, np.zeros_like(distances)], axis=1)
     y = holds(x, 1.0, data)
     certain = distances <= 100  # further out the rounding of distances alone decides which datum is nearest
-    expected = reference(x[certain], 1.0, data=data, dtype="float32")
+    expected = CONTRACT.reference(x[certain], 1.0, data=data, dtype="float32")
     assert np.abs(y[certain] - expected).max() <= 4000 * fast_gauss.UNIT
 
 

@@ -9,9 +9,10 @@ import pytest
 import registry
 from kernels import _conformance, _threads
 from kernels._numerics import compare
-from kernels.meanshift_step import KERNELS, _properties, bound, reference
+from kernels.meanshift_step import KERNELS, _properties
 
 grid = pytest.importorskip("kernels.meanshift_step.grid")
+CONTRACT = registry.contract("meanshift_step")
 DTYPES = ("float32", "float64")
 
 
@@ -20,7 +21,9 @@ def judge(x, bandwidth, data, kernel, step=grid.meanshift_step, precision="trunc
     call = {"data": data, "kernel": kernel, "dtype": dtype}
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         result = step(x, bandwidth, data, kernel)
-        agreement = compare(result, reference(x, bandwidth, **call), bound(x, bandwidth, **call, precision=precision))
+        agreement = compare(
+            result, CONTRACT.reference(x, bandwidth, **call), CONTRACT.bound(x, bandwidth, **call, precision=precision)
+        )
     assert agreement.passes, f"{kernel}, {dtype}: entry {agreement.worst} is off by {agreement.share:.3g} bounds"
     return result
 
@@ -96,8 +99,8 @@ def test_most_points_of_a_large_set_prove_a_closer_cut():
     result = grid.meanshift_step(x, 1.0, x, "gaussian")
     rows = np.append(0, np.random.default_rng(4).choice(len(x), 20))
     call = {"data": x, "kernel": "gaussian", "dtype": "float32"}
-    limit = bound(x[rows], 1.0, **call, precision="truncated")
-    assert compare(result[rows], reference(x[rows], 1.0, **call), limit).passes
+    limit = CONTRACT.bound(x[rows], 1.0, **call, precision="truncated")
+    assert compare(result[rows], CONTRACT.reference(x[rows], 1.0, **call), limit).passes
     assert (result[0] == x[0]).all()
 
 

@@ -5,6 +5,6 @@ import numpy as np
 from registry import register
 
 
-@register("matmul", "numpy", dtypes=("bool", "numeric", "object"), rank=60)
+@register("matmul", "numpy", dtypes=("bool", "numeric", "object"), batches=True, rank=60)
 def matmul(a, b):
     return np.matmul(a, b)

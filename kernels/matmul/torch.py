@@ -11,6 +11,7 @@ from registry import register
     arrays="torch",
     requires=("torch",),
     dtypes=("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "complex64", "complex128"),
+    batches=True,
     rank=60,
 )
 @register(
@@ -20,6 +21,7 @@ from registry import register
     requires=("torch",),
     device="cuda",
     dtypes=("float32", "float64", "complex64", "complex128"),
+    batches=True,
     rank=60,
 )
 def matmul(a, b):

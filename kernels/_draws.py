@@ -1,0 +1,123 @@
+"""The calls that an operation's signature gives to the tests: extents that straddle tiles, entries of every size, and refusals.
+
+An operation that needs other calls, such as points in clusters, brings its own in `_properties.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from kernels._cases import Case, extents
+from kernels._numerics import precision_of
+from kernels._signature import Parameter, Signature
+
+if TYPE_CHECKING:
+    from kernels._contract import Contract
+    from kernels._subject import Subject
+
+BATCHES = ((), (), (2,), (3, 3))  # equal extents, so that exchanged axes do not show as a wrong shape
+
+
+def derived(contract: Contract) -> SimpleNamespace:
+    """Return what `_properties.py` would hold: a strategy for calls, no further properties, and calls that must be refused."""
+    signature = contract.signature
+
+    @st.composite
+    def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
+        dtype = draw(st.sampled_from(subject.dtypes))
+        sizes = _extents(draw, signature, most)
+        batch = draw(st.sampled_from(BATCHES)) if any(array.batch for array in signature.arrays.values()) else ()
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        arrays = {}
+        for key, argument in signature.arrays.items():
+            if key in signature.defaults and draw(st.booleans()):
+                continue
+            shape = (*(batch if argument.batch else ()), *(sizes[extent] for extent in argument.extents))
+            arrays[key] = _filled(rng, draw(st.sampled_from(list(FORMS))), shape).astype(dtype)
+        return Case(arrays, {key: draw(_values(each, subject)) for key, each in signature.parameters.items()}, dtype)
+
+    return SimpleNamespace(cases=cases, PROPERTIES=(), refused=lambda dtype: _refused(signature, dtype))
+
+
+def _extents(draw: st.DrawFn, signature: Signature, most: int) -> dict[str, int]:
+    """Draw an extent for each name; each in turn is the one that may be largest."""
+    names = list(dict.fromkeys(extent for array in signature.arrays.values() for extent in array.extents))
+    sizes, room = {}, most
+    for name in draw(st.permutations(names)):
+        least = 1 if name not in signature.result.extents else 0  # over nothing, most reductions are not defined
+        sizes[name] = max(least, draw(extents(most, room)))
+        room //= max(1, sizes[name])
+    return sizes
+
+
+# How arrays are filled: each is a kind of numbers that has broken kernels before.
+FORMS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray[Any, Any]]] = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "large": lambda rng, shape: 2.0 ** rng.integers(5, 10) * rng.standard_normal(shape),  # exponentials overflow
+    "small": lambda rng, shape: 2.0 ** rng.integers(-20, -3) * rng.standard_normal(shape),
+    "offset": lambda rng, shape: 2.0 ** rng.integers(3, 10) + rng.standard_normal(shape),
+    "rows of every size": lambda rng, shape: (
+        rng.standard_normal(shape) + 400.0 * rng.standard_normal(shape[:-1] + (1,) * bool(shape))
+    ),
+    "equal": lambda rng, shape: np.full(shape, rng.standard_normal()),
+    "one stands out": lambda rng, shape: _outlier(rng, shape),
+}
+
+
+def _filled(rng: np.random.Generator, form: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    return np.asarray(FORMS[form](rng, shape))
+
+
+def _outlier(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    array = np.asarray(rng.standard_normal(shape))
+    if array.size:
+        array.flat[rng.integers(array.size)] = 50.0
+    return array
+
+
+def _values(parameter: Parameter, subject: Subject) -> st.SearchStrategy[Any]:
+    """Draw a parameter's value: one of its choices, or a number that its conditions allow."""
+    if parameter.choices:
+        return st.sampled_from(subject.within(parameter.name, parameter.choices))
+    if parameter.type is bool:
+        return st.booleans()
+    numbers: st.SearchStrategy[Any] = st.integers(-4, 16) if parameter.type is int else st.floats(-4, 16, width=16)
+    return numbers.filter(lambda value: all(eval(code, {"value": value, "inf": math.inf}) for code, _ in parameter.conditions))
+
+
+def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], type[Exception]]]:
+    """Return calls that must be refused: an array too flat, extents that differ, a choice that is none, no array at all."""
+    if precision_of(dtype) is None:
+        return []
+    sizes: dict[str, int] = {}
+    sound: dict[str, Any] = {
+        key: np.ones([sizes.setdefault(extent, 2 + len(sizes)) for extent in argument.extents], dtype)
+        for key, argument in signature.arrays.items()
+        if key not in signature.defaults
+    }
+    parameters = {
+        key: each.choices[0] if each.choices else each.type(1)
+        for key, each in signature.parameters.items()
+        if each.default is signature.public.parameters[key].empty
+    }
+    calls: list[tuple[dict[str, Any], type[Exception]]] = []
+    for key, array in sound.items():
+        calls.append((sound | parameters | {key: array.tolist()}, TypeError))
+        if signature.arrays[key].least:
+            calls.append((sound | parameters | {key: np.ones((), dtype)}, ValueError))
+        if not signature.arrays[key].batch:
+            calls.append((sound | parameters | {key: array[None]}, ValueError))
+        others = [extent for other in sound if other != key for extent in signature.arrays[other].extents]
+        shared = [extent for extent in signature.arrays[key].extents if extent in others]
+        if shared:
+            axis = signature.arrays[key].extents.index(shared[0])
+            calls.append((sound | parameters | {key: np.concatenate([array, array], axis=axis)}, ValueError))
+    for key, each in signature.parameters.items():
+        calls.append((sound | parameters | {key: object()}, ValueError if each.choices else TypeError))
+    return calls
