@@ -35,7 +35,8 @@ def precision_of(dtype: str) -> Precision | None:
     if kind.kind != "f":
         return None
     info: Any = np.finfo(kind)
-    return Precision(info.eps / 2, info.tiny, info.smallest_subnormal, info.max)
+    number = float if kind.itemsize <= 8 else kind.type  # not of the narrow dtype itself, in which they would be computed with
+    return Precision(*map(number, (info.eps / 2, info.tiny, info.smallest_subnormal, info.max)))
 
 
 def require_precision(dtype: str) -> Precision:
