@@ -72,8 +72,8 @@ def test_a_broken_kernel_turns_the_suite_red(copy):
     assert re.search(r"AssertionError: off by", run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer", code=1))
 
 
-def test_an_operation_is_one_folder(copy):
-    for name in ("__init__", "_properties", "broadcast"):
+def test_an_operation_is_its_definition(copy):
+    for name in ("__init__", "broadcast"):
         write_recipe(copy, f"kernels/scale_rows/{name}.py")
     listed = json.loads(run(copy, "registry", "list", "--json"))
     assert {"operation": "scale_rows", "name": "broadcast"}.items() <= listed[-1].items()
@@ -83,7 +83,7 @@ def test_an_operation_is_one_folder(copy):
     assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
     assert "runs" in run(copy, "registry", "explain", "scale_rows")
     np.savez(copy / "own.npz", x=np.ones((3, 2)), factors=np.ones(3))
-    assert "own.npz, from a file" in run(copy, "registry", "explain", "scale_rows", "--input", "own.npz")
+    assert "own.npz, x 3x2, factors 3" in run(copy, "registry", "explain", "scale_rows", "--input", "own.npz")
     np.savez(copy / "other.npz", x=np.ones((3, 2)))
     refusal = run(copy, "registry", "explain", "scale_rows", "--input", "other.npz", code=1, output="stderr")
     assert "scale_rows: the file holds x; expected x and factors" in refusal
