@@ -587,7 +587,7 @@ class Zoo:
         if variant.device != "cpu":
             needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
         reasons = [self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
-        if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             reasons.append("needs Numba's compiler, and NUMBA_DISABLE_JIT switches it off (unset it)")
         return next(filter(None, reasons), None)
 
