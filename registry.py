@@ -463,7 +463,7 @@ class Zoo:
         reading = self._readings.get(variant.operation)
         refused = reading.refused.get(variant.name) if reading else None
         reasons = [refused, self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
-        if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             reasons.append("needs Numba's compiler, and NUMBA_DISABLE_JIT switches it off (unset it)")
         return next(filter(None, reasons), None)
 
