@@ -1,6 +1,8 @@
 """How thorough a run is: HYPOTHESIS_PROFILE is dev (the default), ci (the default where CI is set) or nightly."""
 
+import inspect
 import os
+import re
 import sys
 
 import children
@@ -38,6 +40,30 @@ def _children_end_with_their_test():
     if _started:
         _started.clear()
         children.end(os.environ[children.MARK])
+
+
+# A module of tests that starts processes, or that asks for a compiler, is for the long run.
+SLOW = re.compile(r"^(import (subprocess|multiprocessing)|from children)|importorskip\(\"numba\"\)", re.MULTILINE)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the quick tests; of those that are repeated for many kernels, that is the first kernel of each operation."""
+    seen = set()
+    for item in items:
+        if not SLOW.search(inspect.getsource(item.module)) and _is_quick(item, seen):
+            item.add_marker(pytest.mark.quick)
+
+
+def _is_quick(item, seen):
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    kernels = [values[name] for name in ("variant", "function", "kernel") if name in values and not isinstance(values[name], str)]
+    if any(not getattr(kernel, "available", True) or "numba" in getattr(kernel, "requires", ()) for kernel in kernels):
+        return False
+    if not kernels:
+        return not {"cuda", "slow"} & {mark.name for mark in item.iter_markers()}
+    operation = values.get("operation") or kernels[0].operation
+    repeated = (item.module.__name__, item.originalname, operation, values.get("property_"))
+    return not (repeated in seen or seen.add(repeated))
 
 
 def pytest_addoption(parser):

@@ -96,6 +96,7 @@ def test_there_are_controls_for_every_operation():
             assert all(function.__doc__ for function in which)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_shrinking")
 @pytest.mark.parametrize("operation", CONTROLS)
 def test_which_property_catches_which(operation):
