@@ -79,7 +79,7 @@ def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any
     except (TypeError, ValueError) as error:  # in the words of a register line, which this is not
         raise type(error)(f"{where} {str(error).partition('): ')[2] or error}") from None
     registered = [dtype for each in zoo.variants(op.name) for dtype in each.dtypes]
-    known = dict.fromkeys([*Variant.dtypes, *registered])  # the first two without a variant, too
+    known = dict.fromkeys(registered or Variant.dtypes)
     unknown = [dtype for dtype in variant.dtypes if dtype not in known]
     if unknown or not variant.dtypes:
         raise ValueError(f"{where} expected dtypes among {', '.join(known)}, got {', '.join(unknown) or 'none'}")

@@ -324,7 +324,8 @@ class Namespace:
     def exp(self, x: Rounded) -> Rounded:
         with np.errstate(over="ignore", invalid="ignore"):
             value = np.exp(x.value)
-            result = _rounded(value, np.where(value > 0, value, self._format.tiny) * np.expm1(x.error), LIBRARY, self._format)
+            error = np.where(np.asarray(x.error) < 1, value * np.expm1(np.minimum(x.error, 1)), np.exp(x.value + x.error))
+            result = _rounded(value, error, LIBRARY, self._format)
             # What is smaller than the smallest normal number may be taken for zero.
             result.error = result.error + np.where(value + result.error < 2 * self._format.tiny, self._format.tiny, 0)
         return result

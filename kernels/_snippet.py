@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import tempfile
 import zlib
@@ -69,9 +70,9 @@ def _imports(subject: Subject, code: str) -> Iterator[str]:
         if selector:
             yield f"from registry import get\n\n{name} = get({subject.operation!r}, {selector!r})"
         return
-    function = subject.form.function
+    function = inspect.unwrap(subject.form.function)  # the command wraps it in a limit of time
     module = getattr(function, "__module__", None) or "numpy"  # which NumPy's functions in C do not say
-    if module != "__main__" and getattr(sys.modules.get(module), name, None) is function:
+    if module != "__main__" and inspect.unwrap(getattr(sys.modules.get(module), name, _name)) is function:
         yield f"from {module} import {name}"
     else:
         yield f"# {name} is the function on trial"
@@ -115,10 +116,11 @@ def _call(subject: Subject, record: Record, case: Case) -> str:
     if subject.form is None:
         return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
     args, kwargs = subject.contract.validate(**given)
+    arrays = [each for each in (*args, *kwargs.values()) if hasattr(each, "ndim")]
     kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     core = subject.contract.CORE
-    if not (subject.form.variant.batches or _gufunc.is_core(_gufunc.parse(core), args[: len(case.arrays)])):
+    if not (subject.form.variant.batches or _gufunc.is_core(_gufunc.parse(core), arrays)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
         return f"_gufunc.apply(_gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
     return f"{name}({', '.join([*map(written, args), *keywords])})"

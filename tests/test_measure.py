@@ -144,7 +144,8 @@ def distribution(folder, source, name="strangers"):
 
 
 def environment(*folders):
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *folders))), "COLUMNS": "200"}
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
+    return {**outside, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *folders))), "COLUMNS": "200"}
 
 
 def zoo(folder, *args, code=0):
@@ -178,9 +179,11 @@ def test_who_is_right_only_when_asked_once_gets_no_time(cheats):
     assert set(wrong) == set(re.findall(r'"(cheat_\w+)"', CHEATS))
     for name in ("cheat_remembers_addresses", "cheat_is_wrong_from_the_twelfth_call", "cheat_looks_at_the_stack"):
         assert wrong[name].startswith("in a timed run, off by "), wrong[name]
-    assert "type Lazy, expected ndarray" in wrong["cheat_is_lazy"]
-    assert "dtype float64, expected float32" in wrong["cheat_has_another_dtype"]
-    assert "shape (4, 4, 1), expected (4, 4)" in wrong["cheat_has_another_shape"]
+    assert "returned a Lazy, expected a NumPy array" in wrong["cheat_is_lazy"]
+    assert (
+        "returned a NumPy array of float64, shape (4, 4), expected a NumPy array of float32" in wrong["cheat_has_another_dtype"]
+    )
+    assert "of float32, shape (4, 4, 1), expected" in wrong["cheat_has_another_shape"]
 
 
 def test_pytest_bench_gives_them_no_time_either(cheats):
@@ -399,5 +402,5 @@ def test_a_busy_machine_is_said(monkeypatch):
 def test_a_misspelt_argument_is_named():
     import numpy as np
 
-    with pytest.raises(TypeError, match="it has no argument 'bandwith', did you mean 'bandwidth'"):
+    with pytest.raises(TypeError, match="there is no argument 'bandwith', did you mean 'bandwidth'"):
         registry.get("meanshift_step", "loop")(np.ones((3, 2)), bandwith=0.5)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def example(
 ) -> Any:
     """Return the call that the options ask for, as a `kernels._examples.Example`."""
     contract: Any = registry.contract(operation)
-    parameters = _parameters(operation, contract.from_file if file else contract.example, changes)
+    parameters = _parameters(operation, contract.signature.parameters, changes)
     if columns and file is None:
         raise click.UsageError("--columns chooses among the columns of --input, and there is none")
     if file is not None:
@@ -62,16 +61,14 @@ def example(
     return contract.example(size, dtype=dtype, **parameters)
 
 
-def _parameters(operation: str, make: Callable[..., Any], changes: tuple[str, ...]) -> dict[str, float | str]:
-    """Read the pairs of --set; refuse what the contract's `make` has no parameter for, or takes from another option."""
-    accepted = inspect.signature(make).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+def _parameters(operation: str, known: Mapping[str, Any], changes: tuple[str, ...]) -> dict[str, float | str]:
+    """Read the pairs of --set; refuse what the operation has no parameter for."""
     parameters: dict[str, float | str] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise click.UsageError(f"--set {change}: expected KEY=VALUE, such as bandwidth=8")
-        if key in ("arrays", "size", "sample", "dtype", "seed") or not (takes_any or key in accepted):
+        if key not in known:
             raise click.UsageError(f"--set {change}: {operation} has no parameter {key} to set")
         try:
             parameters[key] = float(value)

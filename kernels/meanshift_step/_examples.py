@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,10 @@ def _parameters(changes: dict[str, Any]) -> dict[str, Any]:
     unknown = changes.keys() - {"bandwidth", "kernel"}
     if unknown:
         raise TypeError(f"meanshift_step: no parameter {', '.join(sorted(unknown))}; there are bandwidth and kernel")
-    return changes | ({"bandwidth": float(changes["bandwidth"])} if "bandwidth" in changes else {})
+    bandwidth = changes.get("bandwidth", 1.0)
+    if not isinstance(bandwidth, Real) or isinstance(bandwidth, bool):
+        raise TypeError(f"meanshift_step: argument bandwidth: expected a real number, got {type(bandwidth).__name__}")
+    return changes | ({"bandwidth": float(bandwidth)} if "bandwidth" in changes else {})
 
 
 def _example(x: np.ndarray[Any, Any], about: dict[str, Any]) -> Example:
