@@ -181,9 +181,9 @@ def test_who_is_right_only_when_asked_once_gets_no_time(cheats):
         assert wrong[name].startswith("in a timed run, off by "), wrong[name]
     assert "returned a Lazy, expected a NumPy array" in wrong["cheat_is_lazy"]
     assert (
-        "returned a NumPy array of float64, shape (4, 4), expected a NumPy array of float32" in wrong["cheat_has_another_dtype"]
+        "returned a NumPy array of float64, shape (1, 4), expected a NumPy array of float32" in wrong["cheat_has_another_dtype"]
     )
-    assert "of float32, shape (4, 4, 1), expected" in wrong["cheat_has_another_shape"]
+    assert "of float32, shape (1, 4, 1), expected" in wrong["cheat_has_another_shape"]
 
 
 def test_pytest_bench_gives_them_no_time_either(cheats):
