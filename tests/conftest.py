@@ -61,7 +61,7 @@ def _is_quick(item, seen):
         return False
     if not kernels:
         return not {"cuda", "slow"} & {mark.name for mark in item.iter_markers()}
-    operation = values.get("operation") or kernels[0].operation
+    operation = values.get("operation") or getattr(kernels[0], "operation", None)
     repeated = (item.module.__name__, item.originalname, operation, values.get("property_"))
     return not (repeated in seen or seen.add(repeated))
 
