@@ -180,8 +180,12 @@ class Operation:
         arrays = self.arrays(args, kwargs)
 
         def checked(*args: Any, **kwargs: Any) -> Any:
-            result = kernel(*args, **kwargs)
-            self.require_result(variant, result, self.arrays(args, kwargs))
+            result, own = kernel(*args, **kwargs), self.arrays(args, kwargs)
+            first = own[0]
+            if isinstance(first, np.ndarray) and not _gufunc.result_shape(self.core, own):
+                # NumPy gives a scalar for a result without dimensions, and the object itself for one of objects.
+                result = np.asarray(result, dtype=object if first.dtype == object else None)
+            self.require_result(variant, result, own)
             return result
 
         if variant.batches or _gufunc.is_core(self.core, arrays):
