@@ -65,7 +65,7 @@ def _load(name: str) -> None:
         spec.loader.exec_module(module)
 
 
-for _name in ("_system", "_catalogue", "_imports"):
+for _name in ("_machine", "_catalogue", "_imports"):
     _load(_name)
 
 from kernels._catalogue import (  # noqa: E402 (each was loaded above)
@@ -88,7 +88,7 @@ from kernels._catalogue import (  # noqa: E402 (each was loaded above)
     unknown,
 )
 from kernels._imports import import_module  # noqa: E402
-from kernels._system import ON_DEVICE, System  # noqa: E402
+from kernels._machine import ON_DEVICE, System  # noqa: E402
 
 for _public in (ConformanceError, DuplicateVariant, System, UnknownOperation, UnknownVariant, Variant, VariantUnavailable):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kernels._system import find_spec
+from kernels._machine import find_spec
 
 ENTRY_POINTS = "kernel_zoo"
 DEVICES = ("cpu", "cuda")

@@ -211,7 +211,7 @@ class Contract:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
         args, kwargs = self._as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
-        exact = np.asarray(self.definition(*args, **kwargs))
+        exact = np.asarray(self.definition(*args, **kwargs), dtype=as_)  # without dimensions it is the number itself
         if dtype == "bool":
             return exact > 0
         if dtype != "object" and np.dtype(dtype).kind in "iu":

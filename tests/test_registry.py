@@ -21,7 +21,7 @@ from neighbours import ROOT, Machine, fresh_zoo, python
 import registry
 from registry import DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
 
-READERS = {"kernels._catalogue", "kernels._imports", "kernels._system"}  # loaded by their place, without a package `kernels`
+READERS = {"kernels._catalogue", "kernels._imports", "kernels._machine"}  # loaded by their place, without a package `kernels`
 
 
 def test_importing_the_registry_loads_the_standard_library_alone():
@@ -128,10 +128,10 @@ def test_public_functions_travel_by_name():
 
 
 def test_classes_are_the_same_wherever_they_are_imported_from():
-    from kernels import _catalogue, _system
+    from kernels import _catalogue, _machine
 
     assert _catalogue.Variant is registry.Variant
-    assert _system.System is registry.System
+    assert _machine.System is registry.System
     for name in (
         "Variant",
         "System",
