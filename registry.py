@@ -209,7 +209,7 @@ class Zoo:
                 raise
             except BaseException as error:  # sys.exit and pytest.skip raise no Exception
                 raise VariantUnavailable(f"{where} failed to import: {one_line(error)}") from error
-            contract: Any = import_module("kernels._contract", self.folder)
+            contract: Any = import_module("kernels._definition.contract", self.folder)
             try:
                 self._contracts[operation] = contract.Contract(operation, module)
             except ValueError as error:

@@ -2,7 +2,7 @@
 
 from numba import cuda, float32
 
-from kernels import _cuda
+from kernels._compute import cuda as _cuda
 
 CHAINS = 4  # of each thread, which do not wait for each other
 

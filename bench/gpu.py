@@ -219,7 +219,7 @@ def ceilings(sample):
     if not registry.missing("numba_cuda"):
         from exponentials import CHAINS, chains
 
-        from kernels._cuda import launch
+        from kernels._compute.cuda import launch
 
         about, count = torch.cuda.get_device_properties(0), 2**14
         threads, blocks = 256, about.multi_processor_count * about.max_threads_per_multi_processor // 256

@@ -18,7 +18,7 @@ from rich.table import Table
 
 import registry
 from kernels import _measure
-from kernels._examples import Example
+from kernels._definition.examples import Example
 
 TILE = 512
 

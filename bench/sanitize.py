@@ -53,7 +53,7 @@ def small_run(variant):
     import torch
 
     from kernels import _dispatch
-    from kernels._numerics import compare
+    from kernels._definition.numerics import compare
 
     op, count = _dispatch.Operation(registry.zoo(), variant.operation), 0
     function = registry.zoo().load(variant)  # behind the front desk, which knows no stand-ins

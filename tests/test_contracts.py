@@ -10,7 +10,9 @@ import pytest
 from numpy._core.tests.test_multiarray import MatmulCommon
 
 import registry
-from kernels import _cases, _gufunc, _numerics
+from kernels._conformance import cases
+from kernels._definition import numerics
+from kernels._dispatch import gufunc
 
 OPERATIONS = registry.operations()
 
@@ -112,7 +114,7 @@ def test_the_meanshift_reference_agrees_with_fifty_digits(kernel, dtype):
     h = 1.3
     got = contract.reference(x, h, data=data, kernel=kernel, dtype=dtype)
     bound = contract.bound(x, h, data=data, kernel=kernel, dtype=dtype)
-    share = _numerics.reference_share(dtype)
+    share = numerics.reference_share(dtype)
     with mpmath.workdps(50):
         weigh = {
             "gaussian": lambda q: mpmath.exp(-q * q / 2),
@@ -147,34 +149,34 @@ class TestCompare:
     def test_a_special_value_where_the_reference_is_finite_never_passes(self, special):
         for bound in (1.0, np.inf, np.nan):
             result = np.array([1, special, 1])
-            assert not _numerics.compare(result, self.ones, np.full(3, bound)).passes
+            assert not numerics.compare(result, self.ones, np.full(3, bound)).passes
 
     def test_masks_must_be_equal(self):
         nan, inf = np.array([1, np.nan, 1]), np.array([1, np.inf, 1])
         zero = np.zeros(3)
-        assert _numerics.compare(nan, nan, zero).passes
-        assert _numerics.compare(inf, inf, zero).passes
+        assert numerics.compare(nan, nan, zero).passes
+        assert numerics.compare(inf, inf, zero).passes
         for result, reference in ((self.ones, nan), (self.ones, inf), (nan, inf), (inf, nan), (-inf, inf)):
-            assert not _numerics.compare(result, reference, np.full(3, 1e9)).passes
+            assert not numerics.compare(result, reference, np.full(3, 1e9)).passes
 
     def test_a_nan_bound_passes_only_an_exact_result(self):
-        assert not _numerics.compare(self.ones + 1e-9, self.ones, np.full(3, np.nan)).passes
+        assert not numerics.compare(self.ones + 1e-9, self.ones, np.full(3, np.nan)).passes
 
     def test_the_largest_share_and_its_place_are_told(self):
-        agreement = _numerics.compare(np.array([1, 1.5, 1.1]), self.ones, np.array([1, 1, 0.01]))
+        agreement = numerics.compare(np.array([1, 1.5, 1.1]), self.ones, np.array([1, 1, 0.01]))
         assert agreement.worst == (2,)
         assert agreement.share == pytest.approx(10)
 
     def test_a_bound_wider_than_the_data_is_vacuous(self):
-        assert _numerics.compare(self.ones, self.ones, np.array([0.5, 2, np.inf]), scale=1.0).vacuous == pytest.approx(2 / 3)
+        assert numerics.compare(self.ones, self.ones, np.array([0.5, 2, np.inf]), scale=1.0).vacuous == pytest.approx(2 / 3)
 
     def test_shapes_must_be_equal(self):
         with pytest.raises(ValueError, match="shape"):
-            _numerics.compare(np.ones((1, 3)), self.ones, self.ones)
+            numerics.compare(np.ones((1, 3)), self.ones, self.ones)
 
 
 def test_gufunc_signatures_parse_as_numpys():
-    signature = _gufunc.parse("(m?,k),(k,n?)->(m?,n?)")
+    signature = gufunc.parse("(m?,k),(k,n?)->(m?,n?)")
     assert signature == ((("m", "k"), ("k", "n")), ("m", "n"), frozenset("mn"))
 
 
@@ -184,11 +186,11 @@ def test_bounds_are_tight_enough_to_see_a_wrong_dtype():
     x = contract.example("tiny", dtype="float64").args[0]
     y = contract.reference(x.astype("float32"), 2.5, dtype="float32").astype(float)
     reference, bound = (f(x, 2.5, dtype="float64") for f in (contract.reference, contract.bound))
-    assert not _numerics.compare(y, reference, bound).passes
+    assert not numerics.compare(y, reference, bound).passes
 
 
 def test_the_referee_reads_nan_past_the_edge():
     """The bordered layout puts NaN round an array, where a kernel that reads too far finds it."""
-    inside = _cases.LAYOUTS["bordered"](np.ones((2, 2)))
+    inside = cases.LAYOUTS["bordered"](np.ones((2, 2)))
     assert np.isnan(inside.base).sum() == 16 - 4
     assert np.isfinite(inside).all()

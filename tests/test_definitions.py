@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import registry
 from kernels import _conformance
-from kernels._numerics import precision_of
-from kernels._rounding import Rounded, pivot, weighted_mean
+from kernels._definition.numerics import precision_of
+from kernels._definition.rounding import Rounded, pivot, weighted_mean
 from registry import ConformanceError, Zoo
 
 LOGSUMEXP = '''"""logsumexp: the logarithm of a row's sum of exponentials."""
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
-from kernels._rounding import pivot
+from kernels._definition.rounding import pivot
 
 
 def logsumexp(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:

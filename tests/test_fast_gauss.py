@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("numba")
 
 import registry
-from kernels import _threads
+from kernels._compute import threads
 from kernels.meanshift_step import fast_gauss
 
 STEP = registry.get("meanshift_step", "fast_gauss")
@@ -120,7 +120,7 @@ def test_bits_depend_on_no_cores_and_scale_with_powers_of_two(monkeypatch, d):
         factor = np.float32(2.0**exponent)
         assert np.array_equal(STEP(x * factor, 2.3 * float(factor), data=data * factor), y * factor)
     for cores in (1, 3, 5):
-        monkeypatch.setattr(_threads, "CORES", cores)
+        monkeypatch.setattr(threads, "CORES", cores)
         assert np.array_equal(STEP(x, 2.3, data=data), y)
 
 

@@ -193,7 +193,7 @@ def test_the_loop_of_exponentials_settles():
     code = """
 import torch
 from exponentials import chains
-from kernels._cuda import launch
+from kernels._compute.cuda import launch
 last = torch.empty(16)
 launch(chains, 2, 8, last, 100)
 print((last / 4).tolist())

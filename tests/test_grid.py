@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import registry
-from kernels import _conformance, _threads
-from kernels._numerics import compare
+from kernels import _conformance
+from kernels._compute import threads
+from kernels._definition.numerics import compare
 from kernels.meanshift_step import KERNELS, _properties
 
 grid = pytest.importorskip("kernels.meanshift_step.grid")
@@ -109,7 +110,7 @@ def test_cores_change_no_bits(kernel, monkeypatch):
     x = np.random.default_rng(5).standard_normal((6_000, 3)).astype("float32")
     results = []
     for cores in (1, 2, 3):
-        monkeypatch.setattr(_threads, "CORES", cores)
+        monkeypatch.setattr(threads, "CORES", cores)
         results.append(grid.meanshift_step(x, 0.3, x, kernel).tobytes())
     assert len(set(results)) == 1
 

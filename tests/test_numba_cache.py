@@ -14,7 +14,7 @@ from children import run_unless_stuck
 import registry
 
 pytest.importorskip("numba")
-from kernels import _jit
+from kernels._compute import jit
 
 ROOT = Path(registry.__file__).parent
 CALL = """
@@ -90,7 +90,7 @@ def test_another_processor_has_code_of_its_own_width(tmp_path):
 @pytest.mark.parametrize(("features", "width"), [("", 16), ("+avx", 32), ("+avx,+avx512f", 64), ("-avx512f,-avx", 16)])
 def test_vectors_are_as_wide_as_what_numba_compiles_for(features, width):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
-    command = [sys.executable, "-c", "from kernels import _simd; print(_simd.BYTES)"]
+    command = [sys.executable, "-c", "from kernels._compute import simd; print(simd.BYTES)"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(done.stdout) == width
 
@@ -151,14 +151,14 @@ FACTOR = 2.0
 
 def from_cache():
     """Return whether a new dispatcher found its code, after a call that must be right."""
-    dispatcher = _jit.jit(double)
+    dispatcher = jit.jit(double)
     assert dispatcher(3.0) == FACTOR * 3.0
     return bool(dispatcher._cache_hits)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(_jit.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path))
     assert not from_cache()
     assert from_cache()
     return tmp_path / "kernel-zoo"
@@ -200,5 +200,5 @@ def test_a_constant_of_the_process_is_part_of_the_name(folder, monkeypatch):
 
 @pytest.mark.parametrize("setting", ["OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "USING_SVML"])
 def test_a_setting_that_changes_the_code_is_part_of_the_name(folder, monkeypatch, setting):
-    monkeypatch.setattr(_jit.config, setting, int(not getattr(_jit.config, setting)))
+    monkeypatch.setattr(jit.config, setting, int(not getattr(jit.config, setting)))
     assert not from_cache()

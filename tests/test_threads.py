@@ -131,7 +131,7 @@ def test_a_refused_thread_leaves_earlier_results_alone(cores):
 @pytest.fixture
 def threads(monkeypatch):
     """Return the module as it is in a new process of a machine with eight cores."""
-    module = pytest.importorskip("kernels._threads")
+    module = pytest.importorskip("kernels._compute.threads")
     for name in ("_calls", "_threads", "_starting"):
         monkeypatch.setattr(module, name, getattr(module, name))
     module._forget()

@@ -40,7 +40,7 @@ def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def example(
     operation: str, size: str | None, file: Path | None, columns: str, sample: int, dtype: str, changes: tuple[str, ...]
 ) -> Any:
-    """Return the call that the options ask for, as a `kernels._examples.Example`."""
+    """Return the call that the options ask for, as a `kernels._definition.examples.Example`."""
     contract: Any = registry.contract(operation)
     parameters = _parameters(operation, contract.signature.parameters, changes)
     if columns and file is None:

@@ -88,10 +88,10 @@ class Checking:
 
     def load(self) -> str:
         """Import the function; return where it stands, as ``file:line``."""
-        from kernels import _targets
+        from kernels._cli import targets
 
         self.limit.start_import()
-        self.source = _targets.source_of(self.operation, self.target)
+        self.source = targets.source_of(self.operation, self.target)
         return self.source
 
     def meet(self) -> list[str]:
@@ -99,10 +99,11 @@ class Checking:
         os.environ.setdefault(
             "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
         )  # read later, or it leaves .hypothesis/ where one stands
-        from kernels import _conformance, _targets
+        from kernels import _conformance
+        from kernels._cli import targets
 
         self.limit.start_import()  # of torch, for one
-        self.subject = _targets.subject(self.operation, self.target, self.limit.on_each_call, **self.claims)
+        self.subject = targets.subject(self.operation, self.target, self.limit.on_each_call, **self.claims)
         self.properties = {each.__name__: each for each in _conformance.all_properties(self.subject.contract)}
         return list(self.properties)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import registry
+from kernels._definition.numerics import Agreement
 from kernels._measure.environment import duration
 from kernels._measure.trial import ROUNDS, SAMPLE_SECONDS, Runs, Trial
-from kernels._numerics import Agreement
 from registry import Variant
 
 PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels._arrays import dtype_name
-from kernels._examples import Example
-from kernels._numerics import Agreement, compare
+from kernels._definition.examples import Example
+from kernels._definition.numerics import Agreement, compare
 
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from kernels._numerics import FLOAT32, gamma
-from kernels._rounding import Rounded, inner, off_by, rounded_to
+from kernels._definition.numerics import FLOAT32, gamma
+from kernels._definition.rounding import Rounded, inner, off_by, rounded_to
 
 if TYPE_CHECKING:
     from jaxtyping import Num

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels._examples import Example
+from kernels._definition.examples import Example
 
 # Shapes (m, k, n). The lecture multiplies five images of 28 x 28 pixels, then all 50,000, by weights for ten digits.
 SIZES = {"tiny": (4, 4, 4), "lecture": (5, 784, 10), "medium": (512, 512, 512), "large": (50_000, 784, 10)}

@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._cases import LAYOUTS, SMALL, Case, extents, in_layouts, lengths, plain
-from kernels._numerics import exactness, precision_of, require_precision, wide
-from kernels._subject import Subject, require
+from kernels._conformance.cases import LAYOUTS, SMALL, Case, extents, in_layouts, lengths, plain
+from kernels._conformance.subject import Subject, require
+from kernels._definition.numerics import exactness, precision_of, require_precision, wide
 
 REAL = ("float32", "float64")
 

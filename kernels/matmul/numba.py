@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numba.np.numpy_support import from_dtype
 
-from kernels._jit import jit
-from kernels._simd import BYTES, Vector, load, store
-from kernels._threads import CORES, share_out
+from kernels._compute.jit import jit
+from kernels._compute.simd import BYTES, Vector, load, store
+from kernels._compute.threads import CORES, share_out
 from registry import register
 
 VECTORS = 3

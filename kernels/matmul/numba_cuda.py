@@ -7,7 +7,7 @@ from functools import cache
 
 from numba import cuda
 
-from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch
 from registry import register
 
 TILE = 8 if SIMULATED else 16

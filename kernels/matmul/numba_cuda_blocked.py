@@ -11,7 +11,7 @@ from functools import cache
 from numba import cuda
 from numba import uint64 as unsigned
 
-from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch
 from registry import register
 
 ACROSS = 4 if SIMULATED else 16  # threads along either side of a block

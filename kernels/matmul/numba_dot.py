@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels._jit import jit
+from kernels._compute.jit import jit
 from registry import register
 
 

@@ -9,8 +9,8 @@ from annotated_types import Gt, IsFinite
 from array_api_compat import array_namespace
 
 from kernels._arrays import dtype_name
-from kernels._numerics import precision_of
-from kernels._rounding import off_by, pivot, unit_roundoff, weighted_mean
+from kernels._definition.numerics import precision_of
+from kernels._definition.rounding import off_by, pivot, unit_roundoff, weighted_mean
 
 if TYPE_CHECKING:
     from jaxtyping import Float

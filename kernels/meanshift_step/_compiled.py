@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from kernels._jit import jit
-from kernels._simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
+from kernels._compute.jit import jit
+from kernels._compute.simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
 from kernels.meanshift_step import KERNELS
 
 CAREFUL = 10_000  # pairs of the careful way that are worth waking a thread

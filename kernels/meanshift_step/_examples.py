@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kernels._arrays import all_finite
-from kernels._examples import Example
+from kernels._definition.examples import Example
 
 # The lecture's data: six clusters of 250 points, five steps. Larger ones keep its box and add points.
 SIZES = {

@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
-from kernels._numerics import gamma, require_precision
-from kernels._subject import Subject, require
+from kernels._conformance.cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
+from kernels._conformance.subject import Subject, require
+from kernels._definition.numerics import gamma, require_precision
 from kernels.meanshift_step import KERNELS
 
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 16, 0)

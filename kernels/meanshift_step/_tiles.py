@@ -10,9 +10,9 @@ import platform
 
 import numpy as np
 
-from kernels._jit import jit
-from kernels._simd import BYTES, fma, load_tile, origin, splat, store_tile, total_of, where_above
-from kernels._threads import share_out
+from kernels._compute.jit import jit
+from kernels._compute.simd import BYTES, fma, load_tile, origin, splat, store_tile, total_of, where_above
+from kernels._compute.threads import share_out
 from kernels.meanshift_step._compiled import CAREFUL, WEIGHTS, careful
 
 ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # with 32 registers, or 16

@@ -9,7 +9,7 @@ For float64 on CUDA torch has no such kernel, and forms the matrix.
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from kernels._neutral import every_attention
+from kernels._dispatch.neutral import every_attention
 from registry import register
 
 WIDTH = 8  # fused kernels take heads of a multiple of this many coordinates

@@ -25,8 +25,8 @@ import math
 
 import numpy as np
 
-from kernels._jit import jit
-from kernels._threads import share_out
+from kernels._compute.jit import jit
+from kernels._compute.threads import share_out
 from kernels.meanshift_step import grid
 from kernels.meanshift_step import numba as brute_force
 from registry import register

@@ -22,8 +22,8 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from kernels._jit import jit
-from kernels._simd import (
+from kernels._compute.jit import jit
+from kernels._compute.simd import (
     BYTES,
     add_weighted,
     fma,
@@ -36,7 +36,7 @@ from kernels._simd import (
     store_points,
     where_above,
 )
-from kernels._threads import share_out
+from kernels._compute.threads import share_out
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR, WEIGHTS, constants, gaussian
 from registry import register

@@ -15,8 +15,8 @@ import math
 
 import numpy as np
 
-from kernels._jit import jit
-from kernels._simd import (
+from kernels._compute.jit import jit
+from kernels._compute.simd import (
     BYTES,
     add_pull,
     add_squares,
@@ -30,7 +30,7 @@ from kernels._simd import (
     squared_length,
     store_points,
 )
-from kernels._threads import share_out
+from kernels._compute.threads import share_out
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._compiled import CAREFUL, GAUSSIAN, WEIGHTS, all_careful, careful, constants
 from kernels.meanshift_step._tiles import step, tiled

@@ -15,8 +15,8 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels import _cuda
-from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute import cuda as _cuda
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
 from kernels.meanshift_step import KERNELS
 from registry import register
 

@@ -19,7 +19,7 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step.grid import AXES, COLUMNS, MARGIN, ROWS, WIDER, cut_for
 from kernels.meanshift_step.numba_cuda import GAUSSIAN, NARROW, weight

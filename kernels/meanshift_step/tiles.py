@@ -6,8 +6,8 @@ products are most of the work, and need one instruction where differences take t
 
 import numpy as np
 
-from kernels._simd import add_outer, add_product
-from kernels._threads import share_out
+from kernels._compute.simd import add_outer, add_product
+from kernels._compute.threads import share_out
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._compiled import CAREFUL, GAUSSIAN, all_careful, constants
 from kernels.meanshift_step._tiles import step, tiled

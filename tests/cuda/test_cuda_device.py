@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import registry
-from kernels._numerics import compare
+from kernels._definition.numerics import compare
 
 pytestmark = pytest.mark.cuda
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from kernels._signature import Signature
+    from kernels._definition.signature import Signature
 
 
 class Example(NamedTuple):

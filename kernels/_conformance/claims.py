@@ -11,9 +11,9 @@ from hypothesis import Phase, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
-from kernels._cases import SMALL, Case, present
 from kernels._catalogue import declare
-from kernels._subject import Form, Subject, properties_of
+from kernels._conformance.cases import SMALL, Case, present
+from kernels._conformance.subject import Form, Subject, properties_of
 from registry import Variant, VariantUnavailable, Zoo
 
 

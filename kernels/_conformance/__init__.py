@@ -1,7 +1,7 @@
 """The referee: a function on trial, what it claims, and how it is held to the properties of an operation.
 
-The general properties stand in `kernels/_properties.py`; an operation brings its own, and the strategy that draws its calls,
-in `kernels/<operation>/_properties.py`:
+The general properties stand in `general.py`; an operation brings its own, and the strategy that draws its calls, in
+`kernels/<operation>/_properties.py`:
 
 cases(subject, most)
     A Hypothesis strategy for a `Case` that a `Subject` takes; `most` bounds the work of the definition, so that a slow
@@ -35,10 +35,10 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from kernels._claims import function_subject
-from kernels._properties import GENERAL, SHARES, Property
-from kernels._snippet import hints, snippet
-from kernels._subject import Record, Subject, properties_of
+from kernels._conformance.claims import function_subject
+from kernels._conformance.general import GENERAL, SHARES, Property
+from kernels._conformance.snippet import hints, snippet
+from kernels._conformance.subject import Record, Subject, properties_of
 
 if TYPE_CHECKING:
     from registry import Zoo

@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import registry
-from kernels._claims import function_subject
 from kernels._conformance import subject_of
-from kernels._subject import Subject
+from kernels._conformance.claims import function_subject
+from kernels._conformance.subject import Subject
 
 
 def subject(operation: str, target: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]], **claims: Any) -> Subject:

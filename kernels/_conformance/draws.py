@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from kernels._cases import Case, extents
-from kernels._numerics import precision_of
-from kernels._signature import Parameter, Signature
+from kernels._conformance.cases import Case, extents
+from kernels._definition.numerics import precision_of
+from kernels._definition.signature import Parameter, Signature
 
 if TYPE_CHECKING:
-    from kernels._contract import Contract
-    from kernels._subject import Subject
+    from kernels._conformance.subject import Subject
+    from kernels._definition.contract import Contract
 
 BATCHES = ((), (), (2,), (3, 3))  # equal extents, so that exchanged axes do not show as a wrong shape
 

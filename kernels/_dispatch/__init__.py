@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kernels import _arrays, _gufunc, _neutral
+from kernels import _arrays
+from kernels._dispatch import gufunc, neutral
 from registry import ConformanceError, Explanation, VariantUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Operation:
         self.contract = zoo.contract(name)
         self.function: Callable[..., Any] = self.contract.validate
         self.signature = inspect.signature(self.function)
-        self.core = _gufunc.parse(self.contract.CORE)
+        self.core = gufunc.parse(self.contract.CORE)
         kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
         self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
         self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
@@ -182,16 +183,16 @@ class Operation:
         def checked(*args: Any, **kwargs: Any) -> Any:
             result, own = kernel(*args, **kwargs), self.arrays(args, kwargs)
             first = own[0]
-            if isinstance(first, np.ndarray) and not _gufunc.result_shape(self.core, own):
+            if isinstance(first, np.ndarray) and not gufunc.result_shape(self.core, own):
                 # NumPy gives a scalar for a result without dimensions, and the object itself for one of objects.
                 result = np.asarray(result, dtype=object if first.dtype == object else None)
             self.require_result(variant, result, own)
             return result
 
-        if variant.batches or _gufunc.is_core(self.core, arrays):
+        if variant.batches or gufunc.is_core(self.core, arrays):
             result = checked(*args, **kwargs)
         else:
-            result = _gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
+            result = gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
         return _arrays.hand_back(result, call.caller, call.arrays[0])
 
     def require_result(self, variant: Variant, result: Any, arrays: Sequence[Any]) -> None:
@@ -203,7 +204,7 @@ class Operation:
             With what was expected and what came.
         """
         first = arrays[0]
-        shape = _gufunc.result_shape(self.core, arrays)
+        shape = gufunc.result_shape(self.core, arrays)
         own = type(result) is type(first) or (isinstance(first, np.ndarray) and isinstance(result, np.generic))
         place = _arrays.place(first)
         if own and result.dtype == first.dtype and shape == tuple(result.shape) and _arrays.place(result) == place:
@@ -263,7 +264,7 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
     """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
     short_way = _short_way(op, variant, kernel)
 
-    @_neutral.in_neutral_state
+    @neutral.in_neutral_state
     def long_way(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = op.request(args, kwargs, [variant])
         refusal = op.refusal(variant, request, variant.name)
@@ -286,7 +287,7 @@ def _choosing(op: Operation, selector: str) -> Callable[..., Any]:
     """
     short_ways: dict[Any, ShortWay] = {}
 
-    @_neutral.in_neutral_state
+    @neutral.in_neutral_state
     def long_way(args: tuple[Any, ...], kwargs: dict[str, Any], key: Any) -> Any:
         candidates = op.zoo.candidates(op.name, selector)
         request = op.request(args, kwargs, candidates)
@@ -377,8 +378,8 @@ def _short_way(
     validate, options, limited = op.function, dict(variant.options), bool(variant.limits)
     core, leading, keyed, own = op.core, op.leading, op.keyed, op.signature.parameters.keys()
     ranks = [len(dimensions) for dimensions in core.inputs]
-    extents = _gufunc.result_extents(core)
-    tiny, half = _neutral.SMALLEST, _neutral.HALF
+    extents = gufunc.result_extents(core)
+    tiny, half = neutral.SMALLEST, neutral.HALF
     kind, dtypes, plain, disturbed = _ordinary(variant)
 
     def serve(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -404,7 +405,7 @@ def _short_way(
             shapes.append(shape)
         try:
             args, kwargs = validate(*args, **kwargs)
-        except (TypeError, *_neutral.COMPLAINTS):  # such as an argument too many: the long way names the operation
+        except (TypeError, *neutral.COMPLAINTS):  # such as an argument too many: the long way names the operation
             return NotImplemented
         if limited and op.beyond_limits(variant, args, kwargs):
             return NotImplemented
@@ -413,7 +414,7 @@ def _short_way(
                 return NotImplemented
         try:
             result = kernel(*args, **kwargs, **options)
-        except _neutral.COMPLAINTS:
+        except neutral.COMPLAINTS:
             return NotImplemented
         right = type(result) is kind and result.dtype is dtype and result.shape == extents(shapes)
         return result if right else NotImplemented
@@ -434,7 +435,7 @@ def _ordinary(variant: Variant) -> tuple[Any, set[Any], Callable[[Any], bool] | 
         return here(array) and array.layout is strided and not (array.requires_grad or array.is_nested)
 
     dtypes = {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}
-    return torch.Tensor, dtypes, plain, _neutral.torch_disturbance(variant.device)
+    return torch.Tensor, dtypes, plain, neutral.torch_disturbance(variant.device)
 
 
 def explain(zoo: Zoo, operation: str, selector: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Explanation:

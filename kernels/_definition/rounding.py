@@ -30,7 +30,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from kernels._numerics import Precision, gamma
+from kernels._definition.numerics import Precision, gamma
 
 Array = np.ndarray[Any, Any]
 LIBRARY = 8  # units of roundoff in which mathematical libraries give exp, log and the like

@@ -16,9 +16,9 @@ import numpy as np
 from hypothesis import reject
 
 from kernels import _arrays
-from kernels._cases import LARGE, SMALL, Case, present, values
-from kernels._draws import derived
-from kernels._numerics import Agreement, compare
+from kernels._conformance.cases import LARGE, SMALL, Case, present, values
+from kernels._conformance.draws import derived
+from kernels._definition.numerics import Agreement, compare
 from registry import Variant
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels import _gufunc
-from kernels._cases import Case
-from kernels._subject import Record, Subject
+from kernels._conformance.cases import Case
+from kernels._conformance.subject import Record, Subject
+from kernels._dispatch import gufunc
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
 
@@ -60,8 +60,8 @@ def _imports(subject: Subject, code: str) -> Iterator[str]:
         "import numpy as np": "np.",
         "import torch": "torch.",
         "import array_api_strict": "array_api_strict.",
-        "from kernels import _gufunc": "_gufunc.",
-        "from kernels._cases import LAYOUTS": "LAYOUTS[",
+        "from kernels import gufunc": "gufunc.",
+        "from kernels._conformance.cases import LAYOUTS": "LAYOUTS[",
     }
     yield from (line for line, used in names.items() if used in code)
     name = _name(subject)
@@ -120,9 +120,9 @@ def _call(subject: Subject, record: Record, case: Case) -> str:
     kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     core = subject.contract.CORE
-    if not (subject.form.variant.batches or _gufunc.is_core(_gufunc.parse(core), arrays)):
+    if not (subject.form.variant.batches or gufunc.is_core(gufunc.parse(core), arrays)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
-        return f"_gufunc.apply(_gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
+        return f"gufunc.apply(gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
     return f"{name}({', '.join([*map(written, args), *keywords])})"
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from kernels._cases import LARGE, SMALL, Case, laid_out, plain, present
-from kernels._subject import Subject, kinds_for, properties_of, require
+from kernels._conformance.cases import LARGE, SMALL, Case, laid_out, plain, present
+from kernels._conformance.subject import Subject, kinds_for, properties_of, require
 
 Property = Callable[[Subject, st.DataObject], None]
 

@@ -1,11 +1,11 @@
 """An operation as its definition: what is derived from it for validation, for the tests, for dispatch and for benchmarks.
 
-An operation's file begins with a function whose annotations say what may be passed (`kernels/_signature.py`) and whose body is
+An operation's file begins with a function whose annotations say what may be passed (`signature.py`) and whose body is
 the definition, in functions of the array API. One definition has many readings:
 
 - on NumPy arrays in a wider precision, the reference;
-- on arrays that carry a bound on their rounding (`kernels/_rounding.py`), the bound on a kernel's error;
-- on arrays that only count (`kernels/_counting.py`), the operations and the memory;
+- on arrays that carry a bound on their rounding (`rounding.py`), the bound on a kernel's error;
+- on arrays that only count (`counting.py`), the operations and the memory;
 - on the caller's own arrays, the first variant.
 
 What the file may state beside it: `PRECISIONS`, further classes of error, each as another expression of the same operation;
@@ -27,11 +27,11 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from kernels._arrays import dtype_name
-from kernels._counting import Counted, Tally
-from kernels._examples import Example, derived_example, example_from_file
-from kernels._numerics import Precision, precision_of, reference_share, wide
-from kernels._rounding import Rounded
-from kernels._signature import Signature
+from kernels._definition.counting import Counted, Tally
+from kernels._definition.examples import Example, derived_example, example_from_file
+from kernels._definition.numerics import Precision, precision_of, reference_share, wide
+from kernels._definition.rounding import Rounded
+from kernels._definition.signature import Signature
 
 Array = np.ndarray[Any, Any]
 BLOCK = 2**20  # entries that the largest array of an evaluation may have before it goes block by block

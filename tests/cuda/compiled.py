@@ -17,7 +17,7 @@ import triton
 from numba import cuda
 from triton.backends.compiler import GPUTarget
 
-from kernels import _cuda
+from kernels._compute import cuda as _cuda
 
 CAPABILITY = (8, 0)  # the newest whose matrix products are instructions of one warp
 PROPERTIES = {"max_shared_mem": 163 * 1024, "multiprocessor_count": 108}  # of an A100
@@ -51,7 +51,7 @@ def compiled(kernel, signature):
 
 
 def launch(kernel, blocks, threads, *arguments):
-    """Stand in for `kernels._cuda.launch`; an array is passed as Numba passes it, by its place, its extents and its strides."""
+    """Stand in for `kernels._compute.cuda.launch`; Numba passes an array by its place, its extents and its strides."""
     if not blocks:
         return
     arrays = [as_array(argument) for argument in arguments]

@@ -1,0 +1,1 @@
+"""For kernel authors: vectors, threads, compiling with a cache, CUDA."""
