@@ -12,6 +12,7 @@ from kernels._cli.check import check
 from kernels._cli.compare import compare
 from kernels._cli.explain import explain
 from kernels._cli.list import list_
+from kernels._cli.new import new
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
 
@@ -53,6 +54,7 @@ kernel-zoo compare meanshift_step --input points.csv
 kernel-zoo show matmul einsum              all about one variant
 kernel-zoo explain matmul                  which variant get("matmul") would take, and why
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
+kernel-zoo new kernel matmul mine          write the file of a new kernel, ready to be changed
 """
 
 
@@ -62,5 +64,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, check):
+for command in (list_, show, explain, compare, check, new):
     cli.add_command(command)
