@@ -1,4 +1,4 @@
-"""The fast Gauss transform where the suite does not reach: the bounds of its errors, which points it moves, and cells of every kind."""
+"""The fast Gauss transform where the suite does not reach: the bounds of its errors, the points left over, and all kinds of cells."""
 
 import math
 

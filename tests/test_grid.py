@@ -12,8 +12,8 @@ from kernels._compute import threads
 from kernels._definition.numerics import compare
 from kernels.meanshift_step import KERNELS, _properties
 
-grid = pytest.importorskip("kernels.meanshift_step.grid")
-from kernels.meanshift_step import _cells, _grid
+pytest.importorskip("numba")
+from kernels.meanshift_step import _cells, _grid, grid
 
 CONTRACT = registry.contract("meanshift_step")
 DTYPES = ("float32", "float64")

@@ -46,7 +46,9 @@ from registry import register
 
 TILE = 64  # points that are expanded or evaluated together
 GRAIN = 1024  # points that are worth waking a thread
-MAX_WIDTHS = 2.0**13  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
+MAX_WIDTHS = (
+    2.0**13
+)  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
 MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
 PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 
