@@ -1,4 +1,4 @@
-"""The fast Gauss transform where the suite does not reach: the bounds of its errors, the points left over, and all kinds of cells."""
+"""The fast Gauss transform where the suite does not reach: its errors' bounds, the points left over, and all kinds of cells."""
 
 import math
 
@@ -83,10 +83,10 @@ def test_few_points_over_huge_extents_make_few_cells(d, far):
     holds(x[::3].copy(), 0.7, x)
 
 
-def test_calls_and_rows_take_the_grid_where_expansions_do_not_serve(monkeypatch):
+def test_calls_and_rows_take_exact_steps_where_expansions_do_not_serve(monkeypatch):
     left = []
-    on_grid = fast_gauss.gaussian_step
-    monkeypatch.setattr(fast_gauss, "gaussian_step", lambda x, *call: left.append(len(x)) or on_grid(x, *call))
+    exact = fast_gauss.gaussian_step
+    monkeypatch.setattr(fast_gauss, "gaussian_step", lambda x, *call: left.append(len(x)) or exact(x, *call))
     x = crowd(400, 2)
     holds(x, 1.5)
     assert not left

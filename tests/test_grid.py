@@ -112,7 +112,7 @@ def test_few_points_take_all_data_however_far(d):
     """The way of a few points that `fast_gauss` leaves over: no cells, and weights relative to the nearest datum's."""
     rng = np.random.default_rng(8)
     data = rng.standard_normal((700, d)).astype("float32")
-    x = rng.standard_normal((_grid.FEW_POINTS, d))
+    x = rng.standard_normal((_grid.SORT_PAIRS_PER_DATUM, d))
     x[::2, 0] += 10.0 ** rng.uniform(0, 30, len(x[::2]))
     judge(x.astype("float32"), 1.0, data, "gaussian", lambda x, h, data, _: _grid.gaussian_step(x, h, data), "working")
 

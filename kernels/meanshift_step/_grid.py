@@ -37,7 +37,7 @@ INVERSE_BANDWIDTH, LARGEST = 3, 4  # of the constants `c`, after those of the we
 MAX_UNROLLED = 6  # dimensions whose sums stay in registers
 SAMPLE = 64  # groups
 GRAIN = 64  # groups that are worth waking a thread
-FEW_POINTS = 64  # so few points take less time with all data than sorting the data takes
+SORT_PAIRS, SORT_PAIRS_PER_DATUM = 2**19, 64  # the time that sorting takes, in pairs: some for each call, and more for each datum
 
 
 @njit
@@ -220,8 +220,8 @@ def step(x, bandwidth, data, kernel):
 
 
 def gaussian_step(x, bandwidth, data):
-    """Return x, shape (n, d), moved by a gaussian; a few points go through all data, which takes less time than to sort them."""
-    if len(x) > FEW_POINTS:
+    """Return x, shape (n, d), moved by a gaussian; few points go through all data, where to sort the data would take more time."""
+    if len(x) * len(data) > SORT_PAIRS + SORT_PAIRS_PER_DATUM * len(data):
         return step(x, bandwidth, data, "gaussian")
     width, y = BYTES // x.dtype.itemsize, np.empty_like(x)
     sites = np.zeros((x.shape[1], len(x) + width), x.dtype)
