@@ -1,4 +1,4 @@
-"""The fast Gauss transform where the suite does not reach: its truncation bound, its certificate, and cells of every kind."""
+"""The fast Gauss transform where the suite does not reach: its errors' bounds, the points left over, and all kinds of cells."""
 
 import math
 
@@ -9,7 +9,7 @@ pytest.importorskip("numba")
 
 import registry
 from kernels._compute import threads
-from kernels.meanshift_step import fast_gauss
+from kernels.meanshift_step import _chebyshev, fast_gauss
 
 STEP = registry.get("meanshift_step", "fast_gauss")
 CONTRACT = registry.contract("meanshift_step")
@@ -29,34 +29,34 @@ def crowd(n, d, width=4.0, seed=0):
 
 @pytest.mark.parametrize("ratio", [1.0, 0.8, 0.51])
 def test_the_truncation_bound_holds_and_is_not_idle(ratio):
-    most, reach, *_ = fast_gauss.expansion(ratio, 1)
+    most, cutoff, *_ = _chebyshev.expansion(ratio, 1)
     targets, sources = np.meshgrid(np.linspace(-1, 1, 61), np.linspace(-1, 1, 59), indexing="ij")
     for p in range(2, most + 1):
-        table_of = fast_gauss.tables(ratio, p, reach)
-        value, slope = fast_gauss.errors(ratio, 1, p, reach)
+        matrices = _chebyshev.translations(ratio, p, cutoff)
+        value, slope = _chebyshev.errors(ratio, 1, p, cutoff)
         wrong = [0.0, 0.0]
-        for offset, table in zip(range(-reach, reach + 1), table_of, strict=True):
+        for offset, matrix in zip(range(-cutoff, cutoff + 1), matrices, strict=True):
             z = ratio * (offset + (sources - targets) / 2)
             exact = np.exp(-z * z / 2)
             chebyshev = np.polynomial.chebyshev
-            found = chebyshev.chebval2d(targets, sources, table)
-            rate = chebyshev.chebval2d(targets, sources, chebyshev.chebder(table))
+            found = chebyshev.chebval2d(targets, sources, matrix)
+            rate = chebyshev.chebval2d(targets, sources, chebyshev.chebder(matrix))
             wrong = [max(wrong[0], abs(found - exact).max()), max(wrong[1], abs(rate - exact * z * ratio / 2).max())]
         assert wrong[0] <= value
         assert wrong[1] <= slope
-        if p < most:  # there what is beyond reach counts as much
+        if p < most:  # there what is beyond the cutoff counts as much
             assert slope <= 100 * wrong[1]
-    beyond = reach * ratio
+    beyond = cutoff * ratio
     assert math.exp(-beyond * beyond / 2) <= value
-    assert beyond * ratio / 2 * math.exp(-beyond * beyond / 2) <= slope <= ratio / 2 * fast_gauss.UNIT / 4
+    assert beyond * ratio / 2 * math.exp(-beyond * beyond / 2) <= slope <= ratio / 2 * _chebyshev.UNIT_ROUNDOFF / 4
 
 
 @pytest.mark.parametrize(("n", "d", "h"), [(1500, 1, 2.5), (1500, 2, 1.3), (700, 3, 1.9), (700, 3, 40.0)])
-def test_expansions_hold_to_the_certificate(n, d, h):
+def test_expansions_keep_to_their_bounds(n, d, h):
     x = crowd(n, d)
     y = holds(x, h)
     expected = CONTRACT.reference(x, h, dtype="float32")
-    assert np.abs(y - expected).max() <= n * fast_gauss.UNIT / 2 * h + fast_gauss.UNIT * np.abs(expected).max()
+    assert np.abs(y - expected).max() <= n * _chebyshev.UNIT_ROUNDOFF / 2 * h + _chebyshev.UNIT_ROUNDOFF * np.abs(expected).max()
     data = crowd(n + 3, d, seed=1) + np.float32(1.5)
     holds(x, h, data)
 
@@ -68,7 +68,7 @@ def test_rows_that_expansions_cannot_serve_take_the_exact_path():
     y = holds(x, 1.0, data)
     certain = distances <= 100  # further out the rounding of distances alone decides which datum is nearest
     expected = CONTRACT.reference(x[certain], 1.0, data=data, dtype="float32")
-    assert np.abs(y[certain] - expected).max() <= 4000 * fast_gauss.UNIT
+    assert np.abs(y[certain] - expected).max() <= 4000 * _chebyshev.UNIT_ROUNDOFF
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
@@ -83,24 +83,24 @@ def test_few_points_over_huge_extents_make_few_cells(d, far):
     holds(x[::3].copy(), 0.7, x)
 
 
-def test_calls_and_rows_are_left_to_other_kernels_where_expansions_do_not_serve(monkeypatch):
+def test_calls_and_rows_take_exact_steps_where_expansions_do_not_serve(monkeypatch):
     left = []
-    by_pairs = fast_gauss.step_by_pairs
-    monkeypatch.setattr(fast_gauss, "step_by_pairs", lambda x, *call: left.append(len(x)) or by_pairs(x, *call))
+    exact = fast_gauss.gaussian_step
+    monkeypatch.setattr(fast_gauss, "gaussian_step", lambda x, *call: left.append(len(x)) or exact(x, *call))
     x = crowd(400, 2)
     holds(x, 1.5)
     assert not left
     holds(np.concatenate([x, x[:30] + np.float32(200)]), 1.5, x)
     assert left == [30]
-    monkeypatch.setattr(fast_gauss, "ROOM", 0)
-    monkeypatch.setattr(fast_gauss, "ROOM_EACH", 1)
+    monkeypatch.setattr(fast_gauss, "MAX_COEFFICIENTS", 0)
+    monkeypatch.setattr(fast_gauss, "COEFFICIENTS_PER_POINT", 1)
     holds(x, 0.1)
     assert left == [30, 400]
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_a_bandwidth_wider_than_the_points_leaves_their_width_to_err_by(monkeypatch, d):
-    monkeypatch.setattr(fast_gauss, "step_by_pairs", None)
+    monkeypatch.setattr(fast_gauss, "gaussian_step", None)
     x = crowd(300, d) + np.float32(100)
     for h in (30, 1e3, 1e5, 1e6, 1e20):
         holds(x, h)

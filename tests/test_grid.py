@@ -1,4 +1,4 @@
-"""What the sorted grid adds to the contract: its cells, the proof of a cut, its memory, and when it is not for a call."""
+"""What the sorted grid adds to the contract: its cells, the proof of a cutoff, its memory, and when it is not for a call."""
 
 import tracemalloc
 from dataclasses import replace
@@ -12,7 +12,9 @@ from kernels._compute import threads
 from kernels._definition.numerics import compare
 from kernels.meanshift_step import KERNELS, _properties
 
-grid = pytest.importorskip("kernels.meanshift_step.grid")
+pytest.importorskip("numba")
+from kernels.meanshift_step import _cells, _grid, grid
+
 CONTRACT = registry.contract("meanshift_step")
 DTYPES = ("float32", "float64")
 
@@ -74,10 +76,10 @@ def test_points_very_far_apart_are_still_told_apart(dtype, kernel):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_an_axis_is_left_out_where_keys_would_overflow(kernel, monkeypatch):
-    monkeypatch.setattr(grid, "CELLS", 2**40)
+    monkeypatch.setattr(_cells, "MAX_CELLS", 2**40)
     x = np.random.default_rng(2).uniform(-1, 1, (50, 3)) * 2.0**30
     x = np.concatenate([x, x + 0.3])
-    assert len(grid.Grid((x,), 1.0, 1, 1.0).axes) < 3
+    assert len(_cells.Grid((x,), 1.0, 1, 1.0).axes) < 3
     judge(x, 1.0, x, kernel)
 
 
@@ -94,7 +96,7 @@ def test_a_crowd_at_any_distance_is_weighed_or_proven_light(dtype, d):
         judge(data[:1].copy(), 1.0, data[1:], "gaussian")  # and has nothing nearer
 
 
-def test_most_points_of_a_large_set_prove_a_closer_cut():
+def test_most_points_of_a_large_set_prove_a_shorter_cutoff():
     x = np.random.default_rng(3).uniform(0, 80, (100_000, 2)).astype("float32")
     x[0] = 1e4  # but not one that is alone
     result = grid.meanshift_step(x, 1.0, x, "gaussian")
@@ -103,6 +105,16 @@ def test_most_points_of_a_large_set_prove_a_closer_cut():
     limit = CONTRACT.bound(x[rows], 1.0, **call, precision="truncated")
     assert compare(result[rows], CONTRACT.reference(x[rows], 1.0, **call), limit).passes
     assert (result[0] == x[0]).all()
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_few_points_take_all_data_however_far(d):
+    """The way of a few points that `fast_gauss` leaves over: no cells, and weights relative to the nearest datum's."""
+    rng = np.random.default_rng(8)
+    data = rng.standard_normal((700, d)).astype("float32")
+    x = rng.standard_normal((_grid.SORT_PAIRS_PER_DATUM, d))
+    x[::2, 0] += 10.0 ** rng.uniform(0, 30, len(x[::2]))
+    judge(x.astype("float32"), 1.0, data, "gaussian", lambda x, h, data, _: _grid.gaussian_step(x, h, data), "working")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -1,4 +1,4 @@
-"""The compiled matmul where the suite's sizes do not reach: several blocks along every extent, and shares for several cores."""
+"""The compiled matmul where the suite's sizes do not reach: several blocks along every extent, and chunks for several cores."""
 
 import itertools
 
@@ -13,19 +13,19 @@ SHAPES = [(333, 1030, 301), (1030, 700, 50), (20, 1400, 800), (5, 600, 301), (2,
 
 
 @pytest.fixture
-def shares(monkeypatch):
-    """Return a function that has work shared out as on a machine of so many cores."""
+def chunks(monkeypatch):
+    """Return a function that makes a parallel loop cut its range as on a machine of so many cores."""
     module = pytest.importorskip("kernels.matmul.numba")
 
     def on(cores):
-        def share_out(work, extent, least):
-            assert least > 0
+        def parallel_for(work, extent, grain):
+            assert grain > 0
             edges = [extent * i // cores for i in range(cores + 1)]
             for start, stop in itertools.pairwise(edges):
                 work(start, stop)
 
-        monkeypatch.setattr(module, "share_out", share_out)
-        monkeypatch.setattr(module, "SHARE", 0)
+        monkeypatch.setattr(module, "parallel_for", parallel_for)
+        monkeypatch.setattr(module, "GRAIN", 0)
 
     return on
 
@@ -40,13 +40,13 @@ def test_integers_multiply_exactly_across_blocks(shape, dtype):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_bits_do_not_depend_on_the_cores(shape, shares):
+def test_the_bits_do_not_depend_on_the_cores(shape, chunks):
     m, k, n = shape
     rng = np.random.default_rng(m)
     a, b = (rng.standard_normal(extents).astype("float32") for extents in ((m, k), (k, n)))
     results = []
     for cores in (1, 2, 7):
-        shares(cores)
+        chunks(cores)
         results.append(matmul(a, b).tobytes())
     assert results[0] == results[1] == results[2]
 

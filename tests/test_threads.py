@@ -1,4 +1,4 @@
-"""Work in shares, and compiled kernels beside other threads: where one may die, in a process of its own."""
+"""Parallel loops, and compiled kernels beside other threads: where one may die, in a process of its own."""
 
 import os
 import signal
@@ -132,13 +132,13 @@ def test_a_refused_thread_leaves_earlier_results_alone(cores):
 def threads(monkeypatch):
     """Return the module as it is in a new process of a machine with eight cores."""
     module = pytest.importorskip("kernels._compute.threads")
-    for name in ("_calls", "_threads", "_starting"):
+    for name in ("_loops", "_threads", "_starting"):
         monkeypatch.setattr(module, name, getattr(module, name))
     module._forget()
     monkeypatch.setattr(module, "CORES", 8)
     yield module
     for _ in range(module._threads):
-        module._calls.put(SimpleNamespace(help=sys.exit))  # ends the thread that takes it, silently
+        module._loops.put(SimpleNamespace(help=sys.exit))  # ends the thread that takes it, silently
 
 
 def counted(threads, extent, during=lambda: None):
@@ -149,13 +149,13 @@ def counted(threads, extent, during=lambda: None):
         for i in range(start, stop):
             counts[i] += 1
 
-    threads.share_out(work, extent)
+    threads.parallel_for(work, extent)
     return counts
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
 @pytest.mark.parametrize("granted", [0, 1, 4])
-def test_each_share_runs_once_however_many_threads_are_refused(threads, monkeypatch, granted, error):
+def test_each_chunk_runs_once_however_many_threads_are_refused(threads, monkeypatch, granted, error):
     start, started = threads.start_new_thread, []
 
     def refuse(*thread):
@@ -171,7 +171,7 @@ def test_each_share_runs_once_however_many_threads_are_refused(threads, monkeypa
     assert counted(threads, 100) == [1] * 100
 
 
-def test_each_share_runs_once_for_eight_callers_and_within_shares(threads):
+def test_each_chunk_runs_once_for_eight_callers_and_within_chunks(threads):
     results, right = [], [1] * 40
 
     def caller():
@@ -186,7 +186,7 @@ def test_each_share_runs_once_for_eight_callers_and_within_shares(threads):
     assert all(result in (True, right) for result in results)
 
 
-def test_a_share_that_raises_is_raised_once_the_others_have_ended(threads):
+def test_a_chunk_that_raises_is_raised_once_the_others_have_ended(threads):
     begun, ended = [], []
 
     def work(start, stop):
@@ -198,18 +198,18 @@ def test_a_share_that_raises_is_raised_once_the_others_have_ended(threads):
 
     for _ in range(10):
         with pytest.raises(ZeroDivisionError):
-            threads.share_out(work, 100)
+            threads.parallel_for(work, 100)
         assert sorted(begun) == sorted(ended + [50] * begun.count(50))
     assert counted(threads, 100) == [1] * 100
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system sends no signal to a thread")
-def test_an_interrupt_waits_for_the_shares_that_have_begun(threads):
+def test_an_interrupt_waits_for_the_chunks_that_have_begun(threads):
     begun, ended, caller = [], [], threading.get_ident()
 
     def work(start, stop):
         begun.append(start)
-        while len(begun) < 8:  # until the caller and seven helpers are at a share each
+        while len(begun) < 8:  # until the caller and seven threads are at a chunk each
             time.sleep(0.001)
         if threading.get_ident() != caller:
             signal.pthread_kill(caller, signal.SIGINT)
@@ -219,7 +219,25 @@ def test_an_interrupt_waits_for_the_shares_that_have_begun(threads):
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            threads.share_out(work, 8)
+            threads.parallel_for(work, 8)
     finally:
         signal.signal(signal.SIGINT, previous)
     assert len(ended) == 7
+
+
+def test_threads_keep_subnormal_numbers_whatever_the_one_that_starts_them_does(threads):
+    torch = pytest.importorskip("torch")
+    flushing, everyone = {}, threading.Barrier(8)
+
+    def work(start, stop):
+        everyone.wait()  # each chunk on a thread of its own
+        flushing[threading.get_ident()] = sys.float_info.min * float("0.5") == 0
+
+    if not torch.set_flush_denormal(True):
+        pytest.skip("torch cannot flush subnormal numbers on this machine")
+    try:
+        threads.parallel_for(work, 8)
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushing.pop(threading.get_ident())
+    assert list(flushing.values()) == [False] * 7

@@ -1,7 +1,8 @@
-"""Explicit vectors for Numba: as many numbers as a register of its target holds, where its own vectoriser would not see them.
+"""Vectors for compiled functions: a new type for Numba, that holds as many numbers as a register of the processor.
 
-A compiled function makes them with `load` and `splat`, adds, subtracts and multiplies them with Python's operators, and
-uses the functions below for the rest. A point of d coordinates, for as many points as there are lanes, is a tuple of d.
+Numba's compiler vectorises some loops by itself. A kernel uses this type where the compiler would not. A compiled function
+makes a vector with `load` or `splat`; it adds, subtracts and multiplies vectors with Python's operators, and calls the
+functions below for everything else. `simd_points` and `simd_tiles` build on this file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numba.np.arrayobj import make_array
 
 
 def _register_bytes() -> int:
-    """Ask what Numba compiles for, which the environment may set to less than this machine has (NUMBA_CPU_NAME=generic)."""
+    """Return how many bytes a register has on the processor that Numba compiles for (NUMBA_CPU_NAME may name a lesser one)."""
     _, _, features = cpu_target.target_context.codegen().magic_tuple()
     enabled = features.split(",")
     return 64 if "+avx512f" in enabled else 32 if "+avx" in enabled else 16
@@ -29,7 +30,7 @@ BYTES = _register_bytes()
 
 
 class Vector:
-    """The vector of a Numba type of numbers."""
+    """LLVM's type of a vector of Numba's float32 or float64."""
 
     def __init__(self, dtype: Any) -> None:
         self.lanes = BYTES * 8 // dtype.bitwidth
@@ -67,26 +68,50 @@ for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), 
     _arithmetic(_function, _instruction)
 
 
-def _splat(builder: Any, vector: Vector, scalar: Any) -> Any:
+# The functions that generate LLVM's code for the intrinsics of this file, and of the files that build on it.
+
+
+def emit_splat(builder: Any, vector: Vector, scalar: Any) -> Any:
+    """Repeat a number in every lane."""
     one = builder.insert_element(ir.Constant(vector.ir, ir.Undefined), scalar, ir.IntType(32)(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), None))
 
 
-def _call(builder: Any, name: str, vector: Vector, *operands: Any, result: Any = None, **flags: Any) -> Any:
+def emit_call(builder: Any, name: str, vector: Vector, *operands: Any, result: Any = None, **flags: Any) -> Any:
+    """Call LLVM's function of this name for vectors."""
     suffix = f"v{vector.lanes}f{BYTES * 8 // vector.lanes}"
     kind = ir.FunctionType(result or vector.ir, [operand.type for operand in operands])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{suffix}"), operands, **flags)
 
 
-def _place(context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any) -> Any:
-    """Point to an entry of a C-contiguous matrix."""
+def emit_sum(builder: Any, vector: Vector, entries: Any) -> Any:
+    """Sum the lanes of a vector, in an order that LLVM chooses when it compiles: it adds the halves of the vector."""
+    zero = ir.Constant(vector.ir.element, -0.0)
+    return emit_call(builder, "llvm.vector.reduce.fadd", vector, zero, entries, result=vector.ir.element, fastmath=("reassoc",))
+
+
+def entry_pointer(context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any) -> Any:
+    """Return the address of an entry of a C-contiguous matrix."""
     at = make_array(array)(context, builder, value)
     return builder.gep(at.data, [builder.add(builder.mul(row, builder.extract_value(at.shape, 1)), column)])
 
 
+def pack_tuple(context: Any, builder: Any, kind: Any, vectors: Any) -> Any:
+    """Make a tuple of some vectors."""
+    packed = ir.Constant(context.get_value_type(kind), ir.Undefined)
+    for k, vector in enumerate(vectors):
+        packed = builder.insert_value(packed, vector, k)
+    return packed
+
+
+def unpack_tuple(builder: Any, packed: Any) -> list[Any]:
+    """Return the vectors of a tuple."""
+    return [builder.extract_value(packed, k) for k in range(packed.type.count)]
+
+
 @intrinsic
 def load(_, array, index):  # type: ignore[no-untyped-def]
-    """Read the vector that begins at an index of a contiguous array of one axis."""
+    """Read a vector from a contiguous array of one axis; its first lane is array[index]."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
         vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
@@ -98,7 +123,7 @@ def load(_, array, index):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def store(_, array, index, entries):  # type: ignore[no-untyped-def]
-    """Write a vector to a contiguous array of one axis, from an index on."""
+    """Write a vector to a contiguous array of one axis; its first lane becomes array[index]."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
         vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
@@ -112,31 +137,25 @@ def store(_, array, index, entries):  # type: ignore[no-untyped-def]
 @intrinsic
 def splat(_, scalar):  # type: ignore[no-untyped-def]
     """Repeat a number in every lane."""
-    return Lanes(scalar)(scalar), lambda _, builder, sig, operands: _splat(builder, Vector(sig.args[0]), operands[0])
+    return Lanes(scalar)(scalar), lambda _, builder, sig, operands: emit_splat(builder, Vector(sig.args[0]), operands[0])
 
 
 @intrinsic
 def fma(_, a, b, c):  # type: ignore[no-untyped-def]
-    """Return a b + c, rounded once where the machine can."""
-    return a(a, b, c), lambda _, builder, sig, operands: _call(builder, "llvm.fmuladd", Vector(a.dtype), *operands)
+    """Return a b + c: rounded once where the processor has such an instruction, and otherwise twice."""
+    return a(a, b, c), lambda _, builder, sig, operands: emit_call(builder, "llvm.fmuladd", Vector(a.dtype), *operands)
 
 
 @intrinsic
 def root(_, a):  # type: ignore[no-untyped-def]
-    """Return square roots."""
-    return a(a), lambda _, builder, sig, operands: _call(builder, "llvm.sqrt", Vector(a.dtype), *operands)
-
-
-def _total(builder: Any, vector: Vector, entries: Any) -> Any:
-    """Sum the lanes, by halves."""
-    zero = ir.Constant(vector.ir.element, -0.0)
-    return _call(builder, "llvm.vector.reduce.fadd", vector, zero, entries, result=vector.ir.element, fastmath=("reassoc",))
+    """Return the square root of each lane."""
+    return a(a), lambda _, builder, sig, operands: emit_call(builder, "llvm.sqrt", Vector(a.dtype), *operands)
 
 
 @intrinsic
 def total_of(_, a):  # type: ignore[no-untyped-def]
     """Return the sum of the lanes."""
-    return a.dtype(a), lambda _, builder, sig, operands: _total(builder, Vector(a.dtype), operands[0])
+    return a.dtype(a), lambda _, builder, sig, operands: emit_sum(builder, Vector(a.dtype), operands[0])
 
 
 @intrinsic
@@ -152,7 +171,7 @@ def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def times_power_of_two(_, a, n):  # type: ignore[no-untyped-def]
-    """Return a 2^n for normal results, with the whole number n in the low bits of n's significand."""
+    """Return a 2^n, where the low bits of n's significand hold the whole number n. The result must not be subnormal."""
 
     def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
         vector = Vector(a.dtype)
@@ -164,8 +183,8 @@ def times_power_of_two(_, a, n):  # type: ignore[no-untyped-def]
     return a(a, n), generate
 
 
-# 2^f for |f| <= 1/2 within 1.3 (float32) and 1.9 (float64) unit roundoffs, rounding aside: the polynomials of degree 5 and 10 of
-# least relative error, found by the Remez exchange.
+# Coefficients of polynomials in f that approximate 2^f for |f| <= 1/2, of degree 5 for float32 and of degree 10 for float64. The
+# Remez exchange found them: their relative error, 1.3 (float32) and 1.9 (float64) unit roundoffs, is the least for their degree.
 _EXP2 = {
     32: (1.00000007166747961, 0.693146967027096642, 0.240221196599806856, 0.0555071330802312988, 0.00967554480904540403,
          0.00132764692491094514),
@@ -183,244 +202,7 @@ def exp2_near_0(_, a):  # type: ignore[no-untyped-def]
         vector = Vector(a.dtype)
         *others, value = [ir.Constant(vector.ir, [c] * vector.lanes) for c in _EXP2[a.dtype.bitwidth]]
         for coefficient in reversed(others):
-            value = _call(builder, "llvm.fmuladd", vector, value, operands[0], coefficient)
+            value = emit_call(builder, "llvm.fmuladd", vector, value, operands[0], coefficient)
         return value
 
     return a(a), generate
-
-
-# Points: a tuple of vectors, one for each coordinate. `like` is any tuple of as many entries, so that d is known to the compiler.
-
-
-def _tuple(context: Any, builder: Any, kind: Any, vectors: Any) -> Any:
-    point = ir.Constant(context.get_value_type(kind), ir.Undefined)
-    for k, vector in enumerate(vectors):
-        point = builder.insert_value(point, vector, k)
-    return point
-
-
-def _each(builder: Any, point: Any) -> list[Any]:
-    return [builder.extract_value(point, k) for k in range(point.type.count)]
-
-
-def _column(context: Any, builder: Any, array: Any, value: Any, count: int, column: Any) -> list[Any]:
-    return [_place(context, builder, array, value, column.type(k), column) for k in range(count)]
-
-
-@intrinsic
-def load_points(_, array, like, column):  # type: ignore[no-untyped-def]
-    """Read array[:, column:], as many points as there are lanes."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(array.dtype)
-        places = _column(context, builder, array, operands[0], len(like), operands[2])
-        rows = [builder.bitcast(place, vector.ir.as_pointer()) for place in places]
-        loaded = [builder.load(row, align=BYTES // vector.lanes) for row in rows]
-        return _tuple(context, builder, sig.return_type, loaded)
-
-    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
-
-
-@intrinsic
-def store_points(_, array, column, points):  # type: ignore[no-untyped-def]
-    """Write array[:, column:], as many points as there are lanes."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(array.dtype)
-        places = _column(context, builder, array, operands[0], len(points), operands[1])
-        for place, entries in zip(places, _each(builder, operands[2]), strict=True):
-            builder.store(entries, builder.bitcast(place, vector.ir.as_pointer()), align=BYTES // vector.lanes)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, points), generate
-
-
-@intrinsic
-def splat_point(_, array, like, column):  # type: ignore[no-untyped-def]
-    """Read the point array[:, column], and repeat it in every lane."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        places = _column(context, builder, array, operands[0], len(like), operands[2])
-        splats = [_splat(builder, Vector(array.dtype), builder.load(place)) for place in places]
-        return _tuple(context, builder, sig.return_type, splats)
-
-    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
-
-
-@intrinsic
-def origin(_, array, like):  # type: ignore[no-untyped-def]
-    """Return points of zeros."""
-    kind = types.UniTuple(Lanes(array.dtype), len(like))
-    return kind(array, like), lambda context, builder, sig, operands: context.get_constant_null(kind)
-
-
-@intrinsic
-def minus(_, a, b):  # type: ignore[no-untyped-def]
-    """Return the differences of points."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        pairs = zip(*(_each(builder, point) for point in operands), strict=True)
-        return _tuple(context, builder, sig.return_type, [builder.fsub(*pair) for pair in pairs])
-
-    return a(a, b), generate
-
-
-@intrinsic
-def squared_length(_, a):  # type: ignore[no-untyped-def]
-    """Return the squared distances of points from the origin."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        first, *others = _each(builder, operands[0])
-        squares = builder.fmul(first, first)
-        for other in others:
-            squares = _call(builder, "llvm.fmuladd", Vector(a.dtype.dtype), other, other, squares)
-        return squares
-
-    return a.dtype(a), generate
-
-
-@intrinsic
-def add_weighted(_, sums, weight, points):  # type: ignore[no-untyped-def]
-    """Return sums + weight * points."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        terms = zip(_each(builder, operands[2]), _each(builder, operands[0]), strict=True)
-        added = [_call(builder, "llvm.fmuladd", Vector(weight.dtype), operands[1], entry, total) for entry, total in terms]
-        return _tuple(context, builder, sig.return_type, added)
-
-    return sums(sums, weight, points), generate
-
-
-@intrinsic
-def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
-    """Add the sum of all lanes to array[:, column]."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(array.dtype)
-        places = _column(context, builder, array, operands[0], len(points), operands[1])
-        for place, entries in zip(places, _each(builder, operands[2]), strict=True):
-            builder.store(builder.fadd(builder.load(place), _total(builder, vector, entries)), place)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, points), generate
-
-
-# Tiles: rows of adjacent vectors, as one tuple. `vectors` is any tuple of as many entries as a row has.
-
-
-def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width: int, row: Any, column: Any) -> list[Any]:
-    vector, word = Vector(array.dtype), row.type
-    starts = [
-        _place(context, builder, array, value, builder.add(row, word(r)), builder.add(column, word(v * vector.lanes)))
-        for r in range(count // width)
-        for v in range(width)
-    ]
-    return [builder.bitcast(start, vector.ir.as_pointer()) for start in starts]
-
-
-@intrinsic
-def load_tile(_, array, like, vectors, row, column):  # type: ignore[no-untyped-def]
-    """Read array[row:, column:], as many rows as `like` has entries for."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        item = array.dtype.bitwidth // 8
-        places = _tile(context, builder, array, operands[0], len(like), len(vectors), *operands[3:])
-        return _tuple(context, builder, sig.return_type, [builder.load(place, align=item) for place in places])
-
-    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, vectors, types.intp, types.intp), generate
-
-
-@intrinsic
-def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped-def]
-    """Write array[row:, column:]."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        item = array.dtype.bitwidth // 8
-        places = _tile(context, builder, array, operands[0], len(tile), len(vectors), *operands[2:4])
-        for place, entries in zip(places, _each(builder, operands[4]), strict=True):
-            builder.store(entries, place, align=item)
-        return context.get_dummy_value()
-
-    return types.void(array, vectors, types.intp, types.intp, tile), generate
-
-
-def _over_tile(
-    context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any, sums: Any, vectors: Any, added: Any
-) -> Any:
-    """Replace each sum by added(array[row + r, column], vector, sum, r, v)."""
-    sums, entries, word = _each(builder, sums), _each(builder, vectors), row.type
-    for r in range(len(sums) // len(entries)):
-        factor = builder.load(_place(context, builder, array, value, builder.add(row, word(r)), column))
-        factor = _splat(builder, Vector(array.dtype), factor)
-        for v, entry in enumerate(entries):
-            sums[r * len(entries) + v] = added(factor, entry, sums[r * len(entries) + v], r, v)
-    return sums
-
-
-@intrinsic
-def add_outer(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
-    """Return the tile plus the outer product of array[row:, column] and a row of vectors."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return _call(builder, "llvm.fmuladd", Vector(array.dtype), factor, entry, total)
-
-        return _tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
-
-
-@intrinsic
-def add_squares(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
-    """Return the tile plus the squared differences of a row of vectors and each of array[row:, column]."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            difference = builder.fsub(entry, factor)
-            return _call(builder, "llvm.fmuladd", Vector(array.dtype), difference, difference, total)
-
-        return _tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
-
-
-@intrinsic
-def add_product(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
-    """Return the tile plus the outer product of weights[:, column] and a row of vectors."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, column, entries, *_ = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return _call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, entry, total)
-
-        return _tuple(
-            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
-        )
-
-    return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate
-
-
-@intrinsic
-def add_pull(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
-    """Return the tile plus weights[r, column] times what leads from points[row + r, k:] to a row of vectors."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, column, entries, points_value, row, k = operands
-        vector = Vector(weights.dtype)
-        count, width = len(tile), len(vectors)
-        places = _tile(context, builder, points, points_value, count, width, row, k)
-        starts = [builder.load(place, align=points.dtype.bitwidth // 8) for place in places]
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return _call(builder, "llvm.fmuladd", vector, factor, builder.fsub(entry, starts[r * width + v]), total)
-
-        return _tuple(
-            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
-        )
-
-    return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate

@@ -1,17 +1,19 @@
-"""The cores, for compiled kernels that release the interpreter's lock: a range of work, in shares, on Python's own threads.
+"""A parallel loop for compiled kernels that release the interpreter's lock: a range in chunks, on Python's own threads.
 
-Numba's parallel loops need a threading layer, and each has a way to end the process: GNU OpenMP in a child forked after
-the parent used it, workqueue when two threads enter at once. Python's threads have neither. Nothing a kernel computes may
-depend on how the range is shared, so that results are the same on any number of cores.
+Numba has parallel loops of its own, which need a threading layer. Each of its layers can end the process: GNU OpenMP where a
+child is forked after the parent used it, workqueue where two threads enter at once. Python's threads can do neither.
 
-Threads only help: whoever is free takes the next share, the caller too. So each share is run once, and all are run, however
-few threads the system grants; and a call within a share waits for no thread that waits for it.
+The caller and the pool's threads each take the next chunk that nobody has taken. So every chunk runs exactly once, however few
+threads the system grants, and a parallel loop within a chunk ends even where every thread of the pool is busy. Which
+thread runs a chunk, and how long a chunk is, differs from run to run: a kernel's results must not depend on either.
 """
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+import sys
 from _thread import allocate_lock, start_new_thread
 from collections import deque
 from collections.abc import Callable
@@ -20,19 +22,52 @@ from queue import SimpleQueue
 
 import numba
 
-CORES = int(numba.config.NUMBA_NUM_THREADS)  # those this process may use, unless the environment says fewer
+CORES = int(numba.config.NUMBA_NUM_THREADS)  # how many this process may use; the environment may say fewer
 
 
-class _Call:
-    """The shares of one call that nobody has taken yet, and how many helpers are at one."""
+def parallel_for(work: Callable[[int, int], object], extent: int, grain: int = 1) -> None:
+    """Call `work(start, stop)` for chunks that together are `range(extent)`, each once, in parallel.
 
-    def __init__(self, work: Callable[[int, int], object], extent: int, shares: int) -> None:
-        edges = itertools.pairwise(extent * i // shares for i in range(shares + 1))
+    Parameters
+    ----------
+    work : callable
+        Called from several threads at once. Where a call raises, chunks that nobody has begun are left out, and the caller
+        raises the same exception once the others have ended.
+    extent : int
+        The length of the range.
+    grain : int
+        The least length of a chunk. There are at most as many chunks as cores.
+    """
+    count = max(1, min(CORES, extent // max(1, grain)))
+    if count == 1:
+        work(0, extent)
+        return
+    loop = _Loop(work, extent, count)
+    try:
+        for _ in range(_pool_threads(count - 1)):
+            _loops.put(loop)
+        while (chunk := loop.take(0)) is not None:
+            chunk()
+    finally:
+        loop.drop()
+        loop.wait()
+    if loop.failure is not None:
+        try:
+            raise loop.failure
+        finally:
+            loop.failure = None  # it refers to this frame, and so to the arrays
+
+
+class _Loop:
+    """The chunks of one parallel loop that nobody has taken yet, and how many threads of the pool are at work on one."""
+
+    def __init__(self, work: Callable[[int, int], object], extent: int, count: int) -> None:
+        edges = itertools.pairwise(extent * i // count for i in range(count + 1))
         self.left = deque(partial(work, start, stop) for start, stop in edges)
         self.helping = 0
         self.failure: BaseException | None = None
         self.lock = allocate_lock()
-        self.ended = allocate_lock()  # opened when the last helper has ended: needs no memory, unlike a queue
+        self.ended = allocate_lock()  # released when the last thread has ended its chunk: unlike a queue, this needs no memory
         self.ended.acquire()
 
     def take(self, helpers: int) -> partial[object] | None:
@@ -43,25 +78,26 @@ class _Call:
             return self.left.popleft()
 
     def drop(self) -> None:
-        """Leave nothing to take. A helper may come upon this call much later: it must not keep the arrays alive until then."""
+        """Leave no chunk to take. A thread may find this loop in the queue much later: it must not keep the arrays alive."""
         with self.lock:
             self.left.clear()
 
     def help(self) -> None:
-        while (share := self.take(1)) is not None:
+        """Run chunks until none is left: what a thread of the pool does."""
+        while (chunk := self.take(1)) is not None:
             try:
-                share()
+                chunk()
             except BaseException as error:  # the caller raises it
                 self.failure = error
                 self.drop()
-            share = None
+            chunk = None
             with self.lock:
                 self.helping -= 1
                 if not self.helping and self.ended.locked():
                     self.ended.release()
 
     def wait(self) -> None:
-        """Wait for the helpers, through interrupts: none may write after the caller has left."""
+        """Wait for the pool's threads, also through interrupts: none may write to the arrays after the caller has returned."""
         interrupt: BaseException | None = None
         while self.helping:
             try:
@@ -72,59 +108,45 @@ class _Call:
             raise interrupt
 
 
-_calls: SimpleQueue[_Call] = SimpleQueue()
+_loops: SimpleQueue[_Loop] = SimpleQueue()
 _threads = 0
 _starting = allocate_lock()
 
 
-def _serve(calls: SimpleQueue[_Call]) -> None:
+def _serve(loops: SimpleQueue[_Loop]) -> None:
+    _reset_floating_point()
     while True:
-        calls.get().help()
+        loops.get().help()
 
 
-def _helpers(wanted: int) -> int:
+def _reset_floating_point() -> None:
+    """Give this thread C's default floating-point environment: subnormal numbers are kept, and results round to nearest.
+
+    On Linux a new thread inherits the environment of the thread that starts it. A thread of the pool outlives the call that
+    started it, and would compute with that caller's setting for all later callers.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV, in glibc and in musl
+
+
+def _pool_threads(wanted: int) -> int:
     """Start the threads that are missing, and return how many there are: the system may refuse some."""
     global _threads
     if _threads < wanted:
         with _starting:
             try:
                 while _threads < wanted:
-                    start_new_thread(_serve, (_calls,))
+                    start_new_thread(_serve, (_loops,))
                     _threads += 1
             except (RuntimeError, MemoryError):  # also once the interpreter is going down
                 pass
     return min(_threads, wanted)
 
 
-def share_out(work: Callable[[int, int], object], extent: int, least: int = 1) -> None:
-    """Call `work(start, stop)` over shares of `range(extent)`, as many as cores and none smaller than `least`, each once.
-
-    Where one raises, those that nobody has begun are left out, and the caller raises the same.
-    """
-    shares = max(1, min(CORES, extent // max(1, least)))
-    if shares == 1:
-        work(0, extent)
-        return
-    call = _Call(work, extent, shares)
-    try:
-        for _ in range(_helpers(shares - 1)):
-            _calls.put(call)
-        while (share := call.take(0)) is not None:
-            share()
-    finally:
-        call.drop()
-        call.wait()
-    if call.failure is not None:
-        try:
-            raise call.failure
-        finally:
-            call.failure = None  # it refers to this frame, and so to the arrays
-
-
 def _forget() -> None:
-    """A child has none of its parent's threads: it starts its own."""
-    global _calls, _threads, _starting
-    _calls, _threads, _starting = SimpleQueue(), 0, allocate_lock()
+    """Start anew in a forked child, which has none of its parent's threads."""
+    global _loops, _threads, _starting
+    _loops, _threads, _starting = SimpleQueue(), 0, allocate_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""matmul, the innermost loop replaced by an elementwise product of a row and a column, and its sum."""
+"""matmul with the innermost loop replaced: the elementwise product of a row and a column, and the sum of that product."""
 
 import numpy as np
 

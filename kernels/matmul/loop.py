@@ -6,7 +6,7 @@ from registry import register
 
 
 @register("matmul", "loop", dtypes=("bool", "numeric", "object"), rank=0)
-@np.errstate(all="ignore")  # NumPy's integer scalars, too, warn where its arrays wrap in silence
+@np.errstate(all="ignore")  # NumPy's integer scalars warn when they wrap; its arrays do not
 def matmul(a, b):
     c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
     for i in range(a.shape[0]):

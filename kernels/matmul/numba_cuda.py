@@ -1,6 +1,6 @@
 """matmul on CUDA, one thread for each entry of C, as the lecture writes it: a dot product of a row of A and a column of B.
 
-Neighbouring threads take neighbouring columns, so that their reads of B and writes of C are of consecutive addresses.
+Adjacent threads compute adjacent columns of C, so that a warp reads B and writes C at consecutive addresses.
 """
 
 from functools import cache

@@ -1,7 +1,10 @@
-"""matmul on CUDA through shared memory: a block of threads reads a tile of A and of B once, and every thread uses all of it.
+"""matmul on CUDA through shared memory: a block of threads loads a tile of A and a tile of B, and all its threads use them.
 
-Each entry is read from memory once for every tile of the other operand instead of once for every row or column of it
-(Kirk and Hwu, Programming Massively Parallel Processors, chapter "Memory architecture and data locality").
+So an entry is loaded from global memory once for each tile of C that needs it, instead of once for each entry of C that needs it.
+
+References
+----------
+Kirk and Hwu, Programming Massively Parallel Processors, chapter "Memory architecture and data locality".
 """
 
 from functools import cache
@@ -31,7 +34,7 @@ def kernel(dtype, tile):
             cuda.syncthreads()
             for k in range(tile):
                 total += a_tile[row, k] * b_tile[k, column]
-            cuda.syncthreads()  # before the next tile takes the place of this one
+            cuda.syncthreads()  # no thread may overwrite these tiles while another still reads them
         if i < c.shape[0] and j < c.shape[1]:
             c[i, j] = total
 

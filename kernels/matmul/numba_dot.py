@@ -1,4 +1,4 @@
-"""matmul, the innermost loop compiled: two Python loops around a dot product, as in the lecture."""
+"""matmul with only the innermost loop compiled: two Python loops around a dot product, as in the lecture."""
 
 import numpy as np
 

@@ -1,7 +1,8 @@
-"""matmul in Triton: a program holds one tile of C and sums products of tiles, on tensor cores where the precision allows.
+"""matmul in Triton: a program computes one tile of C as a sum of products of tiles, on tensor cores where the precision allows.
 
-float32 is multiplied as IEEE float32, outside the tensor cores; TF32 and 3xTF32 are variants of their own. The depth of a
-tile is fixed for each dtype and its other extents are tuned, at the first call of a size, so that tuning changes no digit.
+float32 is multiplied as IEEE float32, without tensor cores; TF32 and 3xTF32 are separate variants. The depth of a tile is fixed
+for each dtype, because it decides the order of the sums. The other extents are tuned at the first call of each size, and
+change no digit of the result.
 """
 
 import threading
@@ -12,10 +13,10 @@ import triton.language as tl
 
 from registry import register
 
-INTERPRETED = triton.knobs.runtime.interpret  # on the CPU: one small tile, and bfloat16 by way of float32
+INTERPRETED = triton.knobs.runtime.interpret  # on the CPU: one small tile, and bfloat16 operands converted to float32
 DEPTHS = {torch.float16: 32, torch.bfloat16: 32, torch.float32: 32, torch.float64: 16}
 
-# (rows, columns, warps, stages) of a tile, for each class of arithmetic: none of them spills on sm_80 to sm_100.
+# (rows, columns, warps, stages) of a tile, for each class of arithmetic. On sm_80 to sm_100 none of them spills registers.
 TILES = {
     "half": [(128, 256, 8, 4), (128, 128, 8, 4), (64, 128, 4, 4), (128, 16, 4, 4)],
     "tf32": [(128, 128, 8, 3), (64, 64, 4, 3), (128, 16, 4, 4)],
@@ -24,7 +25,7 @@ TILES = {
     "float64": [(64, 64, 8, 2), (32, 32, 4, 2)],
 }
 
-# The tuner keeps the call it is in, and the interpreter its language, in globals. A launch does not wait for the device.
+# Triton's tuner and its interpreter keep the state of a call in globals. A launch does not wait for the device.
 _one_at_a_time = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""What the compiled steps share: weights of vectors of squared distances, and a scalar pass that is right over all the range."""
+"""What the compiled steps share: the weights of a vector of pairs, and a scalar step that is right over a dtype's whole range."""
 
 import math
 
@@ -9,12 +9,15 @@ from kernels._compute.jit import jit
 from kernels._compute.simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
 from kernels.meanshift_step import KERNELS
 
-CAREFUL = 10_000  # pairs of the careful way that are worth waking a thread
+ROBUST_GRAIN = 10_000  # pairs of a robust step that are worth waking a thread
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 
 
 def constants(kernel, h, real, lifted=True):
-    """Return what a weight function needs of a bandwidth from 1 to 2; gaussian weights may be lifted from the denormals."""
+    """Return the constants of a weight function for a bandwidth h from 1 to 2.
+
+    With `lifted`, gaussian weights are multiplied by a power of two, so that fewer of them are subnormal.
+    """
     if kernel != GAUSSIAN:
         return (real(1 / h if kernel == TRIANGULAR else 1 / (h * h) if kernel == EPANECHNIKOV else h * h), real(0), real(0))
     factor = math.log2(math.e) / (2 * h * h)
@@ -26,7 +29,10 @@ def constants(kernel, h, real, lifted=True):
 
 @njit(inline="always")
 def gaussian(q2, one, c):
-    """2^(bias - c0 q2): adding 1.5 x 2^23 (float32) rounds to whole numbers, and leaves those in the low bits."""
+    """Return 2^(bias - c[0] q2).
+
+    Adding 1.5 x 2^23 (float32) or 1.5 x 2^52 (float64) rounds a number to a whole one, which is then in its low bits.
+    """
     scale, rounder = splat(-c[0]), splat(c[1])
     whole = fma(q2, scale, rounder)
     fraction = fma(q2, scale, rounder - whole)
@@ -54,10 +60,11 @@ WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 
 
 @jit
-def careful(x, data, h, kernel, i, start, y):
-    """Move one point by the definition, whatever the range; a gaussian's weights are relative to the nearest point's.
+def robust_step(x, data, h, kernel, i, origin, y):
+    """Move point i by the definition, over the dtype's whole range; a gaussian's weights are relative to the nearest datum's.
 
-    What is averaged is the way to the data from `start`: the point itself, or where the data are centred.
+    Differences of the data from `origin` are averaged: it is the point itself, or the centre of the data.
+    Shapes: x and y (n, d), data (m, d), origin (d).
     """
     d, m = x.shape[1], len(data)
     one, largest = x.dtype.type(1), np.finfo(x.dtype).max
@@ -70,7 +77,7 @@ def careful(x, data, h, kernel, i, start, y):
             for k in range(d):
                 q = (data[j, k] - x[i, k]) / h
                 q2 += q * q
-            q2 = min(q2, largest)  # so that the gaussian never subtracts infinities
+            q2 = min(q2, largest)  # so that no infinity is subtracted from an infinity
             if not again:
                 nearest = min(nearest, q2)
                 continue
@@ -85,12 +92,13 @@ def careful(x, data, h, kernel, i, start, y):
             if w > 0:
                 total += w
                 for k in range(d):
-                    y[i, k] += w * (data[j, k] - start[k])
+                    y[i, k] += w * (data[j, k] - origin[k])
     for k in range(d):
-        y[i, k] = start[k] + y[i, k] / total if total > 0 else x[i, k]
+        y[i, k] = origin[k] + y[i, k] / total if total > 0 else x[i, k]
 
 
 @jit
-def all_careful(x, data, h, kernel, starts, first, last, y):
-    for i in range(first, last):
-        careful(x, data, h, kernel, i, starts[i % len(starts)], y)
+def robust_steps(x, data, h, kernel, origins, y, start, stop):
+    """Move points start to stop, each by a robust step; `origins` has a row for each point, or one row for all."""
+    for i in range(start, stop):
+        robust_step(x, data, h, kernel, i, origins[i % len(origins)], y)

@@ -1,8 +1,13 @@
-"""Mean-shift steps by small tiles of pairs, for many coordinates: one block of pairs in registers while the coordinates pass.
+"""Mean-shift steps by small tiles of pairs, for points of many coordinates. `numba` and `tiles` share these loops.
 
-A sweep turns what gathered there into weights, in first-level cache, and a second block of registers gathers the pulls while
-the data pass. The same loops serve products of coordinates and differences; Goto and van de Geijn, Anatomy of high-performance
-matrix multiplication, 2008, has the reasons.
+A tile of points and data is processed in three parts. The first loops over the coordinates and keeps what it sums for each pair
+in registers. The second turns these sums into weights; the tile is then in the first-level cache. The third loops over the
+data and keeps the weighted sums of coordinates in registers. The sums are of differences of coordinates (`numba`) or of their
+products (`tiles`).
+
+References
+----------
+Goto and van de Geijn 2008, Anatomy of high-performance matrix multiplication.
 """
 
 import functools
@@ -11,38 +16,44 @@ import platform
 import numpy as np
 
 from kernels._compute.jit import jit
-from kernels._compute.simd import BYTES, fma, load_tile, origin, splat, store_tile, total_of, where_above
-from kernels._compute.threads import share_out
-from kernels.meanshift_step._compiled import CAREFUL, WEIGHTS, careful
+from kernels._compute.simd import BYTES, fma, splat, total_of, where_above
+from kernels._compute.simd_points import origin
+from kernels._compute.simd_tiles import load_tile, store_tile
+from kernels._compute.threads import parallel_for
+from kernels.meanshift_step._compiled import ROBUST_GRAIN, WEIGHTS, robust_step
 
-ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # with 32 registers, or 16
-VECTORS = 3
-TILE, WIDE = (0,) * (ROWS * VECTORS), (0,) * VECTORS
-PANELS = 8  # columns of a tile, in panels of so many vectors
-ROOM = 2**23  # bytes of rows or data laid out at a time
-SHARE = 2_000_000  # coordinates of pairs that are worth waking a thread
+TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # of 32 registers, or 16
+TILE_VECTORS = 3
+LIKE_TILE, LIKE_ROW = (0,) * (TILE_ROWS * TILE_VECTORS), (0,) * TILE_VECTORS  # tuples whose lengths tell the compiler the shapes
+PANELS = 8  # panels of data, each as wide as a tile, that a row of tiles covers
+MAX_BYTES = 2**23  # of points or data that are laid out at a time
+GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread
 
 
-def tiled(add_pairs, add_pull, factor):
-    """Make the passes of all kernels, where q^2 is `factor` times what `add_pairs` gathers, plus the norms of the two points."""
+def tiled(add_pairs, add_weighted, factor):
+    """Return the compiled pass of each kernel.
+
+    The pass finds q^2 as `factor` times what `add_pairs` sums over the coordinates, plus the `norms` of the point and of the
+    datum. `add_weighted` adds a datum, times its weights, to the sums of a tile of points.
+    """
 
     def made(weight):
         @jit
-        def pull(rows, norms, start, stop, panels, data, data_norms, d, block, few, c, sums, totals):
+        def accumulate(rows, norms, start, stop, panels, data, data_norms, d, like_block, like_few, c, sums, totals):
             lanes = BYTES // rows.itemsize
-            width, zero = VECTORS * lanes, splat(rows.dtype.type(0))
+            width, zero = TILE_VECTORS * lanes, splat(rows.dtype.type(0))
             one, times = splat(rows.dtype.type(1)), splat(rows.dtype.type(factor))
-            tile = np.empty((ROWS, PANELS * width), rows.dtype)
+            tile = np.empty((TILE_ROWS, PANELS * width), rows.dtype)
             for near in range(0, len(data), PANELS * width):
                 count = min(PANELS * width, len(data) - near)
-                for i in range(start * ROWS, stop * ROWS, ROWS):
+                for i in range(start * TILE_ROWS, stop * TILE_ROWS, TILE_ROWS):
                     for j in range(0, count, width):
-                        pairs = origin(rows, TILE)
+                        pairs = origin(rows, LIKE_TILE)
                         panel = (near + j) // width * d
                         for k in range(d):
-                            pairs = add_pairs(pairs, rows, i, k, load_tile(panels, WIDE, WIDE, panel + k, 0))
-                        store_tile(tile, WIDE, 0, j, pairs)
-                    for r in range(ROWS):
+                            pairs = add_pairs(pairs, rows, i, k, load_tile(panels, LIKE_ROW, LIKE_ROW, panel + k, 0))
+                        store_tile(tile, LIKE_ROW, 0, j, pairs)
+                    for r in range(TILE_ROWS):
                         norm, total = splat(norms[0, i + r]), zero
                         for j in range(0, count, lanes):
                             constant = norm + load_tile(data_norms, (0,), (0,), 0, near + j)[0]
@@ -51,59 +62,80 @@ def tiled(add_pairs, add_pull, factor):
                             total = total + w
                             store_tile(tile, (0,), r, j, (w,))
                         totals[i + r] += total_of(total)
-                    for k in range(0, data.shape[1], len(few) * lanes):
-                        moved = load_tile(sums, block, few, i, k)
+                    for k in range(0, data.shape[1], len(like_few) * lanes):
+                        moved = load_tile(sums, like_block, like_few, i, k)
                         for j in range(count):
-                            moved = add_pull(moved, tile, j, load_tile(data, few, few, near + j, k), rows, i, k)
-                        store_tile(sums, few, i, k, moved)
+                            datum = load_tile(data, like_few, like_few, near + j, k)
+                            moved = add_weighted(moved, tile, j, datum, rows, i, k)
+                        store_tile(sums, like_few, i, k, moved)
 
-        return pull
+        return accumulate
 
     return [made(weight) for weight in WEIGHTS]
 
 
 @jit
-def finish(x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y, start, stop):
-    """Move the points; those whose weights nearly vanished go the careful way."""
+def finish(x, data, h, kernel, top, rows, sums, totals, differences, scale, centre, least, y, start, stop):
+    """Move the points of x from `top` + start on. Where the weights of a point sum to less than `least`, take a robust step.
+
+    `differences` is 1 where the sums are of differences from the point, and 0 where they are of the data themselves.
+    """
     for i in range(top + start, top + stop):
         total = totals[i - top]
         if total < least:
-            careful(x, data, h, kernel, i, x[i] if own else centre, y)
+            robust_step(x, data, h, kernel, i, x[i] if differences else centre, y)
             continue
         for k in range(x.shape[1]):
-            moved = (own * rows[i - top, k] + sums[i - top, k] / total) * unit + centre[k] if total > 0 else x[i, k]
+            moved = (differences * rows[i - top, k] + sums[i - top, k] / total) * scale + centre[k] if total > 0 else x[i, k]
             y[i, k] = moved
 
 
-def _share(pull, rows, norms, place, start, stop):
-    pull(rows, norms, start, stop, *place)
+def _accumulate(accumulate, rows, norms, others, start, stop):
+    accumulate(rows, norms, start, stop, *others)
 
 
-def step(passes, x, h, data, kernel, c, scaled, norm, own, unit, centre, least):
-    """Move all points, where `scaled` brings points to the unit of the passes and `norm` gives what to add to their pairs."""
+def step(passes, x, h, data, kernel, c, scaled, norm, differences, scale, centre, least):
+    """Move all points.
+
+    Parameters
+    ----------
+    passes : list of callable
+        What `tiled` returned.
+    x, data : array, shapes (n, d) and (m, d)
+    h, kernel, c
+        The bandwidth, the kernel's number and the constants of its weight function.
+    scaled : callable
+        Maps points to the coordinates that the passes compute with; `scale` and `centre` map them back.
+    norm : callable
+        Returns what is added to the pairs' sums for each row of such points.
+    differences : number
+        1 where the passes sum differences from the point, 0 where they sum the data.
+    least : number
+        Points whose weights sum to less take a robust step.
+    """
     (n, d), m, lanes = x.shape, len(data), BYTES // x.itemsize
-    panel, few = VECTORS * lanes, (0,) * (1 if d <= lanes else 2)
-    width = -(-d // (len(few) * lanes)) * len(few) * lanes
-    room = panel * max(1, ROOM // (width * x.itemsize * panel))
+    panel, like_few = TILE_VECTORS * lanes, (0,) * (1 if d <= lanes else 2)
+    width = -(-d // (len(like_few) * lanes)) * len(like_few) * lanes
+    most = panel * max(1, MAX_BYTES // (width * x.itemsize * panel))
     y = np.empty_like(x)
 
     def laid_out(points, multiple):
         z = np.zeros((-(-len(points) // multiple) * multiple, width), x.dtype)
         z[: len(points), :d] = scaled(points)
-        norms = np.full((1, len(z)), np.inf, x.dtype)  # what fills up is infinitely far
+        norms = np.full((1, len(z)), np.inf, x.dtype)  # rows past the last point are infinitely far from all others
         norms[0, : len(points)] = norm(z[: len(points)])
         return z, norms
 
-    for top in range(0, n, room):
-        rows, norms = laid_out(x[top : top + room], ROWS)
+    for top in range(0, n, most):
+        rows, norms = laid_out(x[top : top + most], TILE_ROWS)
         sums, totals = np.zeros_like(rows), np.zeros(len(rows), x.dtype)
-        for left in range(0, m, room):
-            near, near_norms = laid_out(data[left : left + room], panel)
+        for left in range(0, m, most):
+            near, near_norms = laid_out(data[left : left + most], panel)
             panels = np.ascontiguousarray(near.reshape(-1, panel, width)[:, :, :d].transpose(0, 2, 1)).reshape(-1, panel)
-            place = (panels, near, near_norms, d, few * ROWS, few, c, sums, totals)
-            share = functools.partial(_share, passes[kernel], rows, norms, place)
-            share_out(share, len(rows) // ROWS, 1 + SHARE // (ROWS * len(near) * d))
-        count, light = min(room, n - top), bool((totals[: n - top] < least).any())
-        end = functools.partial(finish, x, data, h, kernel, top, rows, sums, totals, own, unit, centre, least, y)
-        share_out(end, count, 1 + CAREFUL // m if light else count)
+            others = (panels, near, near_norms, d, like_few * TILE_ROWS, like_few, c, sums, totals)
+            work = functools.partial(_accumulate, passes[kernel], rows, norms, others)
+            parallel_for(work, len(rows) // TILE_ROWS, 1 + GRAIN // (TILE_ROWS * len(near) * d))
+        count, light = min(most, n - top), bool((totals[: n - top] < least).any())
+        end = functools.partial(finish, x, data, h, kernel, top, rows, sums, totals, differences, scale, centre, least, y)
+        parallel_for(end, count, 1 + ROBUST_GRAIN // m if light else count)
     return y

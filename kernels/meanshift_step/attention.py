@@ -1,9 +1,10 @@
 """meanshift_step with gaussian weights as softmax attention, which torch computes without the n x m matrix.
 
-exp(-|x - y|^2 / 2) is exp(x.y - |y|^2 / 2) but for a factor that a row shares, and softmax divides by the sum: queries x, keys
-and values y, in bandwidths and centred on the data first, since the product loses the digits that they have in common. The
-term |y|^2 / 2 goes in as a coordinate of the keys, with 1 in the queries: a bias would keep fused kernels from the call.
-For float64 on CUDA torch has no such kernel, and forms the matrix.
+For points x and data y in bandwidths, exp(-|x - y|^2 / 2) is exp(x.y - |y|^2 / 2) times a factor that is the same for all data,
+and softmax divides that factor out. So the queries are x, and the keys and values are y. They are centred on the data first,
+since the product x.y loses the digits that they have in common. The term -|y|^2 / 2 is one more coordinate of the keys, and 1
+in the queries: with a bias instead, torch could not use its fused kernels. For float64 on CUDA torch has no fused kernel, and
+forms the n x m matrix.
 """
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from kernels._dispatch.neutral import every_attention
 from registry import register
 
-WIDTH = 8  # fused kernels take heads of a multiple of this many coordinates
+WIDTH = 8  # fused kernels take a number of coordinates that is a multiple of this
 
 
 @register(

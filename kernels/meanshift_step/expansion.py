@@ -1,7 +1,7 @@
 """meanshift_step through matrix products: |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, and the weighted sum as W Z.
 
-Far from the origin the expansion loses every digit, so the data are centred first; what is left of the loss grows
-with the square of their extent over the bandwidth, and the class of error says so.
+Far from the origin the expansion loses all digits, so the data are centred first. The loss that is left grows with the square of
+the data's extent over the bandwidth; the class of error "expansion" allows for it.
 """
 
 import numpy as np

@@ -1,23 +1,36 @@
 """meanshift_step of a gaussian, linear in n at any density: a fast Gauss transform with Chebyshev expansions.
 
-A gaussian's shift is the gradient of the logarithm of G(x) = sum_j exp(-|x_j - x|^2 / 2 h^2): the weights' derivatives
-are the weighted differences. So one smooth field is wanted, with its gradient, at every point (Greengard and Strain 1991,
-The fast Gauss transform):
+With the density G(x) = sum_j exp(-|y_j - x|^2 / 2 h^2) of the data y_j, the step is
 
-1. Points are sorted into cells whose edge is a power of two, the largest up to h, so that coordinates within a cell are
-   exact wherever it lies. Only occupied cells exist.
-2. Each cell's data become its Chebyshev moments, p in each dimension.
-3. Moments become the coefficients of G in each cell of targets, from all cells within reach. A gaussian is a product over
-   the dimensions, so this takes one sweep along each: p^(d+1) operations for a cell and its neighbour, not p^2d.
-4. Each point reads G and its gradient off the polynomial of its cell, and moves if that is good enough (`move`).
+    x + h^2 grad G(x) / G(x)                                                                                               (1)
 
-Interpolating between Chebyshev points needs fewer terms than the Hermite and Taylor series of the paper, by 2^p in the
-error: p = 11 serves where those take 15. Other kernels take what this one cannot do well: points too far from all data for
-G to be good enough, and calls with too many cells for their points. Where all points lie within one bandwidth the class
-allows less, in proportion to their width, and more terms serve.
+since the derivatives of the weights are the weighted differences. G and its gradient are computed by the steps of Greengard and
+Strain's transform, where their delta is 2 h^2:
 
-Everything is float64, so that rounding is far below float32's. float64 points are not taken: their moments' rounding, up to
-thousands of units for each datum, would fail the certificate wherever the weights sum to less than thousands.
+    1. Assign targets and sources to cells, and keep only cells that are not empty (`sort`). The edge of a cell is the largest
+       power of two up to h: so coordinates within a cell are exact, wherever it lies.
+    2. Expand the sources of each cell (`moments`): M_b = sum_j T_b1(y_j1) ... T_bd(y_jd), where all b_k < p.                 (2)
+       Their expansion is a Hermite series.
+    3. For each cell of targets, add up the expansions of the cells within the cutoff, as one local expansion
+       L_a = sum_cells sum_b K_a1b1 ... K_adbd M_b (`translate`). K is (1) of `_chebyshev`.                                   (3)
+       Their local expansion is a Taylor series. A gaussian is a product over the dimensions, so one sweep along each
+       dimension suffices: it takes p^(d+1) operations for a cell and its neighbour, and not p^(2d).
+    4. Evaluate G(x) = sum_a L_a T_a1(x_1) ... T_ad(x_d) and its gradient at each target (`evaluate`).                        (4)
+
+A point takes step (1) if the bounds of the expansions' errors allow it (`move`). Points too far from all data for that take the
+step of `_grid`, as do calls with too many cells for their points. Where all points lie within one bandwidth, the class of error
+"truncated" allows less, in proportion to their width, and the expansions have more terms.
+
+Polynomials through Chebyshev points need fewer terms than Hermite and Taylor series, whose error is 2^p times as large: p = 11
+serves where those take 15. Everything is float64, so that its rounding is far below float32's. float64 points are not taken:
+the rounding of (2), up to thousands of units for each datum, would fail the bounds wherever the weights sum to less than
+thousands.
+
+References
+----------
+Greengard and Strain 1991, The fast Gauss transform. Raykar 2006, The fast Gauss transform with all the proofs, sections 6.2 to
+6.4 for steps 2 to 4. Yang, Duraiswami, Gumerov and Davis 2003, Improved fast Gauss transform and efficient kernel density
+estimation: one Taylor series for each cluster of sources in place of (2) and (3), for more dimensions.
 """
 
 import functools
@@ -26,71 +39,18 @@ import math
 import numpy as np
 
 from kernels._compute.jit import jit
-from kernels._compute.threads import share_out
-from kernels.meanshift_step import grid
-from kernels.meanshift_step import numba as brute_force
+from kernels._compute.threads import parallel_for
+from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF, expansion
+from kernels.meanshift_step._grid import gaussian_step
 from registry import register
 
-UNIT = 2.0**-24
 TILE = 64  # points that are expanded or evaluated together
-FLAT = 2.0**13  # widths of all points: a wider bandwidth leaves weights of 1 - 3 2^-27, so that it moves none by u widths more
-ROOM, ROOM_EACH = 2**22, 64  # coefficients that there may be after a sweep: some anyway, and more for each of the points and data
+GRAIN = 1024  # points that are worth waking a thread
+MAX_WIDTHS = (
+    2.0**13
+)  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
+MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
 PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
-CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
-TERMS = 64  # coefficients beyond these are below 1e-80
-LOG_FACTORIAL = np.array([math.lgamma(k + 1) for k in range(2 * TERMS)])
-
-
-def coefficients_bound(ratio):
-    """Bound the Chebyshev coefficients of exp(-(s - t)^2 / 2 h^2) where s and t run through cells of edge `ratio` h.
-
-    |a_mn| <= c_m c_n (ratio / (4 sqrt 2))^(m+n) max|f^(m+n)| / (m! n!), c_0 = 1, else 2, for derivatives f^(k) of exp(-z^2) by
-    z = (s - t) / (sqrt 2 h): the coefficients are integrals of derivatives (Trefethen, Approximation Theory and Approximation
-    Practice, chapter 7). Cramer's inequality gives max|f^(k)| <= K 2^(k/2) sqrt(k!).
-    """
-    m, n = np.arange(TERMS)[:, None], np.arange(TERMS)
-    size = (m + n) * math.log(ratio / 4) + LOG_FACTORIAL[m + n] / 2 - LOG_FACTORIAL[m] - LOG_FACTORIAL[n]
-    return CRAMER * np.exp(size) * np.where(m > 0, 2, 1) * np.where(n > 0, 2, 1)
-
-
-def errors(ratio, d, p, reach):
-    """Bound what one datum's weight can be wrong by in G, and in G's derivative along a cell's coordinate in [-1, 1].
-
-    Interpolation in p Chebyshev points errs by at most twice the coefficients it lacks (Trefethen, chapter 4), and its
-    derivative by m^2 as much, since |T_m'| <= m^2. What is beyond reach is left out whole.
-    """
-    lacks = 2 * coefficients_bound(ratio)
-    lacks[:p, :p] = 0
-    value, slope = lacks.sum(), (np.arange(TERMS)[:, None] ** 2 * lacks).sum()
-    far = reach * ratio  # its least distance, in bandwidths
-    value = max(value, math.exp(-far * far / 2))
-    slope = max(slope, ratio / 2 * far * math.exp(-far * far / 2))
-    steepest = ratio / 2 * math.exp(-0.5)
-    growth = (1 + value) ** (d - 1)
-    return d * value * growth, (slope + (d - 1) * (steepest + slope) * value) * growth
-
-
-def tables(ratio, p, reach):
-    """Return, for each offset of two cells, the matrix that turns Chebyshev moments into Chebyshev coefficients."""
-    angles = np.pi * (np.arange(p) + 0.5) / p
-    nodes = np.cos(angles)
-    transform = np.cos(np.arange(p)[:, None] * angles) * np.where(np.arange(p) > 0, 2, 1)[:, None] / p
-    offsets = np.arange(-reach, reach + 1)[:, None, None] + (nodes - nodes[:, None]) / 2
-    return np.einsum("ai,kij,bj->kab", transform, np.exp(-((ratio * offsets) ** 2) / 2), transform)
-
-
-@functools.lru_cache(maxsize=16)
-def expansion(ratio, d, share=1.0):
-    """Return the fewest terms and the shortest reach that move no point by more than a share of h u / 2 for each datum.
-
-    That is where the weights sum to 1, as they do where a point is among the data. With them come the tables and errors.
-    """
-    p = reach = 1
-    while errors(ratio, d, TERMS, reach)[1] > ratio / 2 * share * UNIT / 8:
-        reach += 1
-    while errors(ratio, d, p, reach)[1] > ratio / 2 * share * UNIT / 4:
-        p += 1
-    return p, reach, tables(ratio, p, reach), *errors(ratio, d, p, reach)
 
 
 compiled = jit(error_model="numpy", fastmath={"contract"})
@@ -98,7 +58,10 @@ compiled = jit(error_model="numpy", fastmath={"contract"})
 
 @compiled
 def chebyshev(points, order, first, stop, scale, basis):
-    """Fill T_a and T_a' of a tile's coordinates in their cells; past the end the last point stands in."""
+    """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
+
+    Shape: basis (d, p, 2, TILE): values, and slopes. Entries past the last point repeat that one.
+    """
     for k in range(points.shape[1]):
         t = basis[k]
         for i in range(TILE):
@@ -114,7 +77,7 @@ def chebyshev(points, order, first, stop, scale, basis):
 
 @compiled
 def add_product(a, b, out):
-    """Add a b to out, four rows of b at a time (or some of them and the last, times 0), to pass over out a quarter as often."""
+    """Add the matrix product a b to out: four rows of b at a time (past the end the last, times 0), for fewer passes over out."""
     for i in range(len(out)):
         for k in range(0, len(b), 4):
             k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
@@ -125,7 +88,10 @@ def add_product(a, b, out):
 
 @compiled
 def moments(data, order, starts, scale, out, start, stop):
-    """Sum the products of Chebyshev polynomials over the data of each cell that begins in a range of the data."""
+    """Compute (2) for each cell whose first datum is from start to stop.
+
+    Shapes: data (m, d), order (m,), starts (cells + 1,), where in `order` each cell begins; out (cells, [p], [p], p).
+    """
     d, p = data.shape[1], out.shape[-1]
     basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
     head = basis[min(1, 3 - d), : p if d > 1 else 1, 0]
@@ -142,21 +108,28 @@ def moments(data, order, starts, scale, out, start, stop):
 
 
 @compiled
-def sweep(sources, near, tables, out, start, stop):
-    """Translate along the coefficients' first dimension, from the sources near each cell, and make it the last."""
-    p = tables.shape[1]
+def translate(sources, near, matrices, out, start, stop):
+    """Apply (3) along the first dimension of the coefficients, and make it the last; d such sweeps restore the order.
+
+    Shapes: sources (cells before, p^d), near (cells after, 2 cutoff + 1), which of these, or -1; matrices (2 cutoff + 1, p, p);
+    out (cells after, p^d).
+    """
+    p = matrices.shape[1]
     total = np.empty((p, out[0].size // p))
     for t in range(start, stop):
         total[:] = 0
-        for j in range(len(tables)):
+        for j in range(len(matrices)):
             if near[t, j] >= 0:
-                add_product(tables[j], sources[near[t, j]].reshape(total.shape), total)
+                add_product(matrices[j], sources[near[t, j]].reshape(total.shape), total)
         out[t].reshape(total.T.shape)[:] = total.T
 
 
 @compiled
 def combine(terms, basis, out):
-    """Sum each of the terms times a dimension's polynomials, and last the first of them times the slopes."""
+    """Evaluate (4) along one dimension: sum each of the terms times its polynomials, and the first term also times their slopes.
+
+    Shapes: terms (p, c, TILE), basis (p, 2, TILE), out (c + 1, TILE).
+    """
     out[:], last = 0, terms.shape[1]
     for a in range(len(terms)):
         for c in range(last + 1):
@@ -165,18 +138,20 @@ def combine(terms, basis, out):
 
 
 @compiled
-def move(x, row, field, i, certificate, y):
-    """Take one point's step if its certificate allows, and say whether it does.
+def move(x, row, field, i, bounds, y):
+    """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
 
-    What G may be off by, m times `error`, and its slope, m times `steeper`, leave the quotient off by at most
-    (m steeper + |slope / G| m error) / (G - m error). That may be half of what the class allows, m u times the bandwidth
-    or the points' width, whichever is less; the other half is left to rounding.
+    G is off by at most m E, and its slope S by at most m D, for m data and the bounds E and D of `errors`. So S / G is off by
+    at most (m D + |S / G| m E) / (G - m E). That may be half of what the class "truncated" allows, which is m u times the
+    bandwidth or the points' width, whichever is less. Rounding may take the other half.
+
+    Shape: field (d + 1, TILE): G, and its slopes by the coordinates in the cell, the last coordinate's first.
     """
-    count, bandwidth, share, ratio, error, steeper = certificate
+    count, bandwidth, fraction, ratio, value_error, slope_error = bounds
     d, value, steepest = x.shape[1], field[0, i], 0.0
     for k in range(d):
         steepest = max(steepest, abs(field[d - k, i]) / value)
-    if not 2 / ratio * (steeper + steepest * error) <= share * UNIT / 2 * (value - count * error):
+    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - count * value_error):
         return False
     for k in range(d):
         y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
@@ -184,8 +159,11 @@ def move(x, row, field, i, certificate, y):
 
 
 @compiled
-def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start, stop):
-    """Read G and its slopes off the polynomial of each cell, for a tile of points at a time."""
+def evaluate(x, order, starts, coefficients, scale, bounds, y, moved, start, stop):
+    """Evaluate (4) for a tile of points of one cell at a time, and move them.
+
+    Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (cells, [p], [p], p).
+    """
     heads, middles, p = coefficients.shape[1:]
     basis = np.zeros((3, p, 2, TILE))
     basis[:, 0, 0] = 1
@@ -201,28 +179,32 @@ def evaluate(x, order, starts, coefficients, scale, certificate, y, moved, start
             combine(lines, basis[1], planes[a])
         combine(planes, basis[0], field)
         for i in range(first, end):
-            moved[order[i]] = move(x, order[i], field, i - first, certificate, y)
+            moved[order[i]] = move(x, order[i], field, i - first, bounds, y)
         first = end
         s += first == starts[s + 1]
 
 
-def sort(points, low, strides, scale, reach):
-    """Return the cells that hold points, the points in their order, and where in it each cell starts."""
-    keys = sum((np.floor(z * scale) - first + reach) * stride for z, first, stride in zip(points, low, strides, strict=True))
+def sort(points, low, strides, scale, cutoff):
+    """Return the keys of the cells that hold points, the order of points by cells, and where in it each cell begins.
+
+    Shapes: points (d, n); the results (cells,), (n,) and (cells + 1,).
+    """
+    keys = sum((np.floor(z * scale) - first + cutoff) * stride for z, first, stride in zip(points, low, strides, strict=True))
     order = np.argsort(keys)
     keys = keys[order].astype(np.int64)
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
     return keys[starts], order, np.append(starts, len(keys))
 
 
-def neighbours(sources, targets, strides, reach):
-    """Return for each sweep where among the cells before it are those near each cell after it, from one side to the other.
+def neighbours(sources, targets, strides, cutoff):
+    """Return for each sweep, and each cell after it, which cells before it are within the cutoff, from one side to the other.
 
-    After k sweeps a cell has the targets' coordinates in the first k dimensions, and the data's in the others.
+    After k sweeps, a cell has the coordinates of a cell of targets in the first k dimensions, and of a cell of sources in
+    the others. An array of shape (cells after, 2 cutoff + 1) for each sweep, with -1 where no such cell exists.
     """
 
     def around(cells, stride):
-        return cells[:, None] + np.arange(-reach, reach + 1) * stride
+        return cells[:, None] + np.arange(-cutoff, cutoff + 1) * stride
 
     wanted = [targets]
     for stride in strides[:0:-1]:
@@ -240,55 +222,51 @@ def neighbours(sources, targets, strides, reach):
     return near
 
 
-def transform(columns, low, high, data, scale, p, reach, tables):
-    """Return the order of x by cells, where each cell starts, and the coefficients of G in each; None if they are too many."""
+def transform(columns, low, high, data, scale, p, cutoff, matrices):
+    """Take steps 1 to 3. Return the order of x by cells, where each cell begins, and its L; None if there are too many cells."""
     d, low = len(low), np.floor(low * scale)
-    spans = np.floor(high * scale) - low + (1 + 2 * reach)  # no cell is within reach of the edge: no neighbour is beyond it
-    if not spans.prod() < 2.0**53:  # float64 counts no further
+    spans = np.floor(high * scale) - low + (1 + 2 * cutoff)  # the edge is beyond every cell's cutoff: all neighbours have keys
+    if not spans.prod() < 2.0**53:  # beyond that float64 does not hold all whole numbers
         return None
     strides = np.cumprod(np.append(1, spans[:-1])).astype(np.int64)
-    in_order = [sort(points, low, strides, scale, reach) for points in columns]
+    in_order = [sort(points, low, strides, scale, cutoff) for points in columns]
     (targets, order, starts), (sources, *sorted_data) = in_order[0], in_order[-1]
-    room = (ROOM + ROOM_EACH * (len(order) + len(data))) // p**d
-    if max(len(targets), len(sources)) > room:
+    most = (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (len(order) + len(data))) // p**d
+    if max(len(targets), len(sources)) > most:
         return None
-    sweeps = neighbours(sources, targets, strides, reach)
-    if max(map(len, sweeps)) > room:
+    sweeps = neighbours(sources, targets, strides, cutoff)
+    if max(map(len, sweeps)) > most:
         return None
     shape = (p if d > 2 else 1, p if d > 1 else 1, p)
     values = np.empty((len(sources), *shape))
-    share_out(functools.partial(moments, data, *sorted_data, scale, values), len(data), 1024)
+    parallel_for(functools.partial(moments, data, *sorted_data, scale, values), len(data), GRAIN)
     for near in sweeps:
         before, values = values, np.empty((len(near), *shape))
-        share_out(functools.partial(sweep, before, near, tables, values), len(near))
+        parallel_for(functools.partial(translate, before, near, matrices, values), len(near))
     return order, starts, values
 
 
-def step_by_pairs(x, bandwidth, data):
-    """Move points by the kernel that takes less time for them, of two that are right for all."""
-    step = brute_force.meanshift_step if grid.unsuited(x, bandwidth, data, "gaussian") else grid.meanshift_step
-    return step(x, bandwidth, data, "gaussian")
-
-
 def unsuited(x, bandwidth, data, kernel):
-    """Say why summing pairs is likely to take less time for this call, or None. Looks at a sample of the points.
+    """Return in a line why summing pairs is likely to take less time for this call, or None; a sample of the points decides.
 
-    Nanoseconds of one core are those of an AMD EPYC at 2.5 GHz; only their ratios matter.
+    The nanoseconds are those of one core of an AMD EPYC at 2.5 GHz; only their ratios matter.
     """
     (n, d), m = x.shape, len(data)
     if n * m * PAIR_TIME < SET_UP_TIME:
         return f"{n} x {m} pairs take less time than its set-up"
     scale = 2.0 ** (1 - math.frexp(bandwidth)[1])
-    p, reach, *_ = expansion(1 / scale / bandwidth, d)
+    p, cutoff, *_ = expansion(1 / scale / bandwidth, d)
     near, some = x[:: -(-n // 128)].astype(float) * scale, data[:: -(-m // 1024)].astype(float) * scale
     apart = sum((near[:, None, k] - some[:, k]) ** 2 for k in range(d))
-    pairs = 1 + m * (apart <= reach**2).mean()
+    pairs = 1 + m * (apart <= cutoff**2).mean()
     _, counts = np.unique(np.floor(some), axis=0, return_counts=True)
     once, twice = (counts == 1).sum(), (counts == 2).sum()
-    cells = min(m, len(counts) + once * (once - 1) / (2 * (twice + 1)))  # Chao 1984, estimating the number of classes
-    expanded = n * (60 + p**d * TERM_TIME) + cells * d * reach * p ** (d + 1) * TERM_TIME
+    cells = min(
+        m, len(counts) + once * (once - 1) / (2 * (twice + 1))
+    )  # Chao 1984, estimating the number of classes in a population
+    expanded = n * (60 + p**d * TERM_TIME) + cells * d * cutoff * p ** (d + 1) * TERM_TIME
     if n * pairs * PAIR_TIME < expanded:
-        return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within reach take less time"
+        return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within the cutoff take less time"
     return None
 
 
@@ -302,7 +280,7 @@ def unsuited(x, bandwidth, data, kernel):
     rank=58,
     limits={"kernel": ("gaussian",), "dimensions": 3},
 )
-@np.errstate(invalid="ignore")  # the width of points that are not finite
+@np.errstate(invalid="ignore")  # where points are not finite, nor is their width
 def meanshift_step(x, bandwidth, data, kernel):
     if not x.size:
         return x.copy()
@@ -311,18 +289,18 @@ def meanshift_step(x, bandwidth, data, kernel):
     width = (high - low).max()
     if not width:
         return x.copy()
-    h = float(min(bandwidth, FLAT * width))
-    share = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
-    scale = 2.0 ** (1 - math.frexp(h)[1])  # one over a cell's edge
+    h = float(min(bandwidth, MAX_WIDTHS * width))
+    fraction = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
+    scale = 2.0 ** (1 - math.frexp(h)[1])  # the reciprocal of a cell's edge
     ratio = 1 / scale / h
-    *expanded, error, steeper = expansion(ratio, x.shape[1], share)
+    *expanded, value_error, slope_error = expansion(ratio, x.shape[1], fraction)
     transformed = transform(columns, low, high, data, scale, *expanded)
     if transformed is None:
-        return step_by_pairs(x, bandwidth, data)
+        return gaussian_step(x, bandwidth, data)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
-    certificate = (len(data), h, share, ratio, error, steeper)
-    share_out(functools.partial(evaluate, x, *transformed, scale, certificate, y, moved), len(x), 1024)
+    bounds = (len(data), h, fraction, ratio, value_error, slope_error)
+    parallel_for(functools.partial(evaluate, x, *transformed, scale, bounds, y, moved), len(x), GRAIN)
     left = np.flatnonzero(~moved)
     if len(left):
-        y[left] = step_by_pairs(x[left], bandwidth, data)
+        y[left] = gaussian_step(x[left], bandwidth, data)
     return y

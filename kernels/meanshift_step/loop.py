@@ -1,4 +1,4 @@
-"""meanshift_step, one point at a time, as the lecture first writes it; but every point reads the old ones."""
+"""meanshift_step, one point at a time, as the lecture first writes it; but here every point reads the old points."""
 
 import numpy as np
 

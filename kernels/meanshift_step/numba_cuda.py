@@ -1,9 +1,10 @@
 """meanshift_step on CUDA: one fused pass over the data, which blocks of threads read through shared memory.
 
-Each thread keeps a few points and their sums in registers; the warps of a block share the data of a tile and add up at the
-end, in a fixed order. A gaussian's weight is exp2(-q^2), with distances in bandwidths times sqrt(log2(e) / 2). Where all of a
-point's weights together come to less than the square root of the smallest number, what was lost below that number may be
-missed: the block then looks for the nearest data, and goes through them all once more with weights relative to it.
+All warps of a block take the same points, a few for each lane, and keep them and their sums in registers. The data of a tile are
+divided among the warps, whose sums are added at the end in a fixed order. A gaussian's weight is exp2(-q^2), for distances q in
+bandwidths times sqrt(log2(e) / 2). Where the weights of a point sum to less than the square root of the smallest normal number,
+weights that underflowed may matter. The block then finds the nearest datum of each such point, and goes through all data once
+more with weights relative to that datum's.
 """
 
 import math
@@ -15,57 +16,38 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._compute import cuda as _cuda
 from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
 from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step._cuda import GAUSSIAN, NARROW, scale_of, weight
 from registry import register
 
-GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = range(len(KERNELS))
 LANES, WARPS, TILE = (4, 2, 8) if SIMULATED else (32, 8, 256)
-NARROW = 2 if SIMULATED else 8  # the most coordinates that registers hold; wider points take a kernel of their own
-CROWD = 16 if SIMULATED else 2**15  # from so many points on, one for each thread would be more threads than a device runs
+CROWD = 16 if SIMULATED else 2**15  # with so many points, one for each thread would be more threads than a device runs at once
 
 
-def queries(n, d, dtype):
+def points_per_thread(n, d, dtype):
     """Return how many points a thread takes."""
     return 1 if n < CROWD or dtype is numba.float64 else 4 if d <= 4 else 2
-
-
-@cache
-def weight(dtype, kind):
-    one, zero = dtype(1), dtype(0)
-
-    @cuda.jit(device=True)
-    def of(q2):
-        if kind == GAUSSIAN:
-            return _cuda.exp2(-q2)
-        if kind == TRIANGULAR:
-            return max(one - dtype(math.sqrt(q2)), zero)
-        if kind == EPANECHNIKOV:
-            return max(one - q2, zero)
-        return one if q2 <= one else zero
-
-    return of
 
 
 SUMS, NEAREST, RELATIVE = range(3)  # what a pass through the data is for
 
 
 @cache
-def through(dtype, kind, d, own, purpose):
-    """Return a pass of a block through the data: for sums of weights, for the nearest data, or for sums relative to these."""
+def pass_over(dtype, kind, d, per_thread, purpose):
+    """Return a block's pass over the data: for sums of weights, for the nearest datum, or for sums relative to its weight."""
     largest, zero, threads, weigh = dtype(np.finfo(str(dtype)).max), dtype(0), LANES * WARPS, weight(dtype, kind)
 
     @cuda.jit(device=True)
     def go(data, scale, tile, point, nearest, total, moved):
-        difference = cuda.local.array((own, d), dtype)
-        for p in range(own):
+        difference = cuda.local.array((per_thread, d), dtype)
+        for p in range(per_thread):
             total[p] = zero
             for k in range(d):
                 moved[p, k] = zero
         for start in range(0, data.shape[0], TILE):
             count = min(TILE, data.shape[0] - start)
-            cuda.syncthreads()  # until every warp has done with the last tile
+            cuda.syncthreads()  # until no warp reads the last tile any more
             e, end = unsigned(cuda.threadIdx.x), unsigned(count * d)
             while e < end:
                 tile[e // unsigned(d), e % unsigned(d)] = data[unsigned(start) + e // unsigned(d), e % unsigned(d)]
@@ -73,14 +55,14 @@ def through(dtype, kind, d, own, purpose):
             cuda.syncthreads()
             j, end = unsigned(cuda.threadIdx.x // LANES), unsigned(count)
             while j < end:
-                for p in range(own):
+                for p in range(per_thread):
                     q2 = zero
                     for k in range(d):
                         difference[p, k] = tile[j, unsigned(k)] - point[p, k]
                         q = difference[p, k] * scale
                         q2 += q * q
                     if purpose != SUMS:
-                        q2 = min(q2, largest)  # past the square root of that number all distances count alike
+                        q2 = min(q2, largest)  # so that no infinity is subtracted from an infinity
                     if purpose == NEAREST:
                         nearest[p] = min(nearest[p], q2)
                     else:
@@ -94,18 +76,18 @@ def through(dtype, kind, d, own, purpose):
 
 
 @cache
-def narrow(dtype, kind, d, own):
-    """Return the kernel for points of d coordinates, `own` of them for each thread."""
+def narrow(dtype, kind, d, per_thread):
+    """Return the kernel for points of d coordinates, `per_thread` points for each thread."""
     limits, zero, sums = np.finfo(str(dtype)), dtype(0), d + 1
-    largest, faint = dtype(limits.max), dtype(math.sqrt(limits.tiny))
-    add_up, search, add_up_relative = (through(dtype, kind, d, own, purpose) for purpose in (SUMS, NEAREST, RELATIVE))
+    largest, threshold = dtype(limits.max), dtype(math.sqrt(limits.tiny))
+    add_up, search, add_up_relative = (pass_over(dtype, kind, d, per_thread, purpose) for purpose in (SUMS, NEAREST, RELATIVE))
 
     @cuda.jit(device=True)
     def finish(first, point, left, total, moved, parts, least, y):
-        """Add up the warps' parts, and move the points whose weights come to enough; return whether others are left."""
+        """Add up the warps' parts, and move the points whose weights sum to `least` or more; return whether others are left."""
         lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
         again = False
-        for p in range(own):
+        for p in range(per_thread):
             cuda.syncthreads()  # until the parts of the last point have been read
             parts[warp, d, lane] = total[p]
             for k in range(d):
@@ -130,22 +112,22 @@ def narrow(dtype, kind, d, own):
     def step(x, data, scale, y):
         tile = cuda.shared.array((TILE, d), dtype)
         parts = cuda.shared.array((WARPS, sums, LANES), dtype)
-        point = cuda.local.array((own, d), dtype)
-        moved = cuda.local.array((own, d), dtype)
-        total = cuda.local.array(own, dtype)
-        nearest = cuda.local.array(own, dtype)
-        left = cuda.local.array(own, numba.boolean)
+        point = cuda.local.array((per_thread, d), dtype)
+        moved = cuda.local.array((per_thread, d), dtype)
+        total = cuda.local.array(per_thread, dtype)
+        nearest = cuda.local.array(per_thread, dtype)
+        left = cuda.local.array(per_thread, numba.boolean)
         lane, warp = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
-        first = cuda.blockIdx.x * (own * LANES) + lane
-        for p in range(own):
+        first = cuda.blockIdx.x * (per_thread * LANES) + lane
+        for p in range(per_thread):
             nearest[p], left[p] = largest, first + p * LANES < x.shape[0]
             for k in range(d):
                 point[p, k] = x[min(first + p * LANES, x.shape[0] - 1), k]
         add_up(data, scale, tile, point, nearest, total, moved)
-        again = finish(first, point, left, total, moved, parts, faint if kind == GAUSSIAN else zero, y)
+        again = finish(first, point, left, total, moved, parts, threshold if kind == GAUSSIAN else zero, y)
         if kind == GAUSSIAN and cuda.syncthreads_or(numba.int32(again)):
             search(data, scale, tile, point, nearest, total, moved)
-            for p in range(own):
+            for p in range(per_thread):
                 cuda.syncthreads()  # until the parts of the last point have been read
                 parts[warp, 0, lane] = nearest[p]
                 cuda.syncthreads()
@@ -159,7 +141,7 @@ def narrow(dtype, kind, d, own):
 
 @cache
 def wide(dtype, kind):
-    """Return the kernel for points of any number of coordinates: a thread sums NARROW of them for one point."""
+    """Return the kernel for points of any number of coordinates: a thread sums up to NARROW of them, for one point."""
     largest, zero, one = dtype(np.finfo(str(dtype)).max), dtype(0), unsigned(1)
     weigh = weight(dtype, kind)
 
@@ -211,11 +193,11 @@ def meanshift_step(x, bandwidth, data, kernel):
     (n, d), dtype, kind = x.shape, DTYPES[x.dtype], KERNELS.index(kernel)
     if not y.numel():
         return y
-    scale = scalar((math.sqrt(math.log2(math.e) / 2) if kind == GAUSSIAN else 1) / bandwidth, x)
+    scale = scalar(scale_of(kind, bandwidth), x)
     arguments = x.contiguous(), data.contiguous(), scale, y
     if d <= NARROW:
-        own = queries(n, d, dtype)
-        launch(narrow(dtype, kind, d, own), ceildiv(n, own * LANES), LANES * WARPS, *arguments)
+        per_thread = points_per_thread(n, d, dtype)
+        launch(narrow(dtype, kind, d, per_thread), ceildiv(n, per_thread * LANES), LANES * WARPS, *arguments)
     else:
         threads = n * ceildiv(d, NARROW)
         launch(wide(dtype, kind), ceildiv(threads, LANES * WARPS), LANES * WARPS, *arguments)

@@ -1,15 +1,18 @@
-"""meanshift_step through two matrix products for each tile of pairs, compiled: q^2 = |a|^2 + |b|^2 - 2 a.b, and the sum W Z.
+"""meanshift_step compiled, through two matrix products for each tile of pairs: q^2 = |a|^2 + |b|^2 - 2 a.b, and the sum W Z.
 
-As `expansion`, centred first; but the tile of pairs never leaves the first-level cache. With sixteen coordinates or more the
-products are most of the work, and need one instruction where differences take two.
+As in `expansion`, the data are centred first. Here a tile of pairs stays in the first-level cache. With sixteen coordinates or
+more most of the time goes into the products. A product of coordinates takes one instruction, where a squared difference takes
+two.
 """
+
+import functools
 
 import numpy as np
 
-from kernels._compute.simd import add_outer, add_product
-from kernels._compute.threads import share_out
+from kernels._compute.simd_tiles import add_outer, add_product
+from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import CAREFUL, GAUSSIAN, all_careful, constants
+from kernels.meanshift_step._compiled import GAUSSIAN, ROBUST_GRAIN, constants, robust_steps
 from kernels.meanshift_step._tiles import step, tiled
 from registry import register
 
@@ -27,7 +30,7 @@ def meanshift_step(x, bandwidth, data, kernel):
         farthest = np.abs(edges - centre).max() / h
     if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # squares of the coordinates might overflow
         y = np.empty(x.shape, x.dtype)
-        share_out(lambda start, stop: all_careful(x, data, h, kind, centre[None], start, stop, y), n, 1 + CAREFUL // m)
+        parallel_for(functools.partial(robust_steps, x, data, h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m)
         return y
     return step(
         PASSES, x, h, data, kind, constants(kind, 1.0, real),

@@ -1,10 +1,15 @@
 """meanshift_step in Triton: a program keeps a few points and goes through the data, as flash attention does; no n x m matrix.
 
-A thread keeps points and, of each tile of the data, one of its own. Coordinates are arrays of their own, since an axis of them
-would lie across threads, and each would weigh every pair anew. A gaussian's weight is exp2(-q^2), with distances in bandwidths
-times sqrt(log2(e) / 2); where all of a point's weights together come to less than the square root of the smallest number, the
-program goes through the data again, for the nearest and then for weights relative to it. Both times q^2 is the same to the
-last digit, being written in tl.fma: a compiler fuses as it likes. More than 8 coordinates are summed 8 at a time.
+A warp keeps a few points, and each of its lanes takes another datum of a tile. There is an array for each coordinate: an axis of
+coordinates would be divided among threads, and each thread would compute every pair's weight again. A gaussian's weight is
+exp2(-q^2), for distances q in bandwidths times sqrt(log2(e) / 2). Where the weights of a point sum to less than the square root
+of the smallest normal number, the program goes through the data again, first for the nearest datum and then for weights
+relative to its weight. Both times q^2 must be the same to the last digit: so it is written with tl.fma, since a compiler may or
+may not fuse a product and a sum. Points with more than 8 coordinates are summed 8 at a time.
+
+References
+----------
+Dao, Fu, Ermon, Rudra and Re 2022, FlashAttention: fast and memory-efficient exact attention with IO-awareness.
 """
 
 import math
@@ -20,18 +25,18 @@ from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret
 NARROW = 8  # the most coordinates that registers hold
-LANES, WARPS = (16, 4) if INTERPRETED else (32, 4)  # a thread has its own data, and every warp its own points
-CROWD = 64 if INTERPRETED else 2**15  # from so many points on, one for each thread would be more threads than a device runs
-REGISTERS = 72  # of a thread, for the coordinates of its points and for their sums
+LANES, WARPS = (16, 4) if INTERPRETED else (32, 4)  # the lanes of a warp take different data, and the warps different points
+CROWD = 64 if INTERPRETED else 2**15  # with so many points, one for each warp would be more warps than a device runs at once
+REGISTERS = 72  # of a thread, for its points' coordinates and sums
 
 GAUSSIAN, TRIANGULAR, EPANECHNIKOV, FLAT = map(tl.constexpr, range(len(KERNELS)))
 
 _one_at_a_time = threading.Lock()  # the interpreter keeps its language in globals; a launch does not wait for the device
 
 
-def queries(n, own, single):
-    """Return how many points a thread takes; a power of two, since the extents of a program's arrays are."""
-    most = REGISTERS // (2 * own + 1) // (1 if single else 2)
+def points_per_thread(n, count, single):
+    """Return how many points of `count` coordinates a warp takes: a power of two, as all extents of a program's arrays."""
+    most = REGISTERS // (2 * count + 1) // (1 if single else 2)
     return 1 if n < CROWD else 2 ** (most.bit_length() - 1)
 
 
@@ -41,13 +46,13 @@ def largest(dtype):
 
 
 @triton.constexpr_function
-def faintest(dtype):
+def threshold(dtype):
     return 2.0**-511 if dtype == tl.float64 else 2.0**-63
 
 
 @triton.jit
 def coordinates(points, n, d, i, first, COUNT: tl.constexpr):
-    """Load COUNT coordinates of points from `first` on, an array of each; those that points do not have are zero."""
+    """Load COUNT coordinates of points from `first` on, as an array for each; those past the last are zero."""
     loaded = ()
     for k in tl.static_range(COUNT):
         loaded += (tl.load(points + i * d + first + k, mask=(i < n) & (first + k < d), other=0),)
@@ -55,15 +60,15 @@ def coordinates(points, n, d, i, first, COUNT: tl.constexpr):
 
 
 @triton.jit
-def squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE: tl.constexpr, COUNT: tl.constexpr):
+def squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE: tl.constexpr, COUNT: tl.constexpr):
     q2 = tl.zeros((i.shape[0], j.shape[1]), scale.dtype)
     for k in tl.static_range(COUNT):
         q = (there[k] - here[k]) * scale
         q2 = tl.fma(q, q, q2)
     if not ALONE:
-        for first in range(0, d, COUNT):
-            if first != own:
-                others, theirs = coordinates(x, n, d, i, first, COUNT), coordinates(data, m, d, j, first, COUNT)
+        for start in range(0, d, COUNT):
+            if start != first:
+                others, theirs = coordinates(x, n, d, i, start, COUNT), coordinates(data, m, d, j, start, COUNT)
                 for k in tl.static_range(COUNT):
                     q = (theirs[k] - others[k]) * scale
                     q2 = tl.fma(q, q, q2)
@@ -79,7 +84,7 @@ def sums(
     d,
     i,
     scale,
-    own,
+    first,
     here,
     nearest,
     KERNEL: tl.constexpr,
@@ -87,15 +92,15 @@ def sums(
     DATA: tl.constexpr,
     COUNT: tl.constexpr,
 ):
-    """Return the sum of the weights of each point, relative to that of its nearest data, and of the weighted differences."""
+    """Return the sums of the weights of each point, relative to its nearest datum's, and of the weighted differences."""
     total = tl.zeros((i.shape[0], DATA), scale.dtype)
     moved = ()
     for _ in tl.static_range(COUNT):
         moved += (total,)
     for start in range(0, m, DATA):
         j = start + tl.arange(0, DATA)[None, :].to(tl.int64)
-        there = coordinates(data, m, d, j, own, COUNT)
-        q2 = squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE, COUNT)
+        there = coordinates(data, m, d, j, first, COUNT)
+        q2 = squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE, COUNT)
         if KERNEL == GAUSSIAN:
             w = tl.exp2(-q2 if nearest is None else nearest - tl.minimum(q2, largest(scale.dtype)))
         elif KERNEL == TRIANGULAR:
@@ -117,11 +122,11 @@ def sums(
 
 
 @triton.jit
-def move(y, n, d, i, own, here, total, moved, mask, COUNT: tl.constexpr):
+def move(y, n, d, i, first, here, total, moved, mask, COUNT: tl.constexpr):
     for k in tl.static_range(COUNT):
         shift = moved[k] / total if total.dtype == tl.float64 else tl.div_rn(moved[k], total)
         there = tl.where(total > 0, here[k] + shift, here[k])
-        tl.store(y + i * d + own + k, there, mask=mask & (i < n) & (own + k < d))
+        tl.store(y + i * d + first + k, there, mask=mask & (i < n) & (first + k < d))
 
 
 @triton.jit(do_not_specialize=["bits"])
@@ -142,24 +147,24 @@ def step(
     # The bits of the scale, since a float argument would be float32.
     scale = bits.to(tl.float64, bitcast=True) if x.dtype.element_ty == tl.float64 else bits.to(tl.float32, bitcast=True)
     runs = tl.cdiv(d, COUNT)
-    own = tl.program_id(0) % runs * COUNT  # the first of the coordinates that this program moves
+    first = tl.program_id(0) % runs * COUNT  # of the coordinates that this program moves
     i = (tl.program_id(0) // runs).to(tl.int64) * POINTS + tl.arange(0, POINTS)[:, None]
-    here = coordinates(x, n, d, i, own, COUNT)
-    total, moved = sums(x, data, n, m, d, i, scale, own, here, None, KERNEL, ALONE, DATA, COUNT)
+    here = coordinates(x, n, d, i, first, COUNT)
+    total, moved = sums(x, data, n, m, d, i, scale, first, here, None, KERNEL, ALONE, DATA, COUNT)
     if KERNEL != GAUSSIAN:
-        move(y, n, d, i, own, here, total, moved, i < n, COUNT)
+        move(y, n, d, i, first, here, total, moved, i < n, COUNT)
     else:
-        faint = total < faintest(scale.dtype)
-        move(y, n, d, i, own, here, total, moved, ~faint, COUNT)
-        if tl.min(total) < faintest(scale.dtype):
+        light = total < threshold(scale.dtype)
+        move(y, n, d, i, first, here, total, moved, ~light, COUNT)
+        if tl.min(total) < threshold(scale.dtype):
             nearest = tl.full((POINTS, DATA), largest(scale.dtype), scale.dtype)
             for start in range(0, m, DATA):
                 j = tl.minimum(start + tl.arange(0, DATA)[None, :].to(tl.int64), m - 1)
-                there = coordinates(data, m, d, j, own, COUNT)
-                nearest = tl.minimum(nearest, squared_distances(x, data, n, m, d, i, j, scale, own, here, there, ALONE, COUNT))
+                there = coordinates(data, m, d, j, first, COUNT)
+                nearest = tl.minimum(nearest, squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE, COUNT))
             nearest = tl.min(nearest, axis=1)[:, None]
-            total, moved = sums(x, data, n, m, d, i, scale, own, here, nearest, KERNEL, ALONE, DATA, COUNT)
-            move(y, n, d, i, own, here, total, moved, faint, COUNT)
+            total, moved = sums(x, data, n, m, d, i, scale, first, here, nearest, KERNEL, ALONE, DATA, COUNT)
+            move(y, n, d, i, first, here, total, moved, light, COUNT)
 
 
 @register("meanshift_step", "triton", arrays="torch", requires=("triton", "torch"), device="cuda", rank=60)
@@ -171,10 +176,10 @@ def meanshift_step(x, bandwidth, data, kernel):
     scale = (math.sqrt(math.log2(math.e) / 2) if kernel == "gaussian" else 1) / bandwidth
     single = x.dtype is torch.float32
     bits = int(np.float32(scale).view(np.int32) if single else np.float64(scale).view(np.int64))
-    own = min(d, NARROW)
-    points = queries(n, own, single) * WARPS
+    count = min(d, NARROW)
+    points = points_per_thread(n, count, single) * WARPS
     with _one_at_a_time, torch.cuda.device_of(x):
-        step[(triton.cdiv(n, points) * triton.cdiv(d, own),)](
+        step[(triton.cdiv(n, points) * triton.cdiv(d, count),)](
             x.contiguous(),
             data.contiguous(),
             y,
@@ -183,10 +188,10 @@ def meanshift_step(x, bandwidth, data, kernel):
             d,
             bits,
             KERNELS.index(kernel),
-            d <= own,
+            d <= count,
             points,
             LANES,
-            own,
+            count,
             num_warps=WARPS,
         )
     return y

@@ -55,11 +55,11 @@ def test_points_very_far_apart_are_still_told_apart(dtype, kernel):
 def test_rows_that_share_a_number_are_told_apart(kernel, d):
     """Rows a power of two apart have one key: what lies there is met, and weighs nothing."""
     modulus = 2 ** numba_cuda_grid.row_bits(d)
-    reach, fine = numba_cuda_grid.reach_of(numba_cuda_grid.DTYPES[torch.float32], KERNELS.index(kernel))
+    cutoff, rows = numba_cuda_grid.cutoff_of(numba_cuda_grid.DTYPES[torch.float32], KERNELS.index(kernel))
     rng = np.random.default_rng(2)
     x = rng.uniform(-1, 1, (30, d))
-    x[:, 0] *= 4 * modulus * reach  # the columns' axis, the widest
-    x[:, 1:] += modulus * reach / fine * rng.integers(-1, 2, (30, d - 1))
+    x[:, 0] *= 4 * modulus * cutoff  # the columns' axis, the widest
+    x[:, 1:] += modulus * cutoff / rows * rng.integers(-1, 2, (30, d - 1))
     x = np.concatenate([x, x + 0.3 * rng.uniform(-1, 1, x.shape)]).astype("float32")
     judge(x, 1.0, x, kernel)
 

@@ -108,9 +108,9 @@ def numba_builds():
             for d in range(1, step.NARROW + 1):
                 for n in (1, step.CROWD):
                     if EVERY or ((d == 2 if n == 1 or not single else d in (1, 2, 3, step.NARROW)) and (single or kind < 2)):
-                        own = step.queries(n, d, dtype)
-                        label = f"meanshift_step/numba_cuda {dtype} {name} d={d}, {own} for each thread"
-                        yield label, step.narrow(dtype, kind, d, own), signature, threads, 96 if single else 164
+                        per_thread = step.points_per_thread(n, d, dtype)
+                        label = f"meanshift_step/numba_cuda {dtype} {name} d={d}, {per_thread} for each thread"
+                        yield label, step.narrow(dtype, kind, d, per_thread), signature, threads, 96 if single else 164
             if EVERY or kind < 2:
                 label = f"meanshift_step/numba_cuda {dtype} {name} any d"
                 yield label, step.wide(dtype, kind), signature, threads, 96 if single else 128
@@ -155,7 +155,7 @@ def triton_builds():
                         constants = {
                             "KERNEL": kind,
                             "ALONE": d <= count,
-                            "POINTS": step.WARPS * step.queries(n, count, single),
+                            "POINTS": step.WARPS * step.points_per_thread(n, count, single),
                             "DATA": step.LANES,
                             "COUNT": count,
                         }

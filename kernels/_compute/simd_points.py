@@ -1,0 +1,117 @@
+"""Points for compiled functions: as many points as a vector has lanes, as a tuple of one vector for each coordinate.
+
+The arrays hold a row for each coordinate and a column for each point: shape (d, n). The argument `like` is any tuple of d
+entries: the compiler reads the number of coordinates off its type, and unrolls the loops over them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+from numba.extending import intrinsic
+
+from kernels._compute.simd import BYTES, Lanes, Vector, emit_call, emit_splat, emit_sum, entry_pointer, pack_tuple, unpack_tuple
+
+
+def _column(context: Any, builder: Any, array: Any, value: Any, count: int, column: Any) -> list[Any]:
+    """Return the addresses of array[:count, column]."""
+    return [entry_pointer(context, builder, array, value, column.type(k), column) for k in range(count)]
+
+
+@intrinsic
+def load_points(_, array, like, column):  # type: ignore[no-untyped-def]
+    """Read the points in the columns of an array from `column` on, as many as there are lanes."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(like), operands[2])
+        rows = [builder.bitcast(place, vector.ir.as_pointer()) for place in places]
+        loaded = [builder.load(row, align=BYTES // vector.lanes) for row in rows]
+        return pack_tuple(context, builder, sig.return_type, loaded)
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
+
+
+@intrinsic
+def store_points(_, array, column, points):  # type: ignore[no-untyped-def]
+    """Write points to the columns of an array from `column` on, as many as there are lanes."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(points), operands[1])
+        for place, entries in zip(places, unpack_tuple(builder, operands[2]), strict=True):
+            builder.store(entries, builder.bitcast(place, vector.ir.as_pointer()), align=BYTES // vector.lanes)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, points), generate
+
+
+@intrinsic
+def splat_point(_, array, like, column):  # type: ignore[no-untyped-def]
+    """Read the one point in a column of an array, and repeat it in every lane."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        places = _column(context, builder, array, operands[0], len(like), operands[2])
+        splats = [emit_splat(builder, Vector(array.dtype), builder.load(place)) for place in places]
+        return pack_tuple(context, builder, sig.return_type, splats)
+
+    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
+
+
+@intrinsic
+def origin(_, array, like):  # type: ignore[no-untyped-def]
+    """Return points whose coordinates are all 0."""
+    kind = types.UniTuple(Lanes(array.dtype), len(like))
+    return kind(array, like), lambda context, builder, sig, operands: context.get_constant_null(kind)
+
+
+@intrinsic
+def minus(_, a, b):  # type: ignore[no-untyped-def]
+    """Return a - b, coordinate by coordinate."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        pairs = zip(*(unpack_tuple(builder, point) for point in operands), strict=True)
+        return pack_tuple(context, builder, sig.return_type, [builder.fsub(*pair) for pair in pairs])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def squared_length(_, a):  # type: ignore[no-untyped-def]
+    """Return the squared distance of each point from the origin, as one vector."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        first, *others = unpack_tuple(builder, operands[0])
+        squares = builder.fmul(first, first)
+        for other in others:
+            squares = emit_call(builder, "llvm.fmuladd", Vector(a.dtype.dtype), other, other, squares)
+        return squares
+
+    return a.dtype(a), generate
+
+
+@intrinsic
+def add_weighted(_, sums, weight, points):  # type: ignore[no-untyped-def]
+    """Return sums + weight * points; the weight is one vector."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        terms = zip(unpack_tuple(builder, operands[2]), unpack_tuple(builder, operands[0]), strict=True)
+        added = [emit_call(builder, "llvm.fmuladd", Vector(weight.dtype), operands[1], entry, total) for entry, total in terms]
+        return pack_tuple(context, builder, sig.return_type, added)
+
+    return sums(sums, weight, points), generate
+
+
+@intrinsic
+def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
+    """Add up the lanes of each coordinate, and add these sums to a column of an array."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(array.dtype)
+        places = _column(context, builder, array, operands[0], len(points), operands[1])
+        for place, entries in zip(places, unpack_tuple(builder, operands[2]), strict=True):
+            builder.store(builder.fadd(builder.load(place), emit_sum(builder, vector, entries)), place)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, points), generate
