@@ -1,4 +1,4 @@
-"""The front desk for arrays: whose arrays a call brings, how a kernel's own kind is made of them, and the way back.
+"""Arrays of any library: whose arrays a call brings, how a kernel's own kind is made of them, and the way back.
 
 Views are handed over wherever the layout and dtype allow: DLPack carries NumPy arrays into torch and foreign arrays
 into NumPy, and array-api-compat names the caller's namespace.
@@ -153,7 +153,7 @@ def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array if array.flags.carray else np.array(array, order="C")
 
 
-def hand_back(result: Array, caller: Caller, like: Array) -> Array:
+def convert_back(result: Array, caller: Caller, like: Array) -> Array:
     """Return a kernel's result as the caller's kind of array, on the device of `like`."""
     if caller.kind == "numpy":
         return to_numpy(result)[()]  # NumPy returns a scalar, not a 0-d array
