@@ -40,6 +40,8 @@ def cannot_run(op: Operation, variant: Variant, call: Call, selector: str) -> Re
     name = _arrays.dtype_name(call.dtype)
     if name not in variant.dtypes:
         return Rejection(wrong_dtype(variant, name), TypeError)
+    if name == "bfloat16" and variant.arrays == "numpy" and (lacking := op.zoo.missing("ml_dtypes")):
+        return Rejection(f"takes bfloat16 as NumPy has it, and {lacking}", VariantUnavailable)
     for key, value in call.options.items():
         if key not in variant.options:
             return Rejection(f"has no argument {key!r}; its options are: {', '.join(variant.options) or 'none'}", TypeError)

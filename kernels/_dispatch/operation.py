@@ -13,6 +13,7 @@ import numpy as np
 
 from kernels import _arrays
 from kernels._dispatch import gufunc
+from kernels._dispatch.arguments import require_arrays
 from registry import ConformanceError
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ class Operation:
             raise TypeError(f"{self.name}: {error}{self.misspelt(options, candidates)}") from None
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
-        _arrays.require_arrays(self.name, brought)
+        require_arrays(self.name, brought)
         caller = _arrays.caller_of(next(iter(brought.values())))
         try:
             dtype = _arrays.promoted(caller, tuple(brought.values()))
         except TypeError as error:
-            raise TypeError(f"{self.name}: arguments {', '.join(brought)}: {error}") from None
+            reason = str(error).partition(". ")[0]  # NumPy goes on for lines
+            raise TypeError(f"{self.name}: arguments {', '.join(brought)}: {reason}") from None
         if candidates:
             self.require_candidate(brought, dtype, options, candidates)
         args, kwargs = self.function(*args, **stated)
