@@ -1,4 +1,4 @@
-"""The front desk for arrays: whose arrays a call brings, how a kernel's own kind is made of them, and the way back.
+"""Arrays of any library: whose arrays a call brings, how a kernel's own kind is made of them, and the way back.
 
 Views are handed over wherever the layout and dtype allow: DLPack carries NumPy arrays into torch and foreign arrays
 into NumPy, and array-api-compat names the caller's namespace.
@@ -27,46 +27,14 @@ class Caller(NamedTuple):
     device: str
 
 
-def require_arrays(operation: str, arrays: dict[str, Array]) -> None:
-    """Refuse what is not an array of numbers that a kernel can read, naming the operation and the argument.
-
-    Raises
-    ------
-    TypeError
-        For anything but an array, for masked arrays and matrices, and for arrays of two different kinds.
-    ValueError
-        For arrays on different devices, without memory, or with a gradient to record.
-    """
-    first_name, first = next(iter(arrays.items()))
-    for name, array in arrays.items():
-        where = f"{operation}: argument {name}:"
-        if isinstance(array, np.ma.MaskedArray | np.matrix):
-            raise TypeError(f"{where} expected a plain array, got {type(array).__name__}; its values alone: numpy.asarray(...)")
-        if array_api_compat.is_torch_array(array):
-            if array.requires_grad and sys.modules["torch"].is_grad_enabled():
-                raise ValueError(f"{where} requires grad, and kernels record no gradient; pass {name}.detach()")
-            if str(array.layout) != "torch.strided" or array.is_meta or array.is_nested or array.is_quantized:
-                what = "nested" if array.is_nested else "quantized" if array.is_quantized else array.layout
-                raise ValueError(f"{where} expected a dense tensor with its data in memory, got {what} on {array.device}")
-        elif not isinstance(array, np.ndarray | np.generic) and not all(
-            hasattr(array, a) for a in ("__dlpack__", "shape", "dtype", "ndim")
-        ):
-            raise TypeError(
-                f"{where} expected a NumPy array, a torch tensor or another array that speaks DLPack, "
-                f"got {type(array).__name__}; numpy.asarray(...) makes one of numbers and lists"
-            )
-        if array is not first:
-            mine, theirs = _package(array), _package(first)
-            if mine != theirs:
-                raise TypeError(f"{where} expected an array of {theirs} like {first_name}, got one of {mine}; convert one")
-            if place(array) != place(first):
-                raise ValueError(
-                    f"{where} expected device {place(first)} like {first_name}, got {place(array)}; move one of them"
-                )
-
-
-def _package(array: Array) -> str:
-    return "numpy" if isinstance(array, np.ndarray | np.generic) else type(array).__module__.partition(".")[0]
+def library(array: Array) -> str:
+    """Name the library that an array is of."""
+    if isinstance(array, np.ndarray | np.generic):
+        return "numpy"
+    if array_api_compat.is_torch_array(array):
+        return "torch"
+    package = type(array).__module__.partition(".")[0]
+    return {"jaxlib": "jax"}.get(package, package)
 
 
 def place(array: Array) -> str:
@@ -83,14 +51,14 @@ def caller_of(array: Array) -> Caller:
     try:
         namespace: Any = array_api_compat.array_namespace(array)
     except TypeError:
-        namespace = sys.modules[_package(array)]
+        namespace = sys.modules[library(array)]
     if not hasattr(namespace, "from_dlpack"):
         raise TypeError(
-            f"{type(array).__name__} speaks DLPack, but {_package(array)} has no from_dlpack to hand the result back; "
+            f"{type(array).__name__} speaks DLPack, but {library(array)} has no from_dlpack to hand the result back; "
             "pass numpy.from_dlpack(...)"
         )
     number = int(array.__dlpack_device__()[0])
-    return Caller(_package(array), namespace, _DEVICES.get(number, f"DLPack device type {number}"))
+    return Caller(library(array), namespace, _DEVICES.get(number, f"DLPack device type {number}"))
 
 
 def dtype_name(dtype: Any) -> str:
@@ -117,17 +85,24 @@ def promoted(caller: Caller, arrays: Sequence[Array]) -> Any:
 def to_numpy(array: Array, dtype: Any = None) -> np.ndarray[Any, Any]:
     """Return any array's values as a NumPy array in native byte order, copying only if something must change.
 
-    `dtype`, where given, is one of the array's own namespace.
+    `dtype`, where given, is one of the array's own namespace. NumPy has bfloat16 from the package ml_dtypes.
     """
     if isinstance(array, np.ndarray | np.generic):
         plain: np.ndarray[Any, Any] = np.asarray(array)
         wanted = plain.dtype if dtype is None else dtype
         return plain.astype(wanted if wanted.isnative else wanted.newbyteorder("="), copy=False)
     if array_api_compat.is_torch_array(array):
-        array = array.detach().cpu().resolve_conj().resolve_neg()
-        return np.asarray((array if dtype is None else array.to(dtype)).numpy())
+        array = _plain_tensor(array).cpu()
+        array = array if dtype is None else array.to(dtype)
+        if dtype_name(array.dtype) != "bfloat16":
+            return np.asarray(array.numpy())
+        import ml_dtypes
+
+        return np.asarray(array.view(sys.modules["torch"].int16).numpy()).view(ml_dtypes.bfloat16)
     if dtype is not None and array.dtype != dtype:
         array = array_api_compat.array_namespace(array).astype(array, dtype)
+    if dtype_name(array.dtype) == "bfloat16":
+        return np.asarray(array)  # NumPy's DLPack knows no such dtype
     return np.from_dlpack(array, device="cpu")
 
 
@@ -138,14 +113,27 @@ def to_torch(array: Array, device: str, dtype: Any = None) -> Array:
     """
     import torch
 
-    if not isinstance(array, torch.Tensor):
+    if isinstance(array, torch.Tensor):
+        tensor = _plain_tensor(array)
+    else:
         if caller_of(array).device == "cpu":
             array, dtype = to_numpy(array, dtype), None
-        if min(getattr(array, "strides", None) or (0,)) < 0:
-            array = array.copy()  # torch knows no negative strides, and its from_dlpack ends the process on one
-        array = torch.from_dlpack(array)  # unlike from_numpy it takes a read-only array without a warning
-    array = array.detach().resolve_conj().resolve_neg()
-    return array.to(device=array.device if array.device.type == device else device, dtype=dtype)
+            # Without what DLPack cannot say of a NumPy array: torch's from_dlpack even ends the process on a negative stride.
+            if not array.flags.aligned or any(stride < 0 or stride % array.itemsize for stride in array.strides):
+                array = array.copy()
+        elif min(getattr(array, "strides", None) or (0,)) < 0:
+            array = array.copy()
+        bfloat16 = isinstance(array, np.ndarray) and dtype_name(array.dtype) == "bfloat16"
+        # Unlike from_numpy it takes a read-only array without a warning.
+        tensor = torch.from_dlpack(array.view(np.int16)).view(torch.bfloat16) if bfloat16 else torch.from_dlpack(array)
+    return tensor.to(device=tensor.device if tensor.device.type == device else device, dtype=dtype)
+
+
+def _plain_tensor(tensor: Array) -> Array:
+    """Return a tensor of the base class, without a gradient, whose memory holds its values and not their conjugates."""
+    torch: Any = sys.modules["torch"]
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    return tensor if type(tensor) is torch.Tensor else tensor.as_subclass(torch.Tensor)
 
 
 def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -153,13 +141,13 @@ def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return array if array.flags.carray else np.array(array, order="C")
 
 
-def hand_back(result: Array, caller: Caller, like: Array) -> Array:
+def convert_back(result: Array, caller: Caller, like: Array) -> Array:
     """Return a kernel's result as the caller's kind of array, on the device of `like`."""
     if caller.kind == "numpy":
         return to_numpy(result)[()]  # NumPy returns a scalar, not a 0-d array
     if caller.kind == "torch":
         return to_torch(result, "cpu" if isinstance(result, np.ndarray) else result.device.type).to(like.device)
-    if isinstance(result, np.ndarray) and caller.device != "cpu":
+    if isinstance(result, np.ndarray) and (caller.device != "cpu" or dtype_name(result.dtype) == "bfloat16"):
         return caller.namespace.asarray(result, device=like.device)
     back = caller.namespace.from_dlpack(result)
     if not hasattr(like, "device") or back.device == like.device:

@@ -1,8 +1,11 @@
-"""The front desk for arrays: the caller's kind, device and dtype come back, and nothing is copied that need not be."""
+"""Arrays of any library: the caller's kind, device and dtype come back, and nothing is copied that need not be."""
 
+import sys
+import types
 import warnings
 
 import array_api_strict
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +26,7 @@ def probe(arrays, layout="any", operation="matmul"):
     @zoo.register(operation, "probe", arrays=arrays, layout=layout, dtypes=("numeric", "bfloat16"))
     def matmul(a, b):
         seen[:] = [a, b]
-        return a @ b
+        return np.asarray(a @ b, a.dtype) if arrays == "numpy" else a @ b  # NumPy multiplies bfloat16 into float32
 
     return zoo.get(operation, "probe"), seen
 
@@ -151,6 +154,164 @@ def test_bfloat16_goes_where_it_can():
         registry.get("matmul", numpy_only.name)(a, a)
 
 
+BFLOAT16 = {
+    "numpy": lambda values: np.asarray(values).astype(ml_dtypes.bfloat16),
+    "foreign": lambda values: Foreign(torch.asarray(np.array(values)).to(torch.bfloat16)),
+}
+
+
+class Foreign:
+    """An array of a library that has bfloat16 and speaks DLPack, as JAX's."""
+
+    __module__ = "foreign"
+
+    def __init__(self, tensor):
+        self.tensor, self.shape, self.ndim = tensor, tuple(tensor.shape), tensor.ndim
+        self.dtype, self.device = str(tensor.dtype).removeprefix("torch."), tensor.device
+
+    def __dlpack__(self, **kwargs):
+        return self.tensor.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self):
+        return self.tensor.__dlpack_device__()
+
+    def __array__(self, dtype=None, copy=None):
+        return self.tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
+@pytest.fixture
+def _foreign_library(monkeypatch):
+    library = types.ModuleType("foreign")
+    library.asarray = lambda array, device: Foreign(_arrays.to_torch(array, str(device)))
+    library.from_dlpack = lambda array: Foreign(torch.from_dlpack(array))
+    monkeypatch.setitem(sys.modules, "foreign", library)
+
+
+@pytest.mark.usefixtures("_foreign_library")
+@pytest.mark.parametrize("arrays", ["numpy", "torch"])
+@pytest.mark.parametrize("kind", BFLOAT16)
+def test_bfloat16_of_any_library_is_served_as_torchs_is(kind, arrays):
+    values = np.arange(24.0).reshape(4, 6)
+    function, seen = probe(arrays)
+    for left, right in ((values, values.T), (values[::2, 1:4], values[:3, ::-2]), (values[0], values[1])):
+        a, b = BFLOAT16[kind](left), BFLOAT16[kind](right)
+        result = function(a, b)
+        assert [_arrays.dtype_name(array.dtype) for array in (*seen, result)] == ["bfloat16"] * 3
+        assert type(result) is type(a if result.ndim else np.asarray(a)[0] if kind == "numpy" else a)
+        expected = torch.asarray(left.copy()).bfloat16() @ torch.asarray(right.copy()).bfloat16()
+        np.testing.assert_array_equal(np.asarray(_arrays.to_numpy(result), float), expected.double().numpy())
+    if kind == "numpy":
+        assert registry.get("matmul")(a, b) == result
+        assert function(a, b.astype(np.float32)).dtype == np.float32
+        assert registry.get("matmul")(np.stack([BFLOAT16[kind](values)] * 2), values.T).dtype == np.float64
+
+
+@pytest.mark.parametrize(("arrays", "layout"), [("numpy", "any"), ("numpy", "C"), ("torch", "any")])
+def test_a_field_of_a_structured_array_is_read_as_any_array_is(arrays, layout):
+    """Its strides are no multiple of its item size, and its entries are not aligned; so too of another byte order."""
+    function, _ = probe(arrays, layout=layout)
+    for dtype in ("<f4", ">f4"):
+        records = np.zeros((5, 5), dtype=[("tag", "u1"), ("value", dtype)])
+        records["value"] = np.arange(25).reshape(5, 5)
+        field, plain = records["value"], records["value"].astype(np.float32)
+        for view, same in ((field, plain), (field.T, plain.T), (field[::-1], plain[::-1])):
+            np.testing.assert_array_equal(function(view, field), same @ plain)
+
+
+class Named(torch.Tensor):
+    """A subclass that adds nothing to the meaning of operations."""
+
+
+class Masked(torch.Tensor):
+    """A subclass that does."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+class Quantity(np.ndarray):
+    """Values with a unit, as astropy has them."""
+
+    def __array_ufunc__(self, *args, **kwargs):
+        return NotImplemented
+
+
+class Traced(np.ndarray):
+    """Values that remember what was done to them."""
+
+    def __array_function__(self, *args, **kwargs):
+        return NotImplemented
+
+
+def without_values(name, **methods):
+    """Return an object of a class that knows an array, or forwards to one, but is none."""
+    forwarded = {"__getattr__": lambda self, attribute: getattr(np.eye(2), attribute)}
+    return type(name, (), forwarded | dict.fromkeys(methods, lambda self: None) | methods)()
+
+
+def test_an_array_whose_meaning_a_kernel_would_lose_is_refused_with_the_remedy():
+    a, tensor = np.eye(2), torch.eye(2)
+    lacks = "expected a NumPy array, a torch tensor or another array that speaks DLPack, got"
+    own = "which gives operations a meaning of its own; pass a plain tensor of its values"
+    cases = [
+        (a.view(Quantity), r"expected a plain array, got Quantity; its values alone: numpy.asarray(...)"),
+        (a.view(Traced), r"expected a plain array, got Traced; its values alone: numpy.asarray(...)"),
+        (tensor.as_subclass(Masked), f"expected a plain tensor, got Masked, {own}"),
+        (without_values("DataFrame", to_numpy=a.copy, compute=a.copy), f"{lacks} DataFrame; pass a.to_numpy()"),
+        (without_values("csr_array", toarray=a.copy), f"{lacks} csr_array; pass a.toarray()"),
+        (without_values("DaskArray", compute=a.copy), f"{lacks} DaskArray; pass a.compute()"),
+        (without_values("Quantity", magnitude=3.0, compute=a.copy), f"{lacks} Quantity; pass a.magnitude"),
+        (without_values("EagerTensor", numpy=a.copy), f"{lacks} EagerTensor; pass a.numpy()"),
+        (
+            without_values("BatchTracer"),
+            f"{lacks} BatchTracer; it has no values while a function is traced: call the operation outside",
+        ),
+        (without_values("Anything"), f"{lacks} Anything; numpy.asarray(...) makes one of numbers and lists"),
+    ]
+    for array, message in cases:
+        for name in ("auto", "numpy", "torch"):
+            for _ in range(2):
+                with pytest.raises(TypeError) as caught:
+                    registry.get("matmul", name)(array, array)
+                assert str(caught.value) == f"matmul: argument a: {message}"
+        with pytest.raises(TypeError) as caught:
+            registry.get("meanshift_step")(tensor if isinstance(array, torch.Tensor) else a, 1.0, data=array)
+        assert str(caught.value) == f"meanshift_step: argument data: {message.replace('pass a.', 'pass data.')}"
+    for served in (tensor.as_subclass(Named), torch.nn.Parameter(tensor, requires_grad=False), torch.nn.Buffer(tensor)):
+        for name in ("auto", "loop", "torch"):
+            result = registry.get("matmul", name)(served, tensor)
+            assert type(result) is torch.Tensor
+            assert torch.equal(result, tensor)
+
+
+def test_transformations_of_torch_are_refused_at_the_first_call_and_at_the_next(monkeypatch):
+    monkeypatch.setenv("PYTORCH_JIT", "0")  # a dual tensor loads the compiler otherwise, for seconds
+    x, forward = torch.eye(2), torch.autograd.forward_ad
+    transformed = {
+        "vmap": lambda f: torch.func.vmap(f)(torch.stack([x, x])),
+        "grad": lambda f: torch.func.grad(lambda t: f(t).sum())(x),
+        "functionalize": lambda f: torch.func.functionalize(f)(x),
+    }
+    for name in ("auto", "numpy", "torch"):
+        matmul = registry.get("matmul", name)
+        for transform in transformed.values():
+            for _ in range(2):
+                with pytest.raises(
+                    ValueError, match=r"^matmul: argument a: expected a plain tensor, got one inside a transf.*call"
+                ):
+                    transform(lambda t, matmul=matmul: matmul(t, t))
+            outside = torch.func.vmap(lambda t, matmul=matmul: matmul(x, x) + t)(torch.zeros(3, 2, 2))
+            assert torch.equal(outside, x.expand(3, 2, 2))  # what is not transformed is served
+        with forward.dual_level():
+            dual = forward.make_dual(x, x)
+            for args in ((dual, x), (x, dual)):
+                for _ in range(2):
+                    with pytest.raises(ValueError, match=r"carries a forward-mode tangent, .*unpack_dual\([ab]\)\.primal$"):
+                        matmul(*args)
+            assert torch.equal(matmul(x, x), x)
+
+
 def test_conjugate_and_negative_views_of_torch_are_resolved():
     a = torch.tensor([[1 + 2j, 3j], [4, 5 - 1j]])
     for arrays in ("numpy", "torch"):
@@ -213,7 +374,7 @@ def test_a_kernel_that_returns_what_it_must_not_is_named():
                     zoo.get("matmul", name)(array, array)
 
 
-def test_what_is_not_an_array_the_desk_can_take_is_refused_by_name():
+def test_what_is_not_an_array_that_a_kernel_can_read_is_refused_by_name():
     matmul = registry.get("matmul")
     a = np.eye(2)
     tensor, graded = torch.eye(2), torch.eye(2).requires_grad_()

@@ -86,12 +86,12 @@ def apply(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any])
         shape = batch + tuple(extent[name] for name in signature.output)
         result = np.empty(shape, full[0].dtype) if isinstance(full[0], np.ndarray) else full[0].new_empty(shape)
         for index in itertools.product(*map(range, batch)):
-            result[index] = core(*(array[_own(index, own)] for array, own in zip(full, batches, strict=True)))
+            result[index] = core(*(array[_within(index, its)] for array, its in zip(full, batches, strict=True)))
     else:
         result = core(*full)
     return result[(..., *(0 if name in lacking else slice(None) for name in signature.output))] if lacking else result
 
 
-def _own(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
+def _within(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """The index into an operand's own batch that a broadcast index means."""
     return tuple(0 if size == 1 else i for i, size in zip(index[len(index) - len(batch) :], batch, strict=True))

@@ -1,0 +1,174 @@
+"""An operation as dispatch needs it: a call is validated, its arrays are adapted to a kernel, the result is converted back."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kernels import _arrays
+from kernels._dispatch import gufunc
+from kernels._dispatch.arguments import require_arrays
+from registry import ConformanceError
+
+if TYPE_CHECKING:
+    from registry import Variant, Zoo
+
+
+class Call(NamedTuple):
+    """One call as its contract normalised it, and what it asks of a variant."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+    arrays: tuple[Any, ...]
+    caller: _arrays.Caller
+    dtype: Any
+
+
+class Operation:
+    """An operation's contract, with what dispatch needs to know of its signature."""
+
+    def __init__(self, zoo: Zoo, name: str) -> None:
+        self.zoo = zoo
+        self.name = name
+        self.contract = zoo.contract(name)
+        self.function: Callable[..., Any] = self.contract.validate
+        self.signature = inspect.signature(self.function)
+        self.core = gufunc.parse(self.contract.CORE)
+        kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
+        self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
+        self.leading = len(self.contract.ARRAYS) - len(self.keyed)  # arrays come first by position, then by keyword
+
+    def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Pick the arrays out of a normalised call."""
+        return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
+
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
+        """Validate a call; what the operation has no name for is an option of some candidate.
+
+        What no candidate takes is refused here, before the contract looks at the values, in one line.
+        """
+        stated = {key: value for key, value in kwargs.items() if key in self.signature.parameters}
+        options = {key: _integer(value) for key, value in kwargs.items() if key not in stated}
+        try:
+            given = self.signature.bind(*args, **stated).arguments
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}{self.misspelt(options, candidates)}") from None
+        defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
+        brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
+        require_arrays(self.name, brought)
+        caller = _arrays.caller_of(next(iter(brought.values())))
+        try:
+            dtype = _arrays.promoted(caller, tuple(brought.values()))
+        except TypeError as error:
+            reason = str(error).partition(". ")[0]  # NumPy goes on for lines
+            raise TypeError(f"{self.name}: arguments {', '.join(brought)}: {reason}") from None
+        if candidates:
+            self.require_candidate(brought, dtype, options, candidates)
+        args, kwargs = self.function(*args, **stated)
+        return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
+
+    def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
+        """Name the keywords that nobody knows, each with the nearest that the operation or a variant has."""
+        names = dict.fromkeys((*self.signature.parameters, *(option for v in candidates for option in v.options)))
+        near = {key: difflib.get_close_matches(key, names, n=1) for key in options if key not in names}
+        return "".join(
+            f"; there is no argument {key!r}{f', did you mean {names[0]!r}?' if names else ''}" for key, names in near.items()
+        )
+
+    def require_candidate(
+        self, arrays: Mapping[str, Any], dtype: Any, options: Mapping[str, Any], candidates: Sequence[Variant]
+    ) -> None:
+        """Refuse a dtype, or of several candidates an option, that none knows."""
+        name = _arrays.dtype_name(dtype)
+        if not any(name in v.dtypes for v in candidates):
+            if len(candidates) == 1:
+                raise TypeError(f"{self.name}: variant {candidates[0].name!r} {wrong_dtype(candidates[0], name)}")
+            taken = list(dict.fromkeys(dtype for v in candidates for dtype in v.dtypes))
+            given = {key: _arrays.dtype_name(array.dtype) for key, array in arrays.items()}
+            wrong = next((key for key in given if given[key] not in taken), None)
+            where = f"argument {wrong}: " if wrong else ""
+            got = given[wrong] if wrong else name
+            raise TypeError(f"{self.name}: {where}expected dtype {' or '.join(taken)}, got {got}; cast it")
+        for key in options if len(candidates) > 1 else ():
+            if not any(key in v.options for v in candidates):
+                known = dict.fromkeys(option for v in candidates for option in v.options)
+                raise TypeError(
+                    f"{self.name}: no variant has an argument {key!r}; their options are: {', '.join(known) or 'none'}"
+                )
+
+    def run(self, variant: Variant, kernel: Callable[..., Any], call: Call) -> Any:
+        """Adapt the arrays to the kernel's kind, run it, and convert the result back to the caller's kind."""
+        args, kwargs = self.adapted(variant, call)
+        kwargs |= {**variant.options, **call.options}
+        arrays = self.arrays(args, kwargs)
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            result, given = kernel(*args, **kwargs), self.arrays(args, kwargs)
+            first = given[0]
+            if isinstance(first, np.ndarray) and not gufunc.result_shape(self.core, given):
+                # NumPy gives a scalar for a result without dimensions, and the object itself for one of objects.
+                result = np.asarray(result, dtype=object if first.dtype == object else None)
+            self.require_result(variant, result, given)
+            return result
+
+        if variant.batches or gufunc.is_core(self.core, arrays):
+            result = checked(*args, **kwargs)
+        else:
+            result = gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
+        return _arrays.convert_back(result, call.caller, call.arrays[0])
+
+    def require_result(self, variant: Variant, result: Any, arrays: Sequence[Any]) -> None:
+        """Refuse what a kernel made of arrays of its own kind, unless it is such an array, with their dtype and the core's shape.
+
+        Raises
+        ------
+        ConformanceError
+            With what was expected and what came.
+        """
+        first = arrays[0]
+        shape = gufunc.result_shape(self.core, arrays)
+        right_kind = type(result) is type(first) or (isinstance(first, np.ndarray) and isinstance(result, np.generic))
+        place = _arrays.place(first)
+        if right_kind and result.dtype == first.dtype and shape == tuple(result.shape) and _arrays.place(result) == place:
+            return
+        expected = _arrays.described(first, shape)
+        got = _arrays.described(result, tuple(result.shape)) if right_kind else f"a {type(result).__name__}"
+        where = f" ({variant.source})" if variant.file else ""
+        raise ConformanceError(f"{self.name}: variant {variant.name!r} returned {got}, expected {expected}{where}")
+
+    def adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return a call's arguments with its arrays made into the kernel's kind, dtype and layout."""
+        adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
+        args: Any = list(call.args)
+        kwargs: Any = dict(call.kwargs)
+        for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
+            (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
+        return tuple(args), kwargs
+
+    def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
+        wanted = None if array.dtype == dtype else dtype
+        if variant.arrays == "torch":
+            return _arrays.to_torch(array, variant.device, wanted)
+        adapted = _arrays.to_numpy(array, wanted)
+        return _arrays.contiguous(adapted) if variant.layout == "C" else adapted
+
+
+def wrong_dtype(variant: Variant, name: str) -> str:
+    """Say that a variant does not take a dtype."""
+    return f"takes dtype {', '.join(variant.dtypes)}; got {name} (cast the arrays)"
+
+
+def _integer(value: Any) -> Any:
+    """Return an integer of any library as Python's own; anything else, and a truth value, as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value
