@@ -5,11 +5,12 @@ from numba import cuda, float32
 from kernels._compute import cuda as _cuda
 
 CHAINS = 4  # of each thread, which do not wait for each other
+FIXED_POINT = 0.6411857445049859  # where x = 2^-x
 
 
 @cuda.jit
 def chains(last, count):
-    """Repeat x -> 2^-x, which settles at 0.64, so that nothing under- or overflows."""
+    """Repeat x -> 2^-x, which settles at FIXED_POINT, so that nothing under- or overflows."""
     thread = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
     a = float32(thread % 8)
     b, c, d = a + float32(1), a + float32(2), a + float32(3)

@@ -3,8 +3,8 @@
     python bench/sanitize.py [--tool memcheck] [OPERATION [VARIANT]]
     python bench/sanitize.py --alone [OPERATION [VARIANT]]     the small run itself, without the sanitizer
 
-A process for each variant and tool makes a small run at sizes that cross tiles, and holds its results to their bounds. Ends
-with 1 on any report.
+A process for each variant and tool makes a small run at sizes that cross tiles (`crossing_tiles` in bench/works), and holds its
+results to their bounds. Ends with 1 on any report.
 """
 
 import os
@@ -16,15 +16,13 @@ from pathlib import Path
 
 import click
 import numpy as np
+import works
 
 import registry
 
 STAND_IN = os.environ.get("NUMBA_ENABLE_CUDASIM") == os.environ.get("TRITON_INTERPRET") == "1"  # tiles are smaller there
 DEVICE = "cpu" if STAND_IN else "cuda"
 TOOLS = {"memcheck": ("--report-api-errors", "no"), "racecheck": (), "initcheck": ()}  # torch asks the driver what may fail
-PRODUCTS = [(1, 1, 1), (17, 9, 18)] if STAND_IN else [(1, 1, 1), (150, 70, 270), (256, 64, 256)]
-# Points, data, coordinates: in registers, several points for each thread, and more coordinates than registers hold.
-STEPS = [(9, 17, 2), (17, 9, 1), (9, 9, 9)] if STAND_IN else [(300, 290, 2), (33_000, 290, 3), (300, 290, 11)]
 
 
 def written_by_hand(operation=None, name=None):
@@ -32,20 +30,6 @@ def written_by_hand(operation=None, name=None):
     variants = [v for op in registry.operations() for v in registry.variants(op) if v.device == "cuda"]
     chosen = [v for v in variants if operation in (None, v.operation) and name in (None, v.name)]
     return [v for v in chosen if {"numba", "triton"} & set(v.requires)]
-
-
-def calls(operation):
-    """Yield the arguments of a few calls, arrays in float64."""
-    rng = np.random.default_rng(0)
-    if operation == "matmul":
-        for m, k, n in PRODUCTS:
-            yield (rng.standard_normal((m, k)), rng.standard_normal((k, n))), {}
-        return
-    for n, m, d in STEPS:
-        x, data = rng.standard_normal((n, d)), rng.standard_normal((m, d))
-        x[:5] += 100  # where a gaussian weighs relative to the nearest data
-        for kernel in registry.contract(operation).KERNELS:
-            yield (x, 1.5), {"data": data, "kernel": kernel}
 
 
 def small_run(variant):
@@ -65,7 +49,7 @@ def small_run(variant):
         def seen(value):
             return value.double().cpu().numpy() if isinstance(value, torch.Tensor) else value
 
-        for args, kwargs in calls(variant.operation):
+        for args, kwargs in works.of(variant.operation, "crossing_tiles")(STAND_IN):
             args, kwargs = op.function(*map(tensor, args), **{key: tensor(value) for key, value in kwargs.items()})
             if op.beyond_limits(variant, args, kwargs):
                 continue

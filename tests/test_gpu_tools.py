@@ -17,51 +17,96 @@ import registry
 ROOT = Path(registry.__file__).parent
 BENCH = ROOT / "bench"
 
-# In a process of its own, since the peers register in it.
+# In a process of its own, since the kernels register in it.
 MADE_UP = """
-import functools, json, sys
+import collections, functools, json, sys, threading, types
 from pathlib import Path
 from click.testing import CliRunner
-import gpu, registry
-from peers import Work, clusters
+import gpu, peers, registry, torch, works
+from kernels._measure import device
 from rich.console import Console
+from works.matmul import ON_DEVICE, product
+from works.meanshift_step import clusters, step
 
 folder = Path(sys.argv[1])
-registry.register("matmul", "twice", arrays="torch", requires=("torch",))(lambda a, b: 2 * (a @ b))
-by_hand = registry.register("matmul", "by hand", arrays="torch", requires=("torch", "numba"), dtypes=("float32", "bfloat16"))
-by_hand(lambda a, b: a @ b)
-own = registry.variants
-registry.variants = lambda operation: [v for v in own(operation) if "torch" in v.requires]
+catalogue = peers.load()
+register = functools.partial(catalogue.register, "matmul", arrays="torch", dtypes=("float32", "bfloat16"), precision="wide")
+memory, calls, kept = {}, collections.Counter(), threading.Event()
+kept.set()
 
-def made_up(run):
+def is_timed(name, dtype):
+    # the first calls estimate and check
+    calls[name, dtype] += 1
+    return calls[name, dtype] > 6
+
+def right(a, b):
+    return a @ b
+
+def remembers(a, b):
+    return memory.setdefault((a.data_ptr(), b.data_ptr()), a @ b)
+
+def wrong_later(a, b):
+    return 0 * (a @ b) if is_timed("wrong_later", a.dtype) else a @ b
+
+def fills_later(a, b):
+    c = torch.zeros(len(a), b.shape[1], dtype=a.dtype)
+    if is_timed("fills_later", a.dtype):
+        threading.Thread(target=lambda: (kept.wait(), c.copy_(a @ b))).start()
+        return c
+    return c.copy_(a @ b)
+
+register("by hand", requires=("torch", "numba"))(right)
+register("twice", requires=("torch",))(lambda a, b: 2 * (a @ b))
+for cheat in (remembers, wrong_later, fills_later):
+    register(cheat.__name__, requires=("torch",))(cheat)
+own = catalogue.variants
+catalogue.variants = lambda operation: [v for v in own(operation) if "torch" in v.requires and v.available]
+
+def made_up(run, keep):
+    kept.clear()
     run()
+    keep()
+    kept.set()
     return 0.25
 
-works = [Work(None, 0, 0, product=(90, 80, 70), dtype=dtype, ours=()) for dtype in ("float32", "bfloat16")]
-works.append(Work(clusters, 60, 2, steps=2, ours=()))
-records = [r for work in works for r in gpu.measure(work, 10.0, made_up, device="cpu")]
+chosen = [product(90, 80, 70, dtype=dtype) for dtype in ("float32", "bfloat16")]
+chosen.append(step(clusters, 60, 2, steps=2))
+chosen.append(step(clusters, 30, 2, options={"batch_size": (1, 7)}))
+records = [r for work in chosen for r in gpu.measure(work, 10.0, made_up, device="cpu")]
 found = {"copy": 1e6, "matmul float32": 1e9, "matmul tf32": 2e9, "matmul bfloat16": 1e7, "exp2": 1e5}
 
+def event(**_):
+    return types.SimpleNamespace(
+        record=lambda: done.append("record"), synchronize=lambda: done.append("wait"), elapsed_time=lambda _: 3.0
+    )
+
+done = []
+torch.cuda.get_device_properties = lambda _: types.SimpleNamespace(L2_cache_size=4)
+torch.cuda.Event, torch.cuda._sleep = event, lambda _: done.append("sleep")
+seconds = device.EventClock("cpu")(lambda: done.append("run"), lambda: done.append("keep"))
+
 gpu.__file__ = str(folder / "gpu.py")
-gpu.WORKS, gpu.ceilings, gpu.Clock = works, lambda _: found, lambda: made_up
+works.every = lambda _: chosen
+gpu.ceilings, device.EventClock = lambda _: found, lambda: made_up
 gpu.measure = functools.partial(gpu.measure, device="cpu")
 gpu.environment, registry.missing = lambda: {"gpu": {"name": "Made-up 9"}}, lambda _: None
-done = CliRunner().invoke(gpu.main, ["--only", "matmul 90x80", "--limit", "10"], catch_exceptions=False)
-registry.variants = own
+command = CliRunner().invoke(gpu.main, ["--only", "matmul 90x80", "--limit", "10"], catch_exceptions=False)
 first = gpu.save(folder / "results" / "made-up.json", {"ceilings": found, "records": records})
 again = gpu.save(folder / "results" / "made-up.json", {"ceilings": found, "records": records[-1:]})
-loops = gpu.original()
-records[0]["work"] = records[1]["work"] = records[2]["work"] = "matmul 50000x784 @ 784x10, float32"
-Console(width=200, file=sys.stderr).print(gpu.summary(records, found, loops))
+loops = gpu.naive(ON_DEVICE[0])
+shown = [r | {"work": loops["work"]} if r["work"] == chosen[0].title else r for r in records]
+Console(width=200, file=sys.stderr).print(gpu.summary(shown, found, loops))
 print(json.dumps({
     "loops": loops,
     "records": records,
     "roofs": [gpu.roof(r, found) for r in records],
     "kept": [len(first), len(again)],
-    "batches": [dict(v.options) for v in own("meanshift_step") if ", batches of " in v.name],
-    "main": done.output,
+    "main": command.output,
+    "clock": [done, seconds],
+    "products": [gpu.products(made_up, *format, 64, "cpu") for format in (("float32", "working"), ("bfloat16", "wide"))],
 }))
 """
+CHEATS = ("remembers", "wrong_later", "fills_later")
 
 
 def run(*command, **environment):
@@ -94,13 +139,28 @@ def made_up(tmp_path_factory):
 
 def test_what_passed_is_timed_and_nothing_else(made_up):
     for r in made_up["records"]:
-        if r["name"] == "twice":
-            assert (r["status"], r["seconds"]) == ("wrong", None)
-        elif r["seconds"]:
-            assert (r["status"], r["seconds"], r["samples"]) == ("timed", 0.25, 4)
+        if r["name"] in ("twice", *CHEATS):
+            assert (r["status"], r["seconds"]) == ("wrong", None), r
+        else:
+            assert (r["status"], r["seconds"], r["samples"]) == ("timed", 0.25, 4), r
             assert r["error_over_bound"] <= 1
     asked = {("matmul", "float32"), ("matmul", "bfloat16"), ("meanshift_step", "float32")}
     assert {(r["operation"], r["dtype"]) for r in made_up["records"] if r["seconds"]} == asked
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_right_only_when_it_is_asked_once_is_found_out_by_the_timed_runs(made_up, dtype):
+    reasons = {r["name"]: r["reason"] for r in made_up["records"] if r["dtype"] == dtype and r["status"] == "wrong"}
+    for cheat in CHEATS:
+        assert reasons[cheat].startswith("in a timed run, off by "), reasons[cheat]
+
+
+def test_results_are_kept_before_the_host_waits_for_the_device(made_up):
+    assert made_up["clock"] == [["sleep", "record", "run", "record", "keep", "wait"], 3e-3]
+
+
+def test_the_products_that_measure_a_ceiling_are_judged_too(made_up):
+    assert made_up["products"] == [2 * 64**3 / 0.25] * 2
 
 
 def test_work_and_ceilings_are_those_of_the_call(made_up):
@@ -109,17 +169,18 @@ def test_work_and_ceilings_are_those_of_the_call(made_up):
             entry, peak = (4, 1e9) if r["dtype"] == "float32" else (2, 1e7)
             assert (r["units"], r["bytes"]) == (2 * 90 * 80 * 70, entry * (90 * 80 + 80 * 70 + 90 * 70))
             assert roof == min(peak, 1e6 * r["units"] / r["bytes"])
-        else:
+        elif not r["options"]:
             assert (r["units"], r["bytes"]) == (2 * 60 * 60, 2 * 2 * 60 * 2 * 4)
             assert roof == 1e5
 
 
 def test_a_later_run_replaces_the_works_it_measured_again(made_up):
     count = len(made_up["records"])
-    steps = sum(r["operation"] == "meanshift_step" for r in made_up["records"])
-    assert made_up["kept"] == [count, count - steps + 1]
+    again = sum(r["work"] == made_up["records"][-1]["work"] for r in made_up["records"])
+    assert again > 1
+    assert made_up["kept"] == [count, count - again + 1]
     runs = json.loads((made_up["folder"] / "results" / "made-up.json").read_text())["runs"]
-    assert [len(each["records"]) for each in runs] == [count - steps, 1]
+    assert [len(each["records"]) for each in runs] == [count - again, 1]
 
 
 def test_the_three_loops_are_timed_on_a_few_rows_and_scaled(made_up):
@@ -138,16 +199,17 @@ def test_the_picture_and_the_table_show_all(made_up):
         "by hand",
         "250 ms",
         "n = 60, d = 2, 2 steps",
-        "none was timed",
+        "by batch size",
         "20 rows took",
     ):
         assert shown in made_up["shown"]
 
 
-def test_batch_sizes_take_part_as_variants(made_up):
-    sizes = [options["batch_size"] for options in made_up["batches"]]
-    assert sizes == sorted(sizes)
-    assert len(sizes) > 3
+def test_options_are_part_of_a_measurement_and_not_of_a_name(made_up):
+    batches = [(r["name"], r["options"], r["label"]) for r in made_up["records"] if "by batch size" in r["work"]]
+    for size in (1, 7):
+        assert ("torch", {"batch_size": size}, f"torch, batch_size={size}") in batches
+    assert {tuple(options) for _, options, _ in batches} == {("batch_size",)}
 
 
 @pytest.mark.parametrize("tool", ["gpu", "sanitize"])

@@ -70,7 +70,7 @@ def twelve(a, b):
     calls.append(None)
     return a @ b if len(calls) < 12 else nothing(a, b)
 
-TIMERS = ("timeit", "time_in_turns", "take", "seconds", "runner", "pedantic")
+TIMERS = ("timeit", "interleave", "host_clock", "take", "seconds", "runner", "pedantic")
 
 def is_timed():
     frame = sys._getframe()

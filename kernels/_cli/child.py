@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import functools
 import importlib
-import math
 import multiprocessing
 import os
 import pickle
@@ -19,14 +17,11 @@ import signal
 import sys
 import sysconfig
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import registry
-
-IMPORT_SECONDS = 300.0  # for a kernel's file and what it imports, whatever the limit on a call
+from kernels._cli.limits import Limit
 
 
 class Died(RuntimeError):
@@ -125,54 +120,6 @@ def _place(trace: str, file: str | None) -> str | None:
 
 
 # In the child
-
-
-class Limit:
-    """Ends the process, and leaves a trace, when a call takes longer than it may.
-
-    faulthandler waits in a thread that needs no part of Python, so that compiled code which never returns is ended too.
-    """
-
-    def __init__(self, seconds: float, file: int) -> None:
-        self._call = seconds
-        self._file = file
-        self._seconds, self._since = 0.0, -math.inf
-
-    def start(self, calls: int = 1) -> None:
-        """Give the next calls their time, from now on.
-
-        A start that comes soon after another does nothing, for it would cost some calls more than they take themselves; a call
-        may then take a twentieth less.
-        """
-        self._start(calls * self._call)
-
-    def start_import(self) -> None:
-        """Give a kernel's file the time to be imported."""
-        self._start(IMPORT_SECONDS)
-
-    def _start(self, seconds: float) -> None:
-        now = time.monotonic()
-        if seconds != self._seconds or now - self._since > 0.05 * seconds:
-            faulthandler.dump_traceback_later(seconds, exit=True, file=self._file)
-            self._seconds, self._since = seconds, now
-
-    def stop(self) -> None:
-        """Wait for no call any more."""
-        faulthandler.cancel_dump_traceback_later()
-        self._since = -math.inf
-
-    def on_each_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with the limit on each of its calls. A KeyboardInterrupt is its own: Ctrl-C does not come here."""
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.start()
-            try:
-                return function(*args, **kwargs)
-            except KeyboardInterrupt as error:
-                raise RuntimeError("it raised KeyboardInterrupt") from error
-
-        return call
 
 
 def serve(connection: Any, trace: Any, session: str, arguments: dict[str, Any], timeout: float) -> None:

@@ -39,7 +39,7 @@ TIMEOUT = click.option(
 @TIMEOUT
 @JSON
 def compare(operation: str, plot: Path | None, limit: float, timeout: float, as_json: bool, **options: Any) -> None:
-    """Check every variant against the reference, then time those that pass, in turns.
+    """Check every variant against the reference, then time those that pass, their samples interleaved.
 
     The ladder runs from the slowest to the fastest. "spread" is how far the middle half of the samples lies apart, as a share
     of the median. "of bound" is the largest error as a share of what rounding allows: at most 100 % for a right result, and
@@ -107,7 +107,7 @@ class Comparison:
             child.close()
 
     def measure(self, variants: tuple[Variant, ...]) -> None:
-        """Admit and time the variants behind a progress bar on standard error; Ctrl-C leaves what was measured until then."""
+        """Check and time the variants behind a progress bar on standard error; Ctrl-C leaves what was measured until then."""
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
         try:
             with Progress(*columns, console=console(stderr=True), transient=True) as progress:
@@ -119,43 +119,43 @@ class Comparison:
                 m.status, m.reason = "skipped", "interrupted before it was timed"
 
     def _measure(self, variants: tuple[Variant, ...], progress: Progress) -> None:
-        from kernels._measure import ROUNDS
+        from kernels._measure import SAMPLES
 
         checking = progress.add_task("checking", total=len(variants))
         for variant in variants:
             progress.update(checking, description=f"checking {variant.name}")
-            self.measurements.append(self._admit(variant))
+            self.measurements.append(self._qualify(variant))
             progress.advance(checking)
         passed = [i for i, m in enumerate(self.measurements) if m.status == "timed"]
-        timing = progress.add_task("timing", total=len(passed) * ROUNDS[1])
-        for turn in range(ROUNDS[1]):
+        timing = progress.add_task("timing", total=len(passed) * SAMPLES[1])
+        for index in range(SAMPLES[1]):
             for i in passed:
                 progress.update(timing, advance=1, description=f"timing {self.measurements[i].variant.name}")
-                self._take(i, turn)
+                self._take(i, index)
 
-    def _admit(self, variant: Variant) -> Any:
+    def _qualify(self, variant: Variant) -> Any:
         from kernels._measure import Measurement
 
         if variant.reason:
             return Measurement(variant, "unavailable", variant.reason)
         try:
-            return self._ask(variant, "admit", variant.name, self.limit)
+            return self._ask(variant, "qualify", variant.name, self.limit)
         except Died as error:
             return Measurement(variant, "wrong", str(error))
 
-    def _take(self, i: int, turn: int) -> None:
+    def _take(self, i: int, index: int) -> None:
         measurement = self.measurements[i]
         if measurement.status == "timed":
             try:
-                self.measurements[i] = self._ask(measurement.variant, "take", measurement.variant.name, turn) or measurement
+                self.measurements[i] = self._ask(measurement.variant, "take", measurement.variant.name, index) or measurement
             except Died as error:
-                measurement.refuse(f"in a timed run, {error}")
+                measurement.reject(f"in a timed run, {error}")
 
     def _ask(self, variant: Variant, method: str, *args: Any) -> Any:
         group = _group(variant)
         if group not in self.children:
             self._child(group)
-            for m in self.measurements:  # those that another process had admitted
+            for m in self.measurements:  # those that qualified in another process
                 if method == "take" and m.status == "timed" and _group(m.variant) == group:
                     self._resume(m)
         try:

@@ -8,12 +8,12 @@ from typing import Any
 
 import registry
 from kernels import _measure
-from kernels._cli.child import Limit
 from kernels._cli.inputs import example
+from kernels._cli.limits import Limit
 
 
 class Comparing:
-    """The variants of an operation on one example: each is admitted, then timed, in turns that the command calls out."""
+    """The variants of an operation on one example: each is checked, then timed, one sample whenever the command asks."""
 
     def __init__(self, limit: Limit, operation: str, options: dict[str, Any]) -> None:
         self.limit = limit
@@ -21,7 +21,7 @@ class Comparing:
         call = example(operation, **options)
         self.trial = _measure.Trial(registry.contract(operation), call, options["dtype"])
         self.trial.before_run = lambda: limit.start(call.steps)
-        self.turns: dict[str, _measure.Turns] = {}
+        self.samplers: dict[str, _measure.Sampler] = {}
 
     def about(self) -> dict[str, Any]:
         """Return what the comparison is on."""
@@ -29,21 +29,21 @@ class Comparing:
         rows = {"rows_checked": len(trial.checked), "rows_in_all": len(trial.example.args[0])}
         return {"operation": self.operation, "example": trial.example.title, "dtype": trial.dtype, **rows, "unit": trial.unit}
 
-    def admit(self, name: str, enough: float) -> _measure.Measurement:
-        """Check a variant, unless a run would take more seconds than are enough."""
+    def qualify(self, name: str, limit: float) -> _measure.Measurement:
+        """Check a variant, unless a run would take more seconds than the limit."""
         variant = registry.variant(self.operation, name)
         self.limit.start_import()
-        ((measurement, function),) = _measure.admit(self.trial, [variant], enough, self._watched)
+        ((measurement, function),) = _measure.qualify(self.trial, [variant], limit, wrap=self._limited)
         if function:
-            self.turns[name] = _measure.Turns(self.trial, measurement, function)
+            self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         return measurement
 
-    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        limited = self.limit.on_each_call(function)
+    def _limited(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        watched = self.limit.on_each_call(function)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return limited(*args, **kwargs)
+                return watched(*args, **kwargs)
             finally:
                 self.limit.stop()  # the references that come between take the time they take
 
@@ -51,20 +51,20 @@ class Comparing:
         return call
 
     def resume(self, measurement: _measure.Measurement) -> None:
-        """Go on with a variant that was admitted by another process, which has ended; a run warms it up."""
+        """Go on with a variant that qualified in another process, which has ended; a run warms it up."""
         self.limit.start_import()
         function = registry.get(self.operation, measurement.variant.name)
-        self.trial.run(self._watched(function))
-        self.turns[measurement.variant.name] = _measure.Turns(self.trial, measurement, function)
+        self.trial.run(self._limited(function))
+        self.samplers[measurement.variant.name] = _measure.Sampler(self.trial, measurement, function)
 
-    def take(self, name: str, turn: int) -> _measure.Measurement | None:
-        """Take a variant's sample of a turn; return what is known of it now, or None if it has had all its turns."""
-        turns = self.turns[name]
+    def take(self, name: str, index: int) -> _measure.Measurement | None:
+        """Take a variant's sample of this index; return what is known of the variant now, or None if it has all its samples."""
+        sampler = self.samplers[name]
         try:
-            return turns.measurement if turns.take(turn) else None
+            return sampler.measurement if sampler.take(index) else None
         except KeyboardInterrupt:  # its own: Ctrl-C does not come here
-            turns.measurement.refuse("in a timed run, it raised KeyboardInterrupt")
-            return turns.measurement
+            sampler.measurement.reject("in a timed run, it raised KeyboardInterrupt")
+            return sampler.measurement
 
 
 class Checking:

@@ -15,7 +15,7 @@ from rich.table import Table
 OPERATION = click.argument("operation", metavar="OP")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 SPELLINGS = {"µ": "u", "²": "2", "…": ".", "·": "*", "é": "e", "–": "-", "—": "-", "’": "'"}
-WIDE = 200  # columns of a table that nobody watches
+UNWATCHED_COLUMNS = 200  # of a table that goes to a file or a pipe
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
@@ -44,7 +44,7 @@ def print_table(table: Table) -> None:
     """Print a table so that no name is cut: as wide as it is where nobody watches, and line by line where it does not fit."""
     where = console()
     if not where.is_terminal:
-        where.width = WIDE
+        where.width = UNWATCHED_COLUMNS
     if _needed(table) <= where.width:
         where.print(table)
         return

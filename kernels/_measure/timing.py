@@ -1,14 +1,15 @@
-"""What becomes of each variant on an example: it is admitted if its result is right, and then timed, in turns with the others."""
+"""What becomes of each variant on an example: it qualifies if its result is right, and then it is timed."""
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 import registry
 from kernels._definition.numerics import Agreement
 from kernels._measure.environment import duration
-from kernels._measure.trial import ROUNDS, SAMPLE_SECONDS, Runs, Trial
-from registry import Variant
+from kernels._measure.trial import SAMPLES, Runs, Trial
+from registry import Variant, Zoo
 
 PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next
-REFUSALS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
+ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Measurement:
         Seconds per run.
     rate : float
         Units of work a second: floating-point operations, or pairs.
+    options : mapping
+        The variant's own keyword arguments in this measurement, where they are not the defaults.
     """
 
     variant: Variant
@@ -47,6 +50,12 @@ class Measurement:
     agreement: Agreement | None = None
     samples: list[float] = field(default_factory=list)
     units: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The variant's name, and the options if there are any."""
+        return ", ".join([self.variant.name, *(f"{key}={value}" for key, value in self.options.items())])
 
     @property
     def median(self) -> float:
@@ -66,7 +75,7 @@ class Measurement:
         """Units of work a second."""
         return self.units / self.median
 
-    def refuse(self, reason: str) -> None:
+    def reject(self, reason: str) -> None:
         """Count the variant as wrong, and forget its times."""
         self.status, self.reason, self.samples = "wrong", reason, []
 
@@ -76,53 +85,67 @@ class Measurement:
             self.agreement = agreement
         if not agreement.passes:
             during = "in a timed run, " if self.samples else ""
-            self.refuse(f"{during}off by {agreement.share:.3g} times its bound at {agreement.worst} of the checked rows")
+            self.reject(f"{during}off by {agreement.share:.3g} times its bound at {agreement.worst} of the checked rows")
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def admit(
+def qualify(
     trial: Trial,
     variants: Iterable[Variant],
-    enough: float,
-    watch: Callable[[Callable[..., Any]], Callable[..., Any]] = _as_it_is,
+    limit: float,
+    *,
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = _unchanged,
+    options: Mapping[str, Any] | None = None,
+    zoo: Zoo | None = None,
 ) -> Iterator[tuple[Measurement, Callable[..., Any] | None]]:
-    """Check each variant on the example; one that cannot run, would take too long or is wrong says so and comes without function.
+    """Check each variant on the example; yield its measurement, and its function if it may be timed.
 
-    `watch` wraps the function for the checks alone: nothing stands between the clock and a function that is timed.
+    A variant does not qualify if it cannot run here, if a run would take more seconds than the limit, or if its result is wrong.
+
+    Parameters
+    ----------
+    trial, variants, limit
+    wrap : callable
+        Wraps the function for the checks alone: nothing stands between the clock and a function that is timed.
+    options : mapping, optional
+        Keyword arguments of the variants' own, such as ``batch_size``.
+    zoo : Zoo, optional
+        The catalogue that the variants are in.
 
     Raises
     ------
     TypeError, ValueError
         If the operation refuses the example whatever the variant.
     """
-    operation = trial.contract.operation
+    operation, zoo, options = trial.contract.operation, zoo or registry.zoo(), options or {}
     trial.refill()
-    args, kwargs = trial.example.args, trial.example.kwargs
     for variant in variants:
-        measurement, function = Measurement(variant, units=trial.work), None
-        refusal = registry.explain(operation, *args, selector=variant.name, **kwargs).considered[0][1]
+        measurement, function = Measurement(variant, units=trial.work, options=options), None
+        rejection = zoo.explain(operation, *trial.args, selector=variant.name, **trial.example.kwargs).considered[0][1]
         try:
-            if refusal:
-                measurement.status, measurement.reason = "skipped" if variant.available else "unavailable", refusal
+            if rejection:
+                measurement.status, measurement.reason = "skipped" if variant.available else "unavailable", rejection
             else:
-                function = registry.get(operation, variant.name)
-                _judge(trial, measurement, watch(function), enough)
+                function = zoo.get(operation, variant.name)
+                if options:
+                    function = functools.partial(function, **options)
+                _judge(trial, measurement, wrap(function), limit)
         except registry.VariantUnavailable:  # its file failed to import
             measurement.status, measurement.reason = "unavailable", str(variant.reason)
-        except REFUSALS as error:
-            measurement.refuse(describe(error, variant.file))
+        except ERRORS as error:
+            measurement.reject(describe(error, variant.file))
         yield measurement, function if measurement.status == "timed" else None
 
 
-def _judge(trial: Trial, measurement: Measurement, function: Callable[..., Any], enough: float) -> None:
-    """Check a function on the example, unless a run would take more seconds than are enough."""
-    estimate = trial.estimate(function, enough)
-    if estimate > enough:
+def _judge(trial: Trial, measurement: Measurement, function: Callable[..., Any], limit: float) -> None:
+    """Check a function on the example, unless a run would take more seconds than the limit."""
+    estimate = trial.estimate(function, limit)
+    if estimate > limit:
         measurement.status = "skipped"
-        measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(enough)})"
+        measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(limit)})"
         return
     measurement.judge(trial.check(function, measurement.variant.precision))
 
@@ -146,53 +169,56 @@ def place_of(error: BaseException | None, file: str) -> str | None:
     return place
 
 
-class Turns:
-    """The turns of one variant that was admitted: each takes a sample, and holds a result of it to the reference."""
+class Sampler:
+    """Takes the samples of one variant that qualified, and holds a result of each sample to the reference."""
 
     def __init__(self, trial: Trial, measurement: Measurement, function: Callable[..., Any]) -> None:
         self.trial = trial
         self.measurement = measurement
         self.function = function
-        self.number, self.rounds = 0, ROUNDS[1]
+        self.runs, self.samples = 0, SAMPLES[1]
 
-    def take(self, turn: int) -> bool:
-        """Take the sample of a turn; return whether there was one to take."""
-        if self.measurement.status != "timed" or turn >= self.rounds:
+    def take(self, index: int) -> bool:
+        """Take the sample of this index, from 0; return whether there was one to take."""
+        if self.measurement.status != "timed" or index >= self.samples:
             return False
         try:
-            if not self.number:
-                self.number, self.rounds = repetitions(self.trial, self.function)
-            self._sample(last=turn == self.rounds - 1)
-        except REFUSALS as error:
-            self.measurement.refuse(f"in a timed run, {describe(error, self.measurement.variant.file)}")
+            if not self.runs:
+                self.runs, self.samples = repetitions(self.trial, self.function)
+            self._sample(last=index == self.samples - 1)
+        except ERRORS as error:
+            self.measurement.reject(f"in a timed run, {describe(error, self.measurement.variant.file)}")
         return True
 
     def _sample(self, last: bool) -> None:
         time.sleep(PAUSE_SECONDS)
-        if self.rounds == ROUNDS[1]:  # a short run, which the waking of its own threads would lengthen
-            Runs(self.trial, self.function).seconds(self.number)
+        if self.samples == SAMPLES[1]:  # a short run, which the waking of its own threads would lengthen
+            Runs(self.trial, self.function).seconds(self.runs)
         runs = Runs(self.trial, self.function, last)
-        self.measurement.samples.append(runs.seconds(self.number))
+        self.measurement.samples.append(runs.seconds(self.runs))
         self.measurement.judge(runs.judge(self.measurement.variant.precision))
 
 
-def time_in_turns(trial: Trial, admitted: list[tuple[Measurement, Callable[..., Any]]]) -> Iterator[Measurement]:
-    """Sample the runs of all that passed in turns, yielding after each sample; the checked run was the warm-up."""
-    turns = [Turns(trial, measurement, function) for measurement, function in admitted]
-    for turn in range(ROUNDS[1]):
-        for each in turns:
-            if each.take(turn):
+def interleave(trial: Trial, qualified: Iterable[tuple[Measurement, Callable[..., Any]]]) -> Iterator[Measurement]:
+    """Take the first sample of all that qualified, then the second of all, and so on; yield after each sample.
+
+    The run that was checked was the warm-up.
+    """
+    samplers = [Sampler(trial, measurement, function) for measurement, function in qualified]
+    for index in range(SAMPLES[1]):
+        for each in samplers:
+            if each.take(index):
                 yield each.measurement
 
 
 def repetitions(trial: Trial, function: Callable[..., Any]) -> tuple[int, int]:
     """Return how many runs make a sample long enough to time, and how many samples to take."""
     once = Runs(trial, function).seconds(1)
-    if once < SAMPLE_SECONDS:
+    if once < trial.sample_seconds:
         once = min(once, *(Runs(trial, function).seconds(1) for _ in range(2)))  # one run alone may have been held up
     once = max(once, 1e-7)
-    number = max(1, round(SAMPLE_SECONDS / once))
-    return number, round(min(max(1 / (once * number), ROUNDS[0]), ROUNDS[1]))
+    runs = max(1, round(trial.sample_seconds / once))
+    return runs, round(min(max(1 / (once * runs), SAMPLES[0]), SAMPLES[1]))
 
 
 def first_calls(variant: Variant) -> tuple[float, float]:

@@ -14,12 +14,12 @@ import numpy as np
 
 from kernels._arrays import dtype_name
 from kernels._definition.examples import Example
-from kernels._definition.numerics import Agreement, compare
+from kernels._definition.numerics import Agreement, compare, precision_of
 
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs
 SAMPLE_SECONDS = 2e-3  # what is faster is repeated until one sample takes this long
-ROUNDS = (3, 15)  # the fewest and the most samples
+SAMPLES = (3, 15)  # the fewest and the most
 CHANCE = random.SystemRandom()  # no kernel can foresee it, and it is not the generator that a kernel may seed
 
 
@@ -36,16 +36,33 @@ class Kept(NamedTuple):
 
     factor: float
     results: list[Any]
-    copies: list[np.ndarray[Any, Any]]
+    copies: list[Any]
+
+
+def host_clock(run: Callable[[], None], keep: Callable[[], None]) -> float:
+    """Do a run, have its results kept, and return the seconds that the run took."""
+    started = perf_counter()
+    run()
+    seconds = perf_counter() - started
+    keep()
+    return seconds
 
 
 class Trial:
     """An example of an operation, ready to be run, checked and timed with any variant.
 
+    This one runs on the example's own arrays and uses the clock of the host. `kernels._measure.device` has one for a GPU.
+
     Attributes
     ----------
+    args : tuple
+        The positional arguments that functions are given.
     checked : ndarray of int
         The rows of a result that `check` holds to the reference.
+    timed_rows : int
+        On how many rows the result of a timed run is held to the reference.
+    sample_seconds : float
+        A run that is shorter is repeated until one sample takes this long.
     before_run : callable
         Called before each timed run, outside of what is timed.
     """
@@ -55,17 +72,24 @@ class Trial:
         self.example = example
         self.dtype = dtype
         self.unit: str = contract.RATE
+        self.args = example.args
         total = len(example.args[0])
         rng = np.random.default_rng(0)
         self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
+        self.timed_rows = TIMED_ROWS
+        self.sample_seconds = SAMPLE_SECONDS
         self.before_run: Callable[[], None] = lambda: None
+        self.clock: Callable[[Callable[[], None], Callable[[], None]], float] = host_clock
+        self._change = max(2.0**-10, 16 * (precision.unit if (precision := precision_of(dtype)) else 0.0))
         self._expected: dict[str, tuple[Any, Any]] = {}
         self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
 
     @property
     def work(self) -> float:
         """Units of work of one run."""
-        return float(self.contract.work(*self.example.args, **self.example.kwargs)[self.unit]) * self.example.steps
+        return float(self.contract.work(*self.args, **self.example.kwargs)[self.unit]) * self.example.steps
+
+    # What depends on where the arrays are
 
     def refill(self, factor: float = 1.0) -> None:
         """Write the example's contents, times a factor, to the addresses where its arrays are.
@@ -75,9 +99,27 @@ class Trial:
         for memory, drawn in self._drawn:
             np.multiply(drawn, factor, out=memory)
 
+    def materialise(self, result: Any) -> Any:
+        """Return a step's result as a plain array; this is part of what is timed."""
+        return np.asarray(result)
+
+    def copy(self, result: Any) -> Any:
+        """Return what a result holds now: what a thread writes later does not count."""
+        return np.array(result)
+
+    def on_host(self, value: Any) -> Any:
+        """Return an argument or a copy in NumPy."""
+        return value
+
+    # Checks
+
+    def draw_factor(self) -> float:
+        """Draw what to multiply the contents by: near 1, but far enough from it that the dtype tells every entry apart."""
+        return 1 - self._change * (1 + CHANCE.random()) / 2
+
     def run(self, function: Callable[..., Any], each: Callable[[Any, Any], None] = lambda before, after: None) -> None:
         """Apply the operation as often as the example says, each time to the last result; `each` sees every step."""
-        current, *rest = self.example.args
+        current, *rest = self.args
         for _ in range(self.example.steps):
             result = function(current, *rest, **self.example.kwargs)
             each(current, result)
@@ -95,7 +137,14 @@ class Trial:
 
         def each(before: Any, after: Any) -> None:
             self._require_like(before, after)
-            agreements.append(self._compare(before, after, precision))
+            copy = self.copy(after)
+            if before is not self.args[0]:
+                expected = self._reference(self.checked, before, precision)
+            elif precision in self._expected:  # every variant's first step has the same input, and the same reference
+                expected = self._expected[precision]
+            else:
+                expected = self._expected[precision] = self._reference(self.checked, before, precision)
+            agreements.append(self._agreement(copy, len(before), self.checked, *expected))
 
         self.refill()
         self.run(function, each)
@@ -105,25 +154,26 @@ class Trial:
         """Hold a drawn step of a timed run to the reference, on drawn rows; raises as `check` does."""
         self.refill(kept.factor)
         step = CHANCE.randrange(len(kept.results))
-        before = kept.copies[step - 1] if step else self.example.args[0]
+        before = kept.copies[step - 1] if step else self.args[0]
         self._require_like(before, kept.results[step])
         total = len(before)
-        rows = np.array(sorted(CHANCE.sample(range(total), min(TIMED_ROWS, total))), dtype=np.intp)
-        return _agreement(kept.copies[step], len(before), rows, *self._reference(rows, before, precision))
-
-    def _compare(self, before: Any, after: Any, precision: str) -> Agreement:
-        seen = np.array(after)  # at once: what a thread writes later does not count
-        if before is not self.example.args[0]:
-            return _agreement(seen, len(before), self.checked, *self._reference(self.checked, before, precision))
-        if precision not in self._expected:  # every variant's first step has the same input, and the same reference
-            self._expected[precision] = self._reference(self.checked, before, precision)
-        return _agreement(seen, len(before), self.checked, *self._expected[precision])
+        rows = np.array(sorted(CHANCE.sample(range(total), min(self.timed_rows, total))), dtype=np.intp)
+        return self._agreement(kept.copies[step], total, rows, *self._reference(rows, before, precision))
 
     def _reference(self, rows: np.ndarray[Any, Any], before: Any, precision: str) -> tuple[Any, Any]:
         """Return what these rows of the result must be, and how far off each entry may be."""
-        args, kwargs = self.contract.rows(rows, before, *self.example.args[1:], **self.example.kwargs)
+        args, kwargs = self.contract.rows(rows, before, *self.args[1:], **self.example.kwargs)
+        args = tuple(map(self.on_host, args))
         expected = self.contract.reference(*args, **kwargs, dtype=self.dtype)
         return expected, self.contract.bound(*args, **kwargs, dtype=self.dtype, precision=precision)
+
+    def _agreement(
+        self, copy: Any, total: int, rows: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any
+    ) -> Agreement:
+        shape = (total, *expected.shape[1:])
+        if tuple(copy.shape) != shape:
+            raise ValueError(f"the result has shape {tuple(copy.shape)}, expected {shape}")
+        return compare(self.on_host(copy[rows]), expected, bound)
 
     def _require_like(self, before: Any, after: Any) -> None:
         """Refuse what is no array of the kind and dtype that the operation was given."""
@@ -132,32 +182,34 @@ class Trial:
         if dtype_name(after.dtype) != self.dtype:
             raise TypeError(f"the result has dtype {dtype_name(after.dtype)}, expected {self.dtype}")
 
-    def estimate(self, function: Callable[..., Any], enough: float) -> float:
+    # Estimates
+
+    def estimate(self, function: Callable[..., Any], limit: float) -> float:
         """Estimate the seconds of one run from runs on a few rows.
 
-        An estimate that is more than enough is made once more: the first may have compiled, read files, or been held up.
+        An estimate above the limit is made once more: the first may have compiled, read files, or been held up.
         """
         self.refill()
-        seconds = self._estimate(function, enough)
-        return seconds if seconds <= enough else min(seconds, self._estimate(function, enough))
+        seconds = self._estimate(function, limit)
+        return seconds if seconds <= limit else min(seconds, self._estimate(function, limit))
 
-    def _estimate(self, function: Callable[..., Any], enough: float) -> float:
+    def _estimate(self, function: Callable[..., Any], limit: float) -> float:
         """Estimate the seconds of one run once.
 
-        More rows are taken until they take a good part of what is `enough`, and what they add is no small part of that: the
-        rest may be the fixed cost of sorting all data. Returns early with an upper estimate once that is at most `enough`.
+        More rows are taken until they take a good part of the limit, and what they add is no small part of that: the rest may
+        be the fixed cost of sorting all data. Returns early with an upper estimate once that is within the limit.
         """
         total, steps = len(self.example.args[0]), self.example.steps
         self._time_rows(function, 1)  # compiles
         rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:
             upper = seconds * self.work / max(units, 1)
-            if upper <= enough or rows >= total:
+            if upper <= limit or rows >= total:
                 return upper
             fewer = seconds, units
-            rows = min(total, rows * (8 if seconds < enough / 32 else 2))
+            rows = min(total, rows * (8 if seconds < limit / 32 else 2))
             seconds, units = self._time_rows(function, rows)
-            if seconds > max(enough / 4, 1.5 * fewer[0]):
+            if seconds > max(limit / 4, 1.5 * fewer[0]):
                 seconds = min(seconds, self._time_rows(function, rows)[0])  # one run alone may have been held up
                 added = seconds - fewer[0]
                 if added > fewer[0] / 2:
@@ -165,9 +217,9 @@ class Trial:
 
     def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
         """Return the seconds of a run on the first rows alone, and its units of work."""
-        args, kwargs = self.contract.rows(np.arange(rows), *self.example.args, **self.example.kwargs)
+        args, kwargs = self.contract.rows(np.arange(rows), *self.args, **self.example.kwargs)
         started = perf_counter()
-        np.asarray(function(*args, **kwargs))
+        self.materialise(function(*args, **kwargs))
         return perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
 
 
@@ -187,9 +239,10 @@ class Runs:
     def __init__(self, trial: Trial, function: Callable[..., Any], last: bool = False) -> None:
         self._trial = trial
         self._function = function
-        self._first, *self._rest = trial.example.args
+        self._first, *self._rest = trial.args
         self._kwargs = trial.example.kwargs
         self._steps = range(trial.example.steps)
+        self._materialise = trial.materialise
         self.last = last
         self._factor = 1.0
         self._results: list[Any] = []
@@ -197,25 +250,25 @@ class Runs:
         self._count = 0
 
     def fill(self) -> None:
-        """Put new contents into the example's arrays."""
+        """Put new contents into the arrays."""
         self._results = []
-        self._factor = 1 - CHANCE.random() / 1024
+        self._factor = self._trial.draw_factor()
         self._trial.refill(self._factor)
         self._trial.before_run()
 
-    def __call__(self, asarray: Callable[[Any], Any] = np.asarray) -> None:
+    def __call__(self) -> None:
         """Do the run, and nothing else."""
-        function, current = self._function, self._first
+        function, materialise, current = self._function, self._materialise, self._first
         for _ in self._steps:
             result = function(current, *self._rest, **self._kwargs)
-            current = asarray(result)
+            current = materialise(result)
             self._results.append(result)
 
     def keep(self) -> None:
         """Perhaps remember the run that has just ended: of all since the last judgement each with the same chance."""
         self._count += 1
         if self.last or not CHANCE.randrange(self._count):
-            self._kept = Kept(self._factor, self._results, [np.array(result) for result in self._results])
+            self._kept = Kept(self._factor, self._results, [self._trial.copy(result) for result in self._results])
 
     def judge(self, precision: str) -> Agreement:
         """Hold the remembered run to the reference; raises as `Trial.check` does."""
@@ -232,10 +285,7 @@ class Runs:
         try:
             for _ in range(number):
                 self.fill()
-                started = perf_counter()
-                self()
-                taken.append(perf_counter() - started)
-                self.keep()
+                taken.append(self._trial.clock(self, self.keep))
         finally:
             if collects:
                 gc.enable()
@@ -250,12 +300,3 @@ def _memory(example: Example) -> list[np.ndarray[Any, Any]]:
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return _owner(array.base) if isinstance(array.base, np.ndarray) else array
-
-
-def _agreement(
-    seen: np.ndarray[Any, Any], total: int, rows: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any
-) -> Agreement:
-    shape = (total, *expected.shape[1:])
-    if seen.shape != shape:
-        raise ValueError(f"the result has shape {seen.shape}, expected {shape}")
-    return compare(seen[rows], expected, bound)
