@@ -2,7 +2,7 @@
 
 A process inherits its parent's environment, and with it the mark of the run of pytest that started it, through whatever shells
 and interpreters it was started. What carries the mark is ended after each test that started something, and, by a keeper, when
-pytest itself goes, even if it is killed.
+pytest itself goes, even if it is killed. A process that serves many tests carries a second mark, and is left to the keeper.
 """
 
 import os
@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 MARK = "KERNEL_ZOO_TEST_RUN"
+SERVES = "KERNEL_ZOO_TEST_SERVER"  # many tests
 LOOK = 1.0  # seconds between two looks at a process
 ASLEEP = 60  # looks at which it did nothing, one after the other, before it counts as stuck
 
 
-def marked(run):
+def marked(run, servers=True):
     """Return the numbers of the living processes that a run of pytest started, directly or not. Elsewhere than on Linux: none."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -26,14 +27,16 @@ def marked(run):
         except OSError:  # it has ended, or is another user's
             continue
         # multiprocessing's tracker serves the whole run of pytest, and ends with it by itself.
-        if f"{MARK}={run}".encode() in environment.split(b"\0") and b"resource_tracker" not in command:
+        marks = environment.split(b"\0")
+        spared = b"resource_tracker" in command or (not servers and f"{SERVES}=1".encode() in marks)
+        if f"{MARK}={run}".encode() in marks and not spared:
             found.append(int(folder.name))
     return found
 
 
-def end(run):
+def end(run, servers=True):
     """Kill what a run of pytest started, until nothing is left: a process may start another while it is being killed."""
-    while found := marked(run):
+    while found := marked(run, servers):
         for number in found:
             try:
                 os.kill(number, signal.SIGKILL)

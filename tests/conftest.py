@@ -39,7 +39,7 @@ def _children_end_with_their_test():
     yield
     if _started:
         _started.clear()
-        children.end(os.environ[children.MARK])
+        children.end(os.environ[children.MARK], servers=False)
 
 
 # A module of tests that starts processes, or that asks for a compiler, is for the long run.

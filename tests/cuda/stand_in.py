@@ -2,14 +2,20 @@
 
 HOW "simulated", Numba's simulator or Triton's interpreter stands in for the device; HOW "compiled", the machine for PTX, which
 runs what a device would be given. Tensors in the host's memory stand in for those on it. All is chosen before numba or triton
-is imported, so each variant has a process of its own. The front desk refuses a CUDA variant without a device; the kernel is
+is imported, so this is a process of its own. The front desk refuses a CUDA variant without a device; the kernel is
 called behind it. Two further arguments, OLD and NEW, damage the kernel's source first.
+
+With HOW alone the process serves: it does each job that a line of standard input names in a fork of itself, so that torch and
+the compilers are imported once for all of them (`serve`).
 """
 
+import gc
 import importlib.util
+import json
 import os
 import sys
 import tempfile
+import traceback
 import types
 import warnings
 from dataclasses import replace
@@ -17,6 +23,7 @@ from pathlib import Path
 
 os.environ["NUMBA_ENABLE_CUDASIM"] = os.environ["TRITON_INTERPRET"] = {"simulated": "1", "compiled": "0"}[sys.argv[1]]
 
+import pytest
 import torch
 from hypothesis import Phase
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,7 +35,6 @@ MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a cas
 BORDER = 256  # entries before and after each allocation
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CANARY = {1: 0x5A, 2: 0x7FA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}  # each a NaN, so that what is read there shows too
-FOLDER = tempfile.TemporaryDirectory()  # of a damaged copy: a compiler looks for the source as late as the first call
 
 aten = torch.ops.aten
 ALLOCATIONS = {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.clone.default, aten.zeros.default}
@@ -83,13 +89,13 @@ def bordered(kernel):
     return call
 
 
-def kernel_of(variant, *damage):
-    """Return a variant's function, from its own file or from a damaged copy."""
+def kernel_of(variant, folder, *damage):
+    """Return a variant's function, from its own file or from a damaged copy in a folder."""
     if not damage:
         return registry.zoo().load(variant)
     source, (old, new) = Path(variant.file).read_text(encoding="utf-8"), damage
     assert source.count(old) == 1, f"{variant.file} has {old!r} {source.count(old)} times, expected once"
-    path = Path(FOLDER.name, "damaged.py")
+    path = Path(folder, "damaged.py")
     path.write_text(source.replace(old, new), encoding="utf-8")
     spec = importlib.util.spec_from_file_location("damaged", path)
     module = importlib.util.module_from_spec(spec)
@@ -99,27 +105,66 @@ def kernel_of(variant, *damage):
     return getattr(module, variant.operation)
 
 
-def main(operation, name, max_examples, *damage):
-    if sys.argv[1] == "compiled":
-        import compiled  # noqa: F401 (puts the machine in a device's place)
+def hold(operation, name, max_examples, *damage):
+    """Hold a variant to every property, and say how close each came."""
     (variant,) = registry.candidates(operation, name)
-    function = bordered(kernel_of(variant, *damage))
-    here = replace(variant, device="cpu", _why_not=lambda _: None)
-    op = _dispatch.Operation(registry.zoo(), operation)
-    subject = replace(
-        _conformance.Subject(operation, op.contract, _dispatch.fixed(op, here, function)),
-        dtypes=variant.dtypes,
-        precision=variant.precision,
-        deterministic=variant.deterministic,
-        limits=variant.limits,
-        most=MOST,
-    )
-    warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
-    sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
-    for property_ in _conformance.all_properties(op.contract):
-        record = _conformance.run(property_, subject, int(max_examples))
-        print(f"{property_.__name__}: {record.examples} examples, {record.worst:.3f} of the bound, {record.seconds:.1f} s")
+    with tempfile.TemporaryDirectory() as folder:  # to the end: a compiler looks for the source as late as the first call
+        function = bordered(kernel_of(variant, folder, *damage))
+        here = replace(variant, device="cpu", _why_not=lambda _: None)
+        op = _dispatch.Operation(registry.zoo(), operation)
+        subject = replace(
+            _conformance.Subject(operation, op.contract, _dispatch.fixed(op, here, function)),
+            dtypes=variant.dtypes,
+            precision=variant.precision,
+            deterministic=variant.deterministic,
+            limits=variant.limits,
+            most=MOST,
+        )
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
+        sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
+        for property_ in _conformance.all_properties(op.contract):
+            record = _conformance.run(property_, subject, int(max_examples))
+            print(f"{property_.__name__}: {record.examples} examples, {record.worst:.3f} of the bound, {record.seconds:.1f} s")
+
+
+def do(job):
+    """Do one job, a variant for `hold` or arguments for pytest, and return an exit status."""
+    try:
+        if job[0] == "pytest":
+            return int(pytest.main(job[1:]))
+        hold(*job)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def serve():
+    """Do the jobs that standard input names, a list in JSON a line, each in a fork; answer with its exit status and what it said."""
+    for name in ("torch._dynamo", "numba.cuda", "triton"):  # what a first call would import
+        if not registry.missing(name.partition(".")[0]):
+            importlib.import_module(name)
+    gc.freeze()
+    for line in sys.stdin:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+            child = os.fork()
+            if not child:
+                gc.disable()  # it takes a quarter of a compiler's time, and the process ends soon
+                os.dup2(said.fileno(), 1)
+                os.dup2(said.fileno(), 2)
+                status = do(json.loads(line))
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            said.seek(0)
+            print(json.dumps([status, said.read()]), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[2:])
+    if sys.argv[1] == "compiled":
+        import compiled  # noqa: F401 (puts the machine in a device's place)
+    if len(sys.argv) == 2:
+        serve()
+    else:
+        sys.exit(do(sys.argv[2:]))

@@ -25,7 +25,8 @@ BLOCK_REGISTERS = 65_536  # of a multiprocessor: a block that wants more cannot 
 STATIC, DYNAMIC = 48 * 1024, 160 * 1024  # bytes of shared memory for a block, as declared and as asked for at the launch
 
 
-EVERY = settings.default.max_examples > 1000  # the nightly profile compiles every specialisation, others a share
+# The nightly profile compiles every specialisation for each generation; others some of them, each for one generation in turn.
+EVERY = settings.default.max_examples > 1000
 TRITON = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 
 
@@ -107,7 +108,9 @@ def numba_builds():
         for kind, name in enumerate(KERNELS):
             for d in range(1, step.NARROW + 1):
                 for n in (1, step.CROWD):
-                    if EVERY or ((d == 2 if n == 1 or not single else d in (1, 2, 3, step.NARROW)) and (single or kind < 2)):
+                    gaussian = d == 2 or (single and n > 1 and d in (1, 3, step.NARROW))
+                    compact = n > 1 and (d == step.NARROW if single else d == 2 and kind == 1)
+                    if EVERY or (compact if kind else gaussian):
                         per_thread = step.points_per_thread(n, d, dtype)
                         label = f"meanshift_step/numba_cuda {dtype} {name} d={d}, {per_thread} for each thread"
                         yield label, step.narrow(dtype, kind, d, per_thread), signature, threads, 96 if single else 164
@@ -136,11 +139,12 @@ def triton_builds():
     arithmetic = [("ieee", "float32"), ("tf32", "float32"), ("tf32x3", "float32"), ("half", "float16"), ("float64", "float64")]
     for precision, dtype in [*arithmetic, *([("half", "bfloat16")] if EVERY else [])]:
         pointers = dict.fromkeys("abc", f"*{TRITON[dtype]}")
-        for top, left, warps, stages in matmul.TILES[precision]:
+        for at, (top, left, warps, stages) in enumerate(matmul.TILES[precision]):
             depth = matmul.DEPTHS[getattr(matmul.torch, dtype)]
             constants = {"DEPTH": depth, "PRECISION": precision if dtype == "float32" else "ieee", "TOP": top, "LEFT": left}
             signature = pointers | dict.fromkeys(("m", "k", "n", "size"), "i32")
-            for aligned in ("", "kn"):  # extents that are multiples of 16 allow wide loads, and with them more stages
+            # Extents that are multiples of 16 allow wide loads, and with them more stages.
+            for aligned in ("", "kn") if EVERY else ("" if at % 2 else "kn",):
                 label = f"matmul/triton {dtype} {precision} {top}x{left} {aligned}"
                 yield label, matmul.product, signature, aligned, constants, warps, stages, 255
     for dtype in ("float32", "float64"):
@@ -172,6 +176,12 @@ def without_driver(monkeypatch):
     monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: stand_in)
 
 
+def _turn(builds, capability):
+    """Return the builds whose turn it is to be compiled for a generation of devices."""
+    at = CAPABILITIES.index(capability)
+    return builds if EVERY else builds[at :: len(CAPABILITIES)]
+
+
 def _needs(*packages):
     reasons = [reason for package in packages if (reason := registry.missing(package))]
     if reasons:
@@ -186,13 +196,10 @@ def test_numba_kernels_fit(capability, tmp_path, subtests):
         pytest.skip("needs ptxas (pip install 'cuda-toolkit[nvcc]')")
     from numba import cuda
 
-    seen = {}
-    for label, kernel, signature, threads, registers in numba_builds():
-        if kernel in seen:
-            continue
+    builds = list({kernel: (label, kernel, *rest) for label, kernel, *rest in numba_builds()}.values())  # some have two labels
+    for label, kernel, signature, threads, registers in _turn(builds, capability):
         with subtests.test(label):
             ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=capability)
-            seen[kernel] = label
             hold(assembled(ptx, tmp_path), ptx, label.split()[1], threads, registers, STATIC)
 
 
@@ -204,7 +211,8 @@ def test_triton_kernels_fit(capability, tmp_path, subtests):
     from triton.compiler import ASTSource
 
     target = GPUTarget("cuda", 10 * capability[0] + capability[1], 32)
-    for label, function, arguments, multiples, constants, warps, stages, registers in triton_builds():
+    for build in _turn(list(triton_builds()), capability):
+        label, function, arguments, multiples, constants, warps, stages, registers = build
         with subtests.test(label):
             by_16 = [at for at, (key, kind) in enumerate(arguments.items()) if kind.startswith("*") or key in multiples]
             aligned = {(at,): [["tt.divisibility", 16]] for at in by_16}

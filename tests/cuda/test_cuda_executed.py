@@ -4,43 +4,38 @@ Numba's simulator and Triton's interpreter run a kernel's Python, on small tiles
 its own tiles, with what compilers make of it: fused operations, approximate exponentials, tensor cores, copies behind the back.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from test_cuda_simulated import DAMAGE, VARIANTS, stand_in
+from test_cuda_simulated import DAMAGE, VARIANTS
 
 import registry
 
 EXAMPLES = max(2, settings.default.max_examples // 40)
-HERE = Path(__file__).parent
+CASES = Path(__file__).with_name("machine_cases.py")
 # One of them shows beyond 256 data only, which few cases have: the simulator, whose tiles are small, finds it sooner.
 RACES = [slip for slip in DAMAGE if "syncthreads" in slip[1] and "until every warp" not in slip[1]]
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_a_compiled_kernel_conforms(variant):
+def test_a_compiled_kernel_conforms(variant, stand_in):
     done = stand_in("compiled", variant, EXAMPLES)
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.said)
+    assert done.status == 0, done.said
 
 
 @pytest.mark.parametrize(("name", "old", "new"), RACES)
-def test_a_missing_barrier_is_found(name, old, new):
+def test_a_missing_barrier_is_found(name, old, new, stand_in):
     """By the first call that meets one: the machine knows who was where, and needs no bad luck."""
     done = stand_in("compiled", VARIANTS[name], EXAMPLES, old, new)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "with no barrier between" in done.stderr, done.stderr
+    assert done.status == 1, done.said
+    assert "with no barrier between" in done.said, done.said
 
 
-def test_its_own_cases_hold():
+def test_its_own_cases_hold(do):
     for package in ("numba", "numba_cuda", "triton", "torch"):
         if reason := registry.missing(package):
             pytest.skip(reason)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "machine_cases.py"]
-    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = do("compiled", "pytest", "-q", "-p", "no:cacheprovider", CASES)
+    assert done.status == 0, done.said

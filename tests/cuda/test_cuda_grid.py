@@ -1,8 +1,5 @@
 """The sorted grid on CUDA: its own cases without a GPU, and that nothing is read back from the device on the way."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,7 @@ from hypothesis import settings
 import registry
 from kernels.meanshift_step import KERNELS
 
-HERE = Path(__file__).parent
+CASES = Path(__file__).with_name("grid_cases.py")
 STAND_INS = ("simulated", "compiled")[: 2 if settings.default.max_examples > 1000 else 1]  # the nightly profile takes both
 
 pytest.importorskip("numba")
@@ -20,17 +17,13 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.mark.parametrize("how", STAND_INS)
-def test_its_own_cases_hold(how):
+def test_its_own_cases_hold(how, do):
     """On Numba's simulator, or as compiled on the machine for PTX."""
     if how == "compiled" and (reason := registry.missing("triton")):
         pytest.skip(reason)
     # NumPy's scalars, which the simulator computes with, warn where a device is silent.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning"]
-    path = os.pathsep.join((str(Path(registry.__file__).parent), str(HERE)))
-    environment = os.environ | {"PYTHONPATH": path, "NUMBA_ENABLE_CUDASIM": str(int(how == "simulated"))}
-    command += ["-p", "compiled"] if how == "compiled" else []
-    done = subprocess.run([*command, HERE / "grid_cases.py"], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = do(how, "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", CASES)
+    assert done.status == 0, done.said
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,10 +1,6 @@
 """Every CUDA kernel written by hand under the conformance suite on this machine's CPU: simulated or interpreted, never timed."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +10,6 @@ import registry
 from kernels import _conformance
 from kernels._conformance import general
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
 EXAMPLES = max(2, settings.default.max_examples // 80)
 
 VARIANTS = {
@@ -51,22 +46,11 @@ DAMAGE = [
 ]
 
 
-def stand_in(how, variant, examples, *damage):
-    """Hold a variant, damaged or not, to the suite in a process of its own, without the GPU that it is for."""
-    needs = [*variant.requires, *(registry.ON_DEVICE[package] for package in variant.requires if package in registry.ON_DEVICE)]
-    missing = [reason for package in needs if (reason := registry.missing(package))]
-    if missing:
-        pytest.skip("; ".join(missing))
-    command = [sys.executable, STAND_IN, how, variant.operation, variant.name, str(examples), *damage]
-    environment = os.environ | {"PYTHONPATH": str(Path(registry.__file__).parent)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_a_simulated_kernel_conforms(variant):
+def test_a_simulated_kernel_conforms(variant, stand_in):
     done = stand_in("simulated", variant, EXAMPLES)
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.said)
+    assert done.status == 0, done.said
 
 
 def _cut(x):
@@ -96,7 +80,7 @@ def test_a_class_of_error_is_that_of_its_arithmetic(precision, function):
 
 
 @pytest.mark.parametrize(("name", "old", "new"), DAMAGE)
-def test_a_damaged_kernel_is_refused(name, old, new):
+def test_a_damaged_kernel_is_refused(name, old, new, stand_in):
     done = stand_in("simulated", VARIANTS[name], 5, old, new)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "ConformanceError" in done.stderr, done.stderr
+    assert done.status == 1, done.said
+    assert "ConformanceError" in done.said, done.said
