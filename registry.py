@@ -326,6 +326,7 @@ class Zoo:
         function: Callable[..., Any],
         *,
         max_examples: int = 100,
+        bare: bool = False,
         **claims: Any,
     ) -> None:
         """Hold any function to an operation's contract: agreement with the reference within the derived bound, and the rest.
@@ -339,15 +340,22 @@ class Zoo:
             meanshift_step ``(x, bandwidth, *, data, kernel)``. What it has defaults for is left out in half of the calls.
         max_examples : int
             How many examples Hypothesis draws for each property.
+        bare : bool
+            Whether the verdict is on a whole function, which the front desk does not stand before: it has the operation's
+            public signature and is called as users call it, by position and by keyword, with what has a default left out,
+            with arrays in every layout and of every kind (``arrays`` claims one), vectors and batches where the operation
+            has them. It must itself refuse what the operation refuses, with TypeError or ValueError.
         **claims
             What it claims, as `register` takes it: nothing beyond is asked of it. ``dtypes`` are float32 and float64 if
             not given; ``arrays`` is found out by a call; ``layout="C"`` asks for writable C-contiguous arrays. A function
-            without a parameter says so by a limit: ``limits={"kernel": ("gaussian",), "data": (None,)}``.
+            without a parameter says so by a limit: ``limits={"kernel": ("gaussian",), "data": (None,)}``. Compiled code
+            that takes no read-only array gets writable copies of those; a failure, and the command, say so.
 
         Raises
         ------
         ConformanceError
-            With the property that failed and the smallest failing example, as code.
+            With the property that failed and the smallest failing example, as code. Arrays too large to show are saved
+            in the folder ``kernel-zoo-USER`` of the temporary directory; nothing else is left behind.
         TypeError, ValueError
             If a claim is not what `Variant` says, or means nothing for the operation.
         """
@@ -355,7 +363,7 @@ class Zoo:
         if reason:
             raise ModuleNotFoundError(f"check {reason}")
         conformance: Any = import_module("kernels._conformance", self.folder)
-        conformance.check(self, operation, function, max_examples=max_examples, **claims)
+        conformance.check(self, operation, function, max_examples=max_examples, bare=bare, **claims)
 
     def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
         """Return a pytest test for another project's suite, which reports each property of a function under its own name.
@@ -365,7 +373,7 @@ class Zoo:
         operation, function
             As `check` takes them.
         **claims
-            ``max_examples`` and what the function claims, as `check` takes them.
+            ``max_examples``, ``bare`` and what the function claims, as `check` takes them.
 
         Examples
         --------

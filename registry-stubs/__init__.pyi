@@ -97,11 +97,39 @@ class Zoo:
         operation: str,
         function: Callable[..., Any],
         *,
-        device: str = "cpu",
-        dtypes: tuple[str, ...] | None = None,
         max_examples: int = 100,
+        bare: bool = False,
+        device: str = "cpu",
+        arrays: str = ...,
+        requires: tuple[str, ...] = (),
+        dtypes: tuple[str, ...] = ...,
+        options: Mapping[str, Any] = ...,
+        precision: str = "working",
+        deterministic: bool = True,
+        rank: int = 0,
+        limits: Mapping[str, Any] = ...,
+        layout: str = "any",
+        batches: bool = False,
     ) -> None: ...
-    def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]: ...
+    def conformance_test(
+        self,
+        operation: str,
+        function: Callable[..., Any],
+        *,
+        max_examples: int = 100,
+        bare: bool = False,
+        device: str = "cpu",
+        arrays: str = ...,
+        requires: tuple[str, ...] = (),
+        dtypes: tuple[str, ...] = ...,
+        options: Mapping[str, Any] = ...,
+        precision: str = "working",
+        deterministic: bool = True,
+        rank: int = 0,
+        limits: Mapping[str, Any] = ...,
+        layout: str = "any",
+        batches: bool = False,
+    ) -> Callable[..., None]: ...
     def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation: ...
     def function(self, variant: Variant) -> Callable[..., Any]: ...
     def load(self, variant: Variant) -> Callable[..., Any]: ...

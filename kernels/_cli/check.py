@@ -29,6 +29,9 @@ from kernels._cli.text import JSON, OPERATION, dumps
     help="What else a function claims, as `register` takes it: arrays=torch, layout=C, precision=wide, deterministic=False, "
     'or \'limits={"kernel": ("flat",)}\' (repeat for more).',
 )
+@click.option(
+    "--bare", is_flag=True, help="Call the function as it is, as a user of the operation would, refusals and all kinds included."
+)
 @click.option("--examples", default=100, show_default=True, type=click.IntRange(min=1), help="Examples drawn for each property.")
 @click.option("--seed", default=0, show_default=True, help="The same seed draws the same examples.")
 @click.option(
@@ -43,6 +46,7 @@ def check(
     device: str | None,
     dtypes: tuple[str, ...],
     claims: tuple[str, ...],
+    bare: bool,
     examples: int,
     seed: int,
     stats: bool,
@@ -56,11 +60,12 @@ def check(
     """
     if registry.missing("hypothesis"):
         raise click.UsageError(f"check {registry.missing('hypothesis')}")
-    if ":" not in target and (device or dtypes or claims):
-        what = "--device, --dtype and --claim are a function's"
+    if ":" not in target and (device or dtypes or claims or bare):
+        what = "--device, --dtype, --claim and --bare are a function's"
         raise click.UsageError(f"{what} claims; what the variant {target} claims is registered")
     show = functools.partial(click.echo, err=as_json)
     claimed = ({"device": device} if device else {}) | ({"dtypes": dtypes} if dtypes else {}) | _claimed(claims)
+    claimed |= {"bare": True} if bare else {}
     session = {"operation": operation, "target": target, "claims": claimed, "examples": examples, "seed": seed}
     if ":" in target:
         show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
@@ -75,11 +80,21 @@ def check(
             if not row["passed"] and not ask_all:
                 not_asked = questions.properties[i + 1 :]
                 break
+        notes = questions.notes
     passed = all(row["passed"] for row in rows)
+    for note in notes:
+        show(f"note: {note}")
     if not_asked:
         show(f"{len(not_asked)} further properties were not asked; --all asks them too")
     if as_json:
-        about = {"operation": operation, "target": target, "passed": passed, "properties": rows, "not_asked": not_asked}
+        about = {
+            "operation": operation,
+            "target": target,
+            "passed": passed,
+            "properties": rows,
+            "not_asked": not_asked,
+            "notes": notes,
+        }
         click.echo(dumps(about))
     show(f"{target}: {'conforms' if passed else 'REFUSED'}")
     if not passed:
@@ -111,6 +126,7 @@ class Questions:
         self.child: Child | None = None
         self.source = ""
         self.properties: list[str] = []
+        self.notes: list[str] = []
         self.died: Died | None = None
 
     def __enter__(self) -> Questions:
@@ -149,7 +165,7 @@ class Questions:
     def _start(self) -> Child:
         self.child = Child("Checking", self.session, self.timeout)
         self.source = str(self.child.ask("load"))
-        self.properties = self.child.ask("meet", file=self._file)
+        self.properties, self.notes = self.child.ask("meet", file=self._file)
         return self.child
 
 

@@ -94,8 +94,8 @@ class Checking:
         self.source = targets.source_of(self.operation, self.target)
         return self.source
 
-    def meet(self) -> list[str]:
-        """Call the function for the first time, perhaps; return the names of the properties that it can be asked about."""
+    def meet(self) -> tuple[list[str], list[str]]:
+        """Call the function for the first time, perhaps; return the properties that it can be asked about, and notes."""
         os.environ.setdefault(
             "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
         )  # read later, or it leaves .hypothesis/ where one stands
@@ -105,7 +105,7 @@ class Checking:
         self.limit.start_import()  # of torch, for one
         self.subject = targets.subject(self.operation, self.target, self.limit.on_each_call, **self.claims)
         self.properties = {each.__name__: each for each in _conformance.all_properties(self.subject.contract)}
-        return list(self.properties)
+        return list(self.properties), list(self.subject.notes)
 
     def ask(self, name: str) -> dict[str, Any]:
         """Ask one property; return what was seen."""

@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import Phase, find, settings
+from hypothesis import Phase, configuration, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
 from kernels._catalogue import declare
-from kernels._conformance.cases import SMALL, Case, present
-from kernels._conformance.subject import Form, Subject, properties_of
+from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
+from kernels._conformance.state import FirstCall
+from kernels._conformance.subject import Bare, Form, Subject, properties_of
 from registry import Variant, VariantUnavailable, Zoo
 
+HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
 
-def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], **claims: Any) -> Subject:
-    """Put any function on trial, behind the front desk's validation.
+
+@contextmanager
+def nothing_stored() -> Iterator[None]:
+    """Let Hypothesis write to a folder that is gone afterwards: without one it makes `.hypothesis` where the caller stands."""
+    before = vars(configuration).get(HOME)
+    with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(before)
+
+
+def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any) -> Subject:
+    """Put any function on trial, behind the front desk's validation, or bare, as a user would call it.
 
     Parameters
     ----------
     zoo, operation, function
         What it is held to, and the function.
+    bare : bool
+        Whether it is called as it is, with the operation's public signature.
     **claims
-        As `registry.register` takes them. Where nothing is said of ``arrays``, the function is tried with NumPy's, then torch's.
+        As `registry.register` takes them. Where nothing is said of ``arrays``, the function is tried with NumPy's, then torch's;
+        a bare one is called with every kind.
 
     Raises
     ------
@@ -43,8 +63,11 @@ def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], **c
     for reason in filter(None, map(zoo.system.missing, needs)):
         raise VariantUnavailable(f"{operation}: {name} cannot be checked here: it {reason}")
 
+    if bare:
+        return _bare_subject(zoo, op, function, variant, claims)
     example = op.contract.example("tiny")
     keywords = op.function(*example.args, **example.kwargs)[1]
+    first = FirstCall()
 
     def subject(arrays: str) -> Subject:
         own = replace(variant, arrays=arrays)
@@ -59,16 +82,47 @@ def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], **c
             own.device,
             limits=own.limits,
             form=form,
+            first=first,
         )
 
     case = _smallest(subject("numpy"), name)
-    if "arrays" in claims:
-        return subject(variant.arrays)
+    arrays = claims.get("arrays") or _arrays_of(zoo, op, subject, case)
+    chosen = subject(arrays)
+    if arrays == "numpy" and variant.layout == "any" and "bfloat16" not in variant.dtypes:
+        chosen.form.takes_read_only = _takes_read_only(op, chosen, case)  # type: ignore[union-attr]
+    return chosen
+
+
+def _bare_subject(
+    zoo: Zoo, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
+) -> Subject:
+    """Put a function on trial as it is, with each kind of array that it does not exclude."""
+    form = Bare(variant, function, op.contract.signature.public)
+    every = ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
+    subject = Subject(
+        op.name,
+        op.contract,
+        form,
+        variant.dtypes,
+        variant.precision,
+        variant.deterministic,
+        variant.device,
+        (variant.arrays,) if "arrays" in claims else every,
+        variant.limits,
+        form=form,
+    )
+    _smallest(subject, variant.name.strip("<>"))
+    return subject
+
+
+def _arrays_of(zoo: Zoo, op: _dispatch.Operation, subject: Callable[[str], Subject], case: Case) -> str:
+    """Find the kind of array that a function takes."""
+    variant: Variant = subject("numpy").form.variant  # type: ignore[union-attr]
     if variant.device != "cpu" or "bfloat16" in variant.dtypes:  # NumPy has neither
-        return subject("torch")
+        return "torch"
     if zoo.system.missing("torch") or _takes(op, subject("numpy"), case):
-        return subject("numpy")
-    return subject("torch" if _takes(op, subject("torch"), case) else "numpy")
+        return "numpy"
+    return "torch" if _takes(op, subject("torch"), case) else "numpy"
 
 
 def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
@@ -98,9 +152,10 @@ def _smallest(subject: Subject, name: str) -> Case:
     calls = properties_of(subject.contract).cases(subject, SMALL)
     asked = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
     try:
-        case: Case = find(
-            calls, lambda each: subject.claims(each) and all(array.size for array in each.arrays.values()), settings=asked
-        )
+        with nothing_stored():
+            case: Case = find(
+                calls, lambda each: subject.claims(each) and all(array.size for array in each.arrays.values()), settings=asked
+            )
     except HypothesisException:
         limits = ", ".join(f"{key} {limit!r}" for key, limit in subject.limits.items())
         raise ValueError(f"{subject.operation}: the claims of {name}: no call is within the limits {limits}") from None
@@ -113,7 +168,27 @@ def _takes(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
     arrays = {name: present(array, form.variant.arrays, case.dtype) for name, array in case.arrays.items()}
     args, kwargs = op.function(**arrays, **case.parameters)
     try:
-        result = form(*args, **kwargs, **form.variant.options)
+        result = subject.first.of(form, desk=False)(*args, **kwargs, **form.variant.options)
     except (Exception, SystemExit):  # a failure of its own, which the properties will show
         return False
     return isinstance(result, np.ndarray | np.generic) == (form.variant.arrays == "numpy") and hasattr(result, "dtype")
+
+
+def _takes_read_only(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
+    """Whether a function takes arrays that are read-only: compiled code for a stated signature, as Numba's, may refuse them.
+
+    Only a function that answers the same call with writable arrays is believed.
+    """
+    form: Any = subject.form
+    writable = plain(case)
+    read_only = in_layouts(writable, dict.fromkeys(case.arrays, "read-only"))
+    if not _takes(op, subject, writable):
+        return True
+    args, kwargs = op.function(**read_only.arrays, **case.parameters)
+    try:
+        form(*args, **kwargs, **form.variant.options)
+    except (TypeError, ValueError, BufferError):
+        return False
+    except (Exception, SystemExit):  # a failure of its own, which the properties will show
+        return True
+    return True

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import random
 import sys
 import threading
 import time
@@ -21,11 +20,13 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance.cases import LARGE, SMALL, Case, laid_out, plain, present
-from kernels._conformance.subject import Subject, kinds_for, properties_of, require
+from kernels._conformance.state import circumstances, watched
+from kernels._conformance.subject import Bare, Subject, kinds_for, properties_of, require, same_bits
 
 Property = Callable[[Subject, st.DataObject], None]
 
-THREADS, REPEATS = 8, 12
+THREADS = 8
+CALLS = ((2, SMALL),) * 3 + ((20, SMALL), (130, 200))  # how often, with how much work: rings of buffers come round
 RUSH = 0.04  # seconds that eight threads go on calling; a race needs some luck
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
 _one_guard = threading.Lock()  # NumPy is everyone's
@@ -110,32 +111,34 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
 
 
 def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
-    """Inputs are untouched, each result is fresh memory, and the same call gives the same bits, twelve times over."""
-    case = subject.note(laid_out(_draw(subject, data), data))
+    """Inputs are untouched, each result is fresh memory, and the same call gives the same bits, over and over."""
+    calls, most = data.draw(st.sampled_from(CALLS), label="calls, and the most work of one")
+    case = subject.note(laid_out(_draw(subject, data, most), data))
     before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
     results = [subject.call(case)]
     first = results[0].copy()
-    results += [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls") - 1)]
+    results += [subject.call(case) for _ in range(calls - 1)]
     for name, array in case.arrays.items():
         if (_owner(array).tobytes(), array.strides) != before[name]:
             raise AssertionError(f"argument {name}, or memory round it, was changed")
         if np.shares_memory(array, results[0]):
             raise AssertionError(f"the result shares memory with argument {name}")
-    require(not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory")
-    require(_same_bits(results[0], first), "a later call wrote to an earlier result")
+    require(not _any_share_memory(results), "two results share memory")
+    require(same_bits(results[0], first), "a later call wrote to an earlier result")
     if subject.deterministic:
-        require(all(_same_bits(result, results[0]) for result in results), "the same call gave other bits")
+        require(all(same_bits(result, results[0]) for result in results), "the same call gave other bits")
+
+
+def _any_share_memory(arrays: list[np.ndarray[Any, Any]]) -> bool:
+    spans = sorted(np.lib.array_utils.byte_bounds(array) for array in arrays if array.size)
+    if all(end <= start for (_, end), (start, _) in itertools.pairwise(spans)):
+        return False
+    return any(np.shares_memory(a, b) for a, b in itertools.combinations(arrays, 2))
 
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the array whose memory this is a part of: with borders, where it has them."""
     return _owner(array.base) if isinstance(array.base, np.ndarray) else array
-
-
-def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    if a.dtype.char in "gGO":  # padding bytes and pointers say nothing
-        return bool((a == b).all())
-    return a.tobytes() == b.tobytes()
 
 
 def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
@@ -181,7 +184,7 @@ def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
             except BaseException as error:
                 outcomes[i].append(error)
                 return
-            if not outcomes[i] or not _same_bits(result, outcomes[i][0]):
+            if not outcomes[i] or not same_bits(result, outcomes[i][0]):
                 outcomes[i].append(result)
 
     threads = [threading.Thread(target=serve, args=(i,)) for i in range(THREADS)]
@@ -203,65 +206,71 @@ def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
 
 
 def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
-    """What a process shares changes no result and is left as it was: NumPy's error handling, generators, torch's defaults."""
+    """What a process shares changes no result and is left as it was, whether it is as usual or not, at the first call too."""
     case = _draw(subject, data)
-    torch: Any = sys.modules.get("torch")  # only once someone has imported it
-    default = data.draw(st.sampled_from(["float32", "float64"]), label="torch's default dtype") if torch else ""
-    random.random(), np.random.random()  # Hypothesis has just seeded both with 0, as a kernel may
-    usual = torch and torch.get_default_dtype()
-    with np.errstate(all="ignore"):
-        if torch:
-            torch.set_default_dtype(getattr(torch, default))
-            subject.record.circumstances.append(f"torch.set_default_dtype(torch.{default})")
-        try:
-            before = _shared_state()
+    usual = list(subject.record.circumstances)
+    for unusual in (False, True):
+        subject.record.circumstances[:] = usual + (circumstances() if unusual else [])
+        with watched(unusual=unusual, desk=not subject.bare) as changed:
             result = subject.call(case)
-            after = _shared_state()
-        finally:
-            if torch:
-                torch.set_default_dtype(usual)
-    changed = [name for name in before if before[name] != after[name]]
-    if changed:
-        raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
-    subject.judge(case, result)
-
-
-def _shared_state() -> dict[str, Any]:
-    """Return what a kernel might set for everyone, by name."""
-    state: dict[str, Any] = {
-        "np.seterr": np.geterr(),
-        "np.random": [part.tobytes() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],
-        "random": random.getstate(),
-        "how subnormal numbers are kept": float((np.full(1, np.finfo(float).tiny) / 2)[0]),
-    }
-    torch: Any = sys.modules.get("torch")
-    if torch:
-        state["torch's default dtype"] = torch.get_default_dtype()
-        state["torch's threads"] = torch.get_num_threads()
-        state["torch's random generator"] = torch.get_rng_state().numpy().tobytes()
-        state["torch's gradients"] = torch.is_grad_enabled()
-    return state
+        if changed:
+            raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
+        if subject.first.changed:
+            raise AssertionError(f"its first call changed {', '.join(subject.first.changed)} for the whole process")
+        subject.judge(case, result)
 
 
 def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> None:
     """Bad arguments raise the contract's error, naming the operation, before any kernel runs."""
     dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    arguments, error = data.draw(st.sampled_from(properties_of(subject.contract).refused(dtype)), label="call")
+    kind = data.draw(st.sampled_from(kinds_for(subject, dtype)), label="kind of array") if subject.bare else "numpy"
+    calls = properties_of(subject.contract).refused(dtype)
+    if isinstance(subject.form, Bare):
+        calls = [(call, error) for bad, error in calls if (call := _claimed(subject, subject.form, bad, kind)) is not None]
+    arguments, error = data.draw(st.sampled_from(calls), label="call")
     own = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    presented = {
+        name: present(each, kind, dtype if each.dtype == own else "", subject.device)
+        if type(each) is np.ndarray and (each.dtype == own or kind != "numpy")
+        else each
+        for name, each in arguments.items()
+    }
     raised = None
     try:
-        subject.function(
-            **{
-                name: present(each, "numpy", dtype, subject.device) if type(each) is np.ndarray and each.dtype == own else each
-                for name, each in arguments.items()
-            }
-        )
+        subject.first.of(subject.function, not subject.bare)(**presented)
     except error as refusal:
         raised = str(refusal)
+    except Exception as other:
+        if not subject.bare:
+            raise
+        raise AssertionError(f"a call with {arguments} raised {type(other).__name__}, expected {error.__name__}") from other
     if raised is None:
         raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
-    if not raised.startswith(f"{subject.operation}:"):
+    if not (subject.bare or raised.startswith(f"{subject.operation}:")):
         raise AssertionError(f"the error does not name the operation: {raised}")
+
+
+def _claimed(subject: Subject, form: Bare, arguments: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    """Return a call that must be refused as a function may be asked it, or None if it is about what the function does not claim.
+
+    That is an argument that it goes without or whose value is not among those it claims, and arrays of a kind, or of another
+    floating dtype, than it claims.
+    """
+    floating = {"float32" if dtype == "bfloat16" else dtype for dtype in subject.dtypes}
+    for name, each in arguments.items():
+        limit = subject.limits.get(name)
+        if name in form.without or (isinstance(limit, tuple) and not isinstance(each, np.ndarray) and each not in limit):
+            return None
+        if isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.dtype.name not in floating:
+            return None
+        if kind != "numpy" and isinstance(each, np.ndarray) and (type(each) is not np.ndarray or each.dtype.kind not in "biufc"):
+            return None
+    chosen = {
+        key: limit[0]
+        for key, limit in subject.limits.items()
+        if isinstance(limit, tuple) and key not in form.without and key in subject.contract.signature.parameters
+    }
+    return chosen | arguments
 
 
 GENERAL: tuple[Property, ...] = (

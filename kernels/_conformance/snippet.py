@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import inspect
+import os
 import sys
 import tempfile
 import zlib
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernels._conformance.cases import Case
-from kernels._conformance.subject import Record, Subject
+from kernels._conformance.subject import Bare, Record, Subject
 from kernels._dispatch import gufunc
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
@@ -44,6 +46,8 @@ def hints(subject: Subject, record: Record, error: Exception) -> list[str]:
         for name, default in subject.form.lacking.items()
         if name not in limits
     ]
+    if subject.bare:
+        return [] if len(subject.kinds) == 1 else [f"it is called with every kind of array: {arrays['numpy']}, and the reverse"]
     layouts = record.case.layouts.values() if record.case else ()
     if isinstance(error, TypeError) and variant.layout == "any" and set(layouts) - {"contiguous"}:
         lines.append("it is called with every layout: layout='C' gives it writable C-contiguous arrays")
@@ -94,7 +98,7 @@ def _array(subject: Subject, record: Record, case: Case, name: str) -> str:
     """Return one array as an expression, in the layout and of the kind that the function gets."""
     array, variant = case.arrays[name], subject.form.variant if subject.form else None
     text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
-    kind = variant.arrays if variant else record.kind
+    kind = variant.arrays if variant and not subject.bare else record.kind
     turned = kind == "torch" and any(stride < 0 for stride in array.strides)  # torch knows no such layout
     if case.layouts.get(name, "contiguous") != "contiguous" and not (turned or (variant and variant.layout == "C")):
         text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
@@ -115,6 +119,9 @@ def _call(subject: Subject, record: Record, case: Case) -> str:
     name, given = _name(subject), {**case.arrays, **case.parameters}
     if subject.form is None:
         return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
+    if isinstance(subject.form, Bare):
+        by_position, kwargs = subject.form.arguments(given, record.left_out)
+        return f"{name}({', '.join([*map(written, by_position), *(f'{key}={written(value)}' for key, value in kwargs.items())])})"
     args, kwargs = subject.contract.validate(**given)
     arrays = [each for each in (*args, *kwargs.values()) if hasattr(each, "ndim")]
     kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
@@ -130,13 +137,20 @@ def _expression(array: np.ndarray[Any, Any], dtype: str) -> str:
     text = f"np.array({array.tolist()!r}, dtype={dtype!r}).reshape({array.shape})"
     text = text.replace("nan", "np.nan").replace("inf", "np.inf")
     if len(text) > LITERAL or (array.dtype.kind == "c" and not np.isfinite(array).all()):  # a complex NaN has no literal
-        path = Path(_folder(), f"{zlib.crc32(text.encode()):08x}.npy")
+        path = _folder() / f"{zlib.crc32(text.encode()):08x}.npy"
         np.save(path, np.array(array, order="C"))
         text = f"np.load({str(path)!r}{', allow_pickle=True' if dtype == 'object' else ''})"
     return text
 
 
 @functools.cache
-def _folder() -> str:
-    """Return this process's own place for arrays that are too large to show."""
-    return tempfile.mkdtemp(prefix="kernel-zoo-")
+def _folder() -> Path:
+    """Return the place for arrays that are too large to show: one for each user, where temporary files go."""
+    user = os.getuid() if hasattr(os, "getuid") else None
+    folder = Path(tempfile.gettempdir(), f"kernel-zoo-{getpass.getuser() if user is None else user}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        own = folder.is_dir() and not folder.is_symlink() and user in (None, folder.stat().st_uid)
+    except OSError:  # a file has its name
+        own = False
+    return folder if own else Path(tempfile.mkdtemp(prefix="kernel-zoo-"))

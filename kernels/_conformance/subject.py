@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,11 @@ from hypothesis import reject
 from kernels import _arrays
 from kernels._conformance.cases import LARGE, SMALL, Case, present, values
 from kernels._conformance.draws import derived
+from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from registry import Variant
+
+LONG = 256  # entries of an extent, past which the same call is made twice
 
 
 def require(condition: Any, failure: str) -> None:
@@ -54,6 +57,8 @@ class Record:
         Whether the arrays of the call before are those of the last, with other contents.
     circumstances : list of str
         Further code that comes before the call.
+    called : tuple of Case, str and array, or None
+        The last call that returned, the kind of its arrays, and its result.
     """
 
     examples: int = 0
@@ -69,6 +74,7 @@ class Record:
     before: Case | None = None
     in_place: bool = False
     circumstances: list[str] = field(default_factory=list)
+    called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
 
     @property
     def vacuous_share(self) -> float:
@@ -83,6 +89,8 @@ class Form:
     so does this, wherever the default means the same call. A parameter that the function lacks is left out always, if its
     claims allow one value alone.
     """
+
+    takes_read_only = True  # if not, it gets writable copies of arrays that cannot be written to
 
     def __init__(
         self, variant: Variant, function: Callable[..., Any], operation: Callable[..., Any], keywords: Iterable[str]
@@ -100,9 +108,12 @@ class Form:
         takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
         lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._own]
         self.lacking = {key: self._own[key].default for key in lacking}
+        self.varies = bool(self.defaults)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function with the arguments of a normalised call that it needs."""
+        if not self.takes_read_only:
+            args, kwargs = _replaced(_writable, args, kwargs)
         return self.function(*args, **self.kept(args, kwargs, self.leaves_out))
 
     def kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
@@ -129,6 +140,67 @@ class Form:
         return default is value or (type(default) is type(value) and isinstance(value, str | int | float) and default == value)
 
 
+class Bare:
+    """A function that is called as it is, without the front desk, as a user of the operation calls it.
+
+    In half of the calls that is by keyword, with every argument; in the others by position as far as the operation's
+    signature goes, without what has its default. What its claims allow one value alone for is left out if the function
+    lacks it; so is data that is not claimed.
+    """
+
+    varies = True
+    takes_read_only = True
+    lacking: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, variant: Variant, function: Callable[..., Any], public: inspect.Signature) -> None:
+        self.variant, self.function, self.leaves_out = variant, function, False
+        self._public = public.parameters
+        try:
+            own = inspect.signature(function).parameters
+        except (TypeError, ValueError):  # such as a function in C
+            own = self._public
+        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own.values())
+        single = {key: limit[0] for key, limit in variant.limits.items() if isinstance(limit, tuple) and len(limit) == 1}
+        self.without = {key for key, only in single.items() if only is None or not (takes_any or key in own)}
+
+    def __call__(self, **given: Any) -> Any:
+        """Call the function with a user's arguments."""
+        if self.variant.layout == "C":
+            _, given = _replaced(_arrays.contiguous, (), given)
+        args, kwargs = self.arguments(given, self.leaves_out)
+        return self.function(*args, **kwargs)
+
+    def arguments(self, given: Mapping[str, Any], leaves_out: bool) -> tuple[list[Any], dict[str, Any]]:
+        """Return the arguments that the function is given by position, and those by keyword."""
+        left = {key: value for key, value in given.items() if key not in self.without}
+        if not leaves_out:
+            return [], left
+        first = next(iter(given.values()), None)
+        args = []
+        for key, parameter in self._public.items():
+            if parameter.kind is parameter.KEYWORD_ONLY or key not in left:
+                break
+            args.append(left.pop(key))
+        defaults = {key: parameter.default for key, parameter in self._public.items()}
+        return args, {key: value for key, value in left.items() if not self._goes_without_saying(value, defaults[key], first)}
+
+    @staticmethod
+    def _goes_without_saying(value: Any, default: Any, first: Any) -> bool:
+        return value is default or (value is first if default is None else isinstance(value, str | float) and value == default)
+
+
+def _replaced(
+    change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a call with its NumPy arrays changed; an array that is two arguments stays one."""
+    made = {id(each): change(each) for each in (*args, *kwargs.values()) if isinstance(each, np.ndarray)}
+    return tuple(made.get(id(each), each) for each in args), {key: made.get(id(each), each) for key, each in kwargs.items()}
+
+
+def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return array if array.flags.writeable else array.copy(order="K")
+
+
 @dataclass(frozen=True)
 class Subject:
     """A function on trial, in the operation's public form, and what it claims."""
@@ -143,7 +215,8 @@ class Subject:
     kinds: tuple[str, ...] = ("numpy",)
     limits: Mapping[str, Any] = field(default_factory=dict)
     most: int = LARGE  # bounds the work of a case further, for a subject that runs on a stand-in for its device
-    form: Form | None = None  # of a function that is not registered
+    form: Form | Bare | None = None  # of a function that is not registered
+    first: FirstCall = field(default_factory=FirstCall)
     record: Record = field(default_factory=Record)
 
     def call(self, case: Case, kind: str = "numpy") -> np.ndarray[Any, Any]:
@@ -153,16 +226,11 @@ class Subject:
         self.record.kind = kind
         presented = {id(array): present(array, kind, case.dtype, self.device) for array in case.arrays.values()}
         given_arrays = {name: presented[id(array)] for name, array in case.arrays.items()}
-        result = self.function(**given_arrays, **case.parameters)
+        result = self.first.of(self.function, not self.bare)(**given_arrays, **case.parameters)
         if case.dtype == "object" and np.ndim(result) == 0:
             result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
-        first = next(iter(given_arrays.values()))
-        if not (type(result) is type(first) or np.ndim(result) == 0):
-            raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(first).__name__}")
-        if _arrays.dtype_name(result.dtype) != case.dtype:
-            raise AssertionError(f"the result has dtype {result.dtype}, expected {case.dtype}")
-        result = values(result)
-        require(kind != "numpy" or result.flags.writeable or not result.ndim, "the result cannot be written to")
+        result = _sound(result, next(iter(given_arrays.values())))
+        self.record.called = (case, kind, result)
         return result
 
     def claims(self, case: Case) -> bool:
@@ -180,6 +248,21 @@ class Subject:
             if isinstance(limit, tuple)
             else facts[key] <= limit
             for key, limit in self.limits.items()
+        )
+
+    @property
+    def bare(self) -> bool:
+        """Whether the function is called as it is, without the front desk."""
+        return isinstance(self.form, Bare)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the verdict leaves out, for whoever reads it."""
+        if self.form is None or self.form.takes_read_only:
+            return ()
+        return (
+            "it takes no arrays that are read-only, and was given writable copies of them: "
+            "as a variant it must be registered with layout='C', which gives it copies that are C-contiguous too",
         )
 
     @property
@@ -203,9 +286,18 @@ class Subject:
         return np.asarray(self.contract.bound(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision))
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
-        """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside."""
+        """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
+
+        A call with an extent of more than 256 is made again, and must give the same bits if the subject is deterministic:
+        some kernels split long sums alone.
+        """
         expected, bound = self.contract.expected(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision)
         self.hold(result, expected, bound, self.scale(case))
+        called = self.record.called
+        if self.deterministic and called and called[2] is result:
+            asked, kind, _ = called
+            if max(extent for array in asked.arrays.values() for extent in (0, *array.shape)) > LONG:
+                require(same_bits(self.call(asked, kind), result), "the same call gave other bits")
 
     def same(self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], case: Case, factor: float, claim: str) -> None:
         """Hold a case's result to another call's times a power of two: bit for bit, from a subject that is deterministic."""
@@ -255,6 +347,39 @@ class Subject:
         self.record.largest = max([self.record.largest, *extents])
         self.record.crossings += any(extent > 16 and extent % 16 for extent in extents)
         return case
+
+
+def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
+    """Return the values of what a function made of an array, once they are an array of its kind, whose memory is usable."""
+    own = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
+    if not own:
+        raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
+    if result.dtype != like.dtype:
+        raise AssertionError(f"the result has dtype {result.dtype}, expected {like.dtype}")
+    if _arrays.place(result) != _arrays.place(like):
+        raise AssertionError(f"the result is on {_arrays.place(result)}, the arrays are on {_arrays.place(like)}")
+    array = values(result)
+    if isinstance(like, np.ndarray):
+        require(array.flags.writeable or not array.ndim, "the result cannot be written to")
+    require(array.flags.aligned, "the result is misaligned in memory")
+    require(not _overlaps_itself(array), "entries of the result share memory")
+    return array
+
+
+def _overlaps_itself(array: np.ndarray[Any, Any]) -> bool:
+    reach = array.itemsize if array.size else 0
+    for stride, extent in sorted((abs(stride), extent) for stride, extent in zip(array.strides, array.shape, strict=True)):
+        if extent > 1 and stride < reach:
+            return True
+        reach += stride * (extent - 1) if reach else 0
+    return False
+
+
+def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """Whether two results are the same, bit for bit."""
+    if a.dtype.char in "gGO":  # padding bytes and pointers say nothing
+        return bool((a == b).all())
+    return a.tobytes() == b.tobytes()
 
 
 def kinds_for(subject: Subject, dtype: str) -> list[str]:
