@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernels._arrays import Array
 
 ROWS = "m"
+LINEAR = {"b": "n"}
 
 
 def matmul(a: Num[Array, "*batch m? k"], b: Num[Array, "*batch k n?"]) -> Num[Array, "*batch m? n?"]:

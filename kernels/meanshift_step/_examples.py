@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -31,6 +32,16 @@ def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, **c
     centroids = rng.uniform(-35, 35, (6, 2))
     x = rng.multivariate_normal(np.zeros(2), 5 * np.eye(2), n) + np.repeat(centroids, n // 6, axis=0)
     return _example(x.astype(dtype), about)
+
+
+def of_extents(rng: np.random.Generator, extents: dict[str, int]) -> dict[str, Any]:
+    """Return a step of normal points, with a bandwidth that some pairs are within and others are not, in any dimension."""
+    n, m, d = (extents[name] for name in "nmd")
+    return {
+        "x": rng.standard_normal((n, d)),
+        "data": rng.standard_normal((m, d)),
+        "bandwidth": math.sqrt(2 * d) + rng.uniform(-1, 1),  # distances have about this mean, and a deviation of 1
+    }
 
 
 def from_file(

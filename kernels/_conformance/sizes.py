@@ -1,0 +1,285 @@
+"""The sizes that users have and small cases never reach: every length up to past two tiles, hundreds of each, many of one.
+
+Lengths come from intervals, so that there is none that is never asked. A large call is judged on some rows of its result: a
+definition gives its reference and its bound for any rows, those of its extent `ROWS`, or those of the batch where it states none.
+An operation may say two things about its large calls:
+
+of_extents(rng, extents) in `_examples.py`
+    The arguments by name of a call of these extents; without it, entries are from the standard normal distribution.
+LINEAR beside the definition
+    Arrays that the result is linear in, each with an extent that both have: sums of the array along it, whatever the factors,
+    give the same sums of the result. They see every entry of a large result (Freivalds 1977, Probabilistic machines can use
+    less running time).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from kernels._conformance.cases import LARGE, Case
+from kernels._conformance.subject import Subject
+from kernels._definition.numerics import gamma, precision_of, wide
+
+Array = np.ndarray[Any, Any]
+Sizes = dict[str, int]
+
+SWEEP = 144  # every length up to this is asked
+SHORT, FEW = 4, 8  # the most of an extent while another takes every length, or is long
+WORK = 2**25  # the product of a call's extents: two of some 5,000, or three of some 300
+STORED = 2**20  # entries of an array that is passed or given back
+LONGEST = 100_000  # past 16 bits
+FIRST = 2**14  # the product of the extents of a call that shows how fast a subject is
+SECONDS = 1.0  # of a processor that a large call may take, as far as the first one tells
+JUDGED, SAMPLE = 2**18, 48  # the product of the extents, and the rows, that are judged
+
+
+def agrees_at_every_length(subject: Subject, data: st.DataObject) -> None:
+    """Each extent takes every length up to past two tiles of 64, one call each, while the others are small."""
+    rng, names = _generator(data), _names(subject.contract)
+    for name in names:
+        lengths = range(1, SWEEP + 1)
+        if subject.most < LARGE:  # a stand-in for a device takes long for the smallest call
+            lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, subject.most // SHORT**2)), 24)
+        for length in lengths:
+            others = {other: int(rng.integers(1, SHORT + 1)) for other in names}
+            case = _claimed(subject, rng, _dtype(subject, rng), others | {name: length})
+            if case:
+                subject.judge(case, subject.call(subject.note(case)))
+
+
+def agrees_at_ordinary_sizes(subject: Subject, data: st.DataObject) -> None:
+    """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as a subject can bear."""
+    rng = _generator(data)
+    for long, others, share in _plan(subject.contract, rng):
+        dtype = _dtype(subject, rng)
+        first = _long_call(subject, rng, dtype, long, others, min(FIRST, subject.most))
+        if first is None:
+            continue
+        apart = _rows_are_apart(subject, first)
+        room = _bearable(subject, first, WORK if apart and precision_of(dtype) else LARGE)
+        case = _long_call(subject, rng, dtype, long, others, room, share)
+        if case is None:
+            continue
+        result = subject.call(subject.note(case))
+        if apart:
+            rows = _sample(subject, case, rng)
+            subject.judge(_cut(subject, case, rows), np.take(result, rows, axis=_row_axis(subject.contract)))
+            _sums_agree(subject, case, result, rng)
+        else:
+            subject.judge(case, result)
+
+
+def _generator(data: st.DataObject) -> np.random.Generator:
+    """Draw a generator of sizes and entries. Sizes are not drawn one by one: a large example takes too long to be made small."""
+    return np.random.default_rng(data.draw(st.integers(0, 2**16 - 1), label="seed of sizes and entries"))
+
+
+# Sizes
+
+
+def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, ...], Sizes, float]]:
+    """Yield every choice of long extents, with the lengths of the others, and how long, as a share of what can be borne.
+
+    Each comes twice: as long as can be, with 1 for the others, and then of any length, with a few.
+    """
+    names = _names(contract)
+    for count in range(len(names), 0, -1):
+        for long in itertools.combinations(names, count):
+            others = [name for name in names if name not in long]
+            yield long, dict.fromkeys(others, 1), 1.0
+            yield long, {name: int(rng.integers(2, FEW + 1)) for name in others}, float(2 ** rng.uniform(-4, 0))
+
+
+def _long_call(
+    subject: Subject, rng: np.random.Generator, dtype: str, long: tuple[str, ...], others: Sizes, room: int, share: float = 1.0
+) -> Case | None:
+    """Return a call that the subject takes, the product of whose extents is at most `room`; None if it takes no such call."""
+    each = share * min((room / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
+    sizes = others | {name: max(1, int(each * rng.uniform(0.8, 1))) for name in long}
+    for dimensions in _all_dimensions(subject.contract):
+        size, shared = math.prod(sizes[name] for name in dimensions), [name for name in dimensions if name in long]
+        if size > STORED:
+            sizes |= {name: max(1, int(sizes[name] * (STORED / size) ** (1 / len(shared)))) for name in shared}
+    return _claimed(subject, rng, dtype, sizes)
+
+
+def _longest(dtype: str) -> int:
+    """Return the longest sum in a dtype whose bound says something."""
+    working = precision_of(dtype)
+    return LONGEST if working is None else int(min(LONGEST, 0.25 / working.unit))
+
+
+def _bearable(subject: Subject, first: Case, most: int) -> int:
+    """Return the product of extents, at most `most`, of a call that takes no longer than `SECONDS`, as far as a small one tells."""
+    if subject.most < LARGE:
+        return subject.most
+    subject.call(first)  # compiles what has to be
+    started = time.process_time()
+    subject.call(first)
+    pace = (time.process_time() - started) / _work(subject.contract, first)
+    return next(room for room in (*(most // 8**i for i in range(5)), FIRST) if pace * room <= SECONDS or room <= FIRST)
+
+
+# Calls
+
+
+def _names(contract: Any) -> tuple[str, ...]:
+    """Return the extents of an operation; a batch is one where the operation states no rows that are computed apart."""
+    return tuple(dict.fromkeys(itertools.chain(*_all_dimensions(contract)[:-1])))
+
+
+def _dimensions(contract: Any, argument: Any) -> tuple[str, ...]:
+    batch = (f"*{argument.batch}",) if argument.batch and getattr(contract, "ROWS", None) is None else ()
+    return (*batch, *argument.extents)
+
+
+def _all_dimensions(contract: Any) -> list[tuple[str, ...]]:
+    """Return the extents of each array and of the result."""
+    return [_dimensions(contract, each) for each in (*contract.signature.arrays.values(), contract.signature.result)]
+
+
+def _dtype(subject: Subject, rng: np.random.Generator) -> str:
+    """Draw a dtype: most of the time one in which long sums keep digits, if the subject takes any."""
+    floating = [dtype for dtype in subject.dtypes if precision_of(dtype) and _longest(dtype) == LONGEST and dtype != "object"]
+    return str(rng.choice(floating if floating and rng.random() < 0.8 else subject.dtypes))
+
+
+def _claimed(subject: Subject, rng: np.random.Generator, dtype: str, sizes: Sizes) -> Case | None:
+    """Return a call of these extents that the subject takes: with an array left out or the small extents 1, if it must be."""
+    signature = subject.contract.signature
+    least = {name: size if size > FEW else 1 for name, size in sizes.items()}
+    for each in (sizes, least):
+        case = _case(subject, rng, dtype, each)
+        short = each
+        for key, other in signature.defaults.items():
+            pairs = zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
+            short = short | {name: min(short[a], short[b]) for a, b in pairs for name in (a, b)}
+        left_out = _case(subject, rng, dtype, short, signature.defaults)
+        alike = math.prod(short.values()) > math.prod(each.values()) / 2
+        for call in (left_out, case) if alike and rng.random() < 0.5 else (case, left_out):
+            if subject.claims(call):
+                return call
+    return None
+
+
+def _case(subject: Subject, rng: np.random.Generator, dtype: str, sizes: Sizes, left_out: Any = ()) -> Case:
+    """Make a call of these extents."""
+    contract = subject.contract
+    name = f"{contract.module.__name__}._examples"
+    own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
+    stated = getattr(importlib.import_module(name), "of_extents", None) if own else None
+    given = stated(rng, sizes) if stated else {}
+    arrays = {}
+    for key, argument in contract.signature.arrays.items():
+        if key not in left_out:
+            shape = [sizes[extent] for extent in _dimensions(contract, argument)]
+            arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)
+    parameters = {}
+    for key, each in contract.signature.parameters.items():
+        if each.choices:
+            choices = subject.within(key, each.choices)
+            parameters[key] = choices[rng.integers(len(choices))]
+        elif key in given or each.default is each._field_defaults["default"]:
+            parameters[key] = each.type(given.get(key, 1))
+    return Case(arrays, parameters, dtype)
+
+
+def _as(numbers: Array, dtype: str) -> Array:
+    """Return normal numbers in a dtype: whole numbers up to some hundreds, bfloat16 as float32 that it holds."""
+    if precision_of(dtype) is None:
+        whole = np.rint(50 * numbers).astype(np.int64)
+        return whole > 0 if dtype == "bool" else whole.astype(dtype)
+    if dtype == "bfloat16":
+        return np.asarray((numbers.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
+    return numbers.astype(dtype)
+
+
+# Rows
+
+
+def _given(contract: Any, case: Case) -> dict[str, Array]:
+    """Return the arrays of a call, with those that are left out."""
+    return {key: case.arrays[key if key in case.arrays else contract.signature.defaults[key]] for key in contract.signature.arrays}
+
+
+def _sizes(contract: Any, case: Case) -> Sizes:
+    found: Sizes = {}
+    for key, array in _given(contract, case).items():
+        found |= zip(_dimensions(contract, contract.signature.arrays[key]), array.shape, strict=True)
+    return found
+
+
+def _work(contract: Any, case: Case) -> int:
+    return math.prod(_sizes(contract, case).values())
+
+
+def _rows(contract: Any) -> str | None:
+    """Return the extent along which the result's entries are computed apart."""
+    batches = [name for name in _names(contract) if name.startswith("*")]
+    return getattr(contract, "ROWS", None) or (batches[0] if batches else None)
+
+
+def _row_axis(contract: Any) -> int:
+    return _dimensions(contract, contract.signature.result).index(_rows(contract))
+
+
+def _cut(subject: Subject, case: Case, rows: Array) -> Case:
+    """Return the call whose result is these rows of a call's result."""
+    arrays = _given(subject.contract, case)
+    for key, array in arrays.items():
+        dimensions = _dimensions(subject.contract, subject.contract.signature.arrays[key])
+        if _rows(subject.contract) in dimensions:
+            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(subject.contract)))
+    return replace(case, arrays=arrays)
+
+
+def _sample(subject: Subject, case: Case, rng: np.random.Generator) -> Array:
+    """Draw rows to judge, the first and the last among them."""
+    count = _sizes(subject.contract, case)[_rows(subject.contract)]
+    drawn = int(min(SAMPLE, max(2, JUDGED * count // _work(subject.contract, case))))
+    return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
+
+
+def _rows_are_apart(subject: Subject, case: Case) -> bool:
+    """Whether the bound of a row is the same without the other rows: not that of a class that goes by the largest entry of all."""
+    if _rows(subject.contract) is None:
+        return False
+    if subject.precision == "working":
+        return True
+    rows = np.arange(0, _sizes(subject.contract, case)[_rows(subject.contract)], 2)
+    whole = np.take(subject.bound(case), rows, axis=_row_axis(subject.contract))
+    return bool((subject.bound(_cut(subject, case, rows)) >= whole * (1 - 2.0**-20)).all())
+
+
+def _sums_agree(subject: Subject, case: Case, result: Array, rng: np.random.Generator) -> None:
+    """Hold signed sums of the result to the result of signed sums, where an operation is linear.
+
+    Rounding bounds of a linear operation are linear in magnitudes, up to what underflows. So n times the bound for the mean
+    magnitude is at least the sum of n bounds. Both sums have roundings of their own, in the wider precision.
+    """
+    contract, dtype = subject.contract, case.dtype
+    for key, extent in getattr(contract, "LINEAR", {}).items() if precision_of(dtype) else ():
+        axis = _dimensions(contract, contract.signature.arrays[key]).index(extent)
+        n, kept = case.arrays[key].shape[axis], _dimensions(contract, contract.signature.result).index(extent)
+        signs = rng.choice(np.array([-1, 1], wide(dtype)), n)
+
+        def summed(array: Array, axis: int) -> Array:
+            return np.expand_dims(np.tensordot(array.astype(wide(dtype)), signs, (axis, 0)), axis)
+
+        sizes = {name: np.abs(array).astype(wide(dtype)) for name, array in case.arrays.items()}
+        sizes[key] = sizes[key].mean(axis=axis, keepdims=True)
+        mean, few = replace(case, arrays=sizes), replace(case, arrays=case.arrays | {key: summed(case.arrays[key], axis)})
+        size = n * np.abs(subject.reference(mean))
+        bound = n * subject.bound(mean) + 2 * gamma(n + 1, float(np.finfo(wide(dtype)).eps) / 2) * size
+        claim = f"a sum of the result along {extent} is not the result of that sum of {key}"
+        subject.hold(summed(result, kept), subject.reference(few), bound, size, claim)
