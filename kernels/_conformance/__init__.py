@@ -1,15 +1,19 @@
 """The referee: a function on trial, what it claims, and how it is held to the properties of an operation.
 
-The general properties stand in `general.py`; an operation brings its own, and the strategy that draws its calls, in
-`kernels/<operation>/_properties.py`:
+The general properties stand in `general.py`, those that follow from an operation's signature and its symmetries in
+`relations.py`. What an operation states of itself stands in `kernels/<operation>/_properties.py`, which may lack any of it:
 
+SCALES, RANGES, PERMUTES, MIRRORS, SHIFTS, REPEATS, SPLITS
+    Its symmetries, as `relations.py` reads them.
 cases(subject, most)
     A Hypothesis strategy for a `Case` that a `Subject` takes; `most` bounds the work of the definition, so that a slow
     kernel can be asked too.
+parameters(subject, arrays)
+    A strategy for the parameters that go with arrays.
 PROPERTIES
     Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
 refused(dtype)
-    Calls that must be refused by a kernel that takes a dtype: pairs of keyword arguments and the expected error.
+    Further calls that must be refused by a kernel that takes a dtype: pairs of keyword arguments and the expected error.
 SHARES
     Of the asked-for examples, for properties whose calls are large; 1 where it says nothing.
 """
@@ -36,6 +40,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
+from kernels._conformance import relations
 from kernels._conformance.claims import function_subject, nothing_stored
 from kernels._conformance.general import GENERAL, SHARES, Property
 from kernels._conformance.snippet import hints, snippet
@@ -49,9 +54,9 @@ MESSAGE = 400  # characters of an error that a failure shows; the error itself i
 
 
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
-    """Return the general properties and those of an operation."""
+    """Return the general properties, those that an operation's signature and symmetries give, and its own."""
     own: tuple[Property, ...] = properties_of(contract).PROPERTIES
-    return GENERAL + own
+    return GENERAL + relations.of(contract) + own
 
 
 def subject_of(zoo: Zoo, variant: Variant) -> Subject:
@@ -89,7 +94,7 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     """
     subject = replace(subject, record=Record())
     own: dict[Property, float] = getattr(properties_of(subject.contract), "SHARES", {})
-    share = (SHARES | own).get(property_, 1)
+    share = (SHARES | relations.SHARES | own).get(property_, 1)
     started = time.perf_counter()
 
     @seeded(seed + zlib.crc32(property_.__name__.encode()))  # or all properties would be asked about the same cases

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +15,7 @@ from hypothesis import reject
 
 from kernels import _arrays
 from kernels._conformance.cases import LARGE, SMALL, Case, present, values
-from kernels._conformance.draws import derived
+from kernels._conformance.draws import properties_of as properties_of
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from registry import Variant
@@ -385,11 +383,3 @@ def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
 def kinds_for(subject: Subject, dtype: str) -> list[str]:
     """Return the kinds of array that a subject is called with and that know a dtype."""
     return [kind for kind in subject.kinds if kind == "numpy" or hasattr(importlib.import_module(kind), dtype)]
-
-
-@functools.cache
-def properties_of(contract: Any) -> Any:
-    """Return the module with an operation's own properties and strategy, or what follows from its signature."""
-    name = f"{contract.module.__name__}._properties"
-    own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
-    return importlib.import_module(name) if own else derived(contract)

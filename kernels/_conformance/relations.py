@@ -1,0 +1,421 @@
+"""What is asked of every operation in the same words, each once: calls that find bugs, and relations between calls.
+
+From its signature an operation has `reads_every_layout`, `agrees_where_extents_are_long`, `takes_empty_extents`, and where they
+apply `takes_arrays_that_share_memory`, `takes_what_is_left_out_for_its_default`, `keeps_nothing_of_the_call_before` and
+`treats_rows_apart`. Its symmetries follow from its meaning: `kernels/<operation>/_properties.py` states them as data, in names of
+its arguments and extents, and each statement gives a property:
+
+SCALES, such as ``({"x": 1, "bandwidth": 1, "result": 1},)``
+    For each entry: times 2^p to these powers, arguments give the result times 2^p to its power, bit for bit (homogeneity).
+RANGES, such as ``((0.5, 0.5), (1, 0))``
+    For each entry: the power p of each of `SCALES`, as a share of the exponent of the smallest normal number, at which results
+    keep the digits that they can.
+PERMUTES, such as ``"n m d"``
+    The extents whose entries may come in any order; those of the result go along.
+MIRRORS, such as ``"d"``
+    Of those, the extents along which any entries may change their sign, and those of the result with them.
+SHIFTS, such as ``({"x": "d", "data": "d", "result": "d"},)``
+    For each entry: the arrays that may be moved by one offset, which has these extents, and whether the result is moved by it.
+REPEATS, such as ``"m"``
+    The extents whose entries may all be repeated; the result's are repeated likewise.
+SPLITS, such as ``"k"``
+    The extents along which the results of the parts add up to the result of the whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import assume, reject
+from hypothesis import strategies as st
+
+from kernels._conformance import draws
+from kernels._conformance.cases import LAYOUTS, Case, extents, in_layouts, lengths, plain
+from kernels._conformance.subject import Subject, properties_of, require
+from kernels._definition.numerics import precision_of, require_precision, wide
+from kernels._definition.signature import ArrayArgument, Signature
+
+Array = np.ndarray[Any, Any]
+Property = Callable[[Subject, st.DataObject], None]
+
+# Tiles that extents go past, each by up to fifteen: 0 is one extent past any tile, split or counter.
+TILES = ((0,), (0,), (0,), (256, 256), (512, 256), (512, 16, 16), (256, 16, 64))
+
+
+def of(contract: Any) -> tuple[Property, ...]:
+    """Return the properties that follow from an operation's signature, and from the symmetries that it states."""
+    signature: Signature = contract.signature
+    follow = {
+        reads_every_layout: True,
+        agrees_where_extents_are_long: True,
+        takes_empty_extents: any(argument.extents for argument in signature.arrays.values()),
+        takes_arrays_that_share_memory: bool(_pairs(signature)),
+        takes_what_is_left_out_for_its_default: bool(signature.defaults),
+        keeps_nothing_of_the_call_before: len(signature.public.parameters) > 1,
+        treats_rows_apart: hasattr(contract.module, "ROWS"),
+    }
+    stated = {property_: hasattr(properties_of(contract), statement) for statement, property_ in STATEMENTS.items()}
+    return tuple(property_ for property_, asked in (follow | stated).items() if asked)
+
+
+# Calls that find bugs
+
+
+def _small(subject: Subject, data: st.DataObject, sizes: st.SearchStrategy[int]) -> dict[str, int]:
+    """Draw sizes for the extents of the arrays that a call gives."""
+    given = draws.names(subject, data.draw(draws.given_arrays(subject), label="arrays given"))
+    return {extent: data.draw(draws.allowed(subject, extent, sizes), label=extent) for extent in given}
+
+
+def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
+    """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
+    sizes = _small(subject, data, st.sampled_from([2, 3, 5, 7, 17]))
+    assume(len(set(sizes.values())) == len(sizes))
+    drawn = data.draw(draws.calls(subject, sizes, among=draws.is_inexact), label="case")
+    for layout in LAYOUTS:
+        case = subject.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
+        subject.judge(plain(case), subject.call(case))
+
+
+def agrees_where_extents_are_long(subject: Subject, data: st.DataObject) -> None:
+    """Each extent in turn goes past the tiles, splits and counters of fast kernels, or two or three past smaller tiles.
+
+    Entries are of both signs, of one sign, or all equal: there errors add up that cancel elsewhere. The bound of a long sum in
+    a dtype of few digits says nothing, and is not asked.
+    """
+    signature: Signature = subject.contract.signature
+    arrays = draws.all_arrays(subject)
+    most = (
+        subject.most if len(arrays) == len(signature.arrays) else math.isqrt(subject.most)
+    )  # what is two arguments counts twice
+    given = draws.names(subject, arrays)
+    tiles = data.draw(st.sampled_from([tiles for tiles in TILES if len(tiles) <= len(given)]), label="tiles")
+    if math.prod(tile + 15 for tile in tiles) * 4 ** (len(given) - len(tiles)) > most:
+        tiles = (0,)
+    long = [st.integers(tile + 1, tile + 15) if tile else lengths(most) for tile in tiles]
+    drawn = [data.draw(each, label="extent") for each in (*long, *[st.integers(1, 4)] * (len(given) - len(long)))]
+    forms = ("normal", "of one sign", "equal")
+    for turn in range(len(given)):
+        sizes = {
+            extent: data.draw(draws.allowed(subject, extent, st.just(size)), label=extent)
+            for extent, size in zip(given[turn:] + given[:turn], drawn, strict=True)
+        }
+        case = data.draw(draws.calls(subject, sizes, forms), label="case")
+        working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
+        summed = [size for extent, size in sizes.items() if extent not in signature.result.extents]
+        if working is None or max(summed, default=0) * working.unit < 0.25:
+            subject.judge(subject.note(case), subject.call(case))
+
+
+def takes_empty_extents(subject: Subject, data: st.DataObject) -> None:
+    """Where extents are 0 the result is what the definition gives, if anything: a sum over nothing, an array of none."""
+    sizes = _small(subject, data, st.sampled_from([1, 2, 3, 5, 17]))
+    empty = data.draw(st.sets(st.sampled_from(list(sizes)), min_size=1), label="empty extents")
+    case = data.draw(draws.calls(subject, {**sizes, **dict.fromkeys(empty, 0)}), label="case")
+    try:
+        subject.contract.validate(**case.arrays, **case.parameters)
+        expected = subject.reference(case)
+    except ValueError:  # nothing is defined there
+        reject()
+    result = subject.call(subject.note(case))
+    require(result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}")
+    subject.judge(case, result)
+
+
+def _pairs(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
+    """Return pairs of arrays that may be one array, and whether the second is the first one's transpose."""
+    arrays = [argument for argument in signature.arrays.values() if argument.extents]
+    pairs = [pair for pair in itertools.combinations(arrays, 2) if len(pair[0].extents) == len(pair[1].extents)]
+    return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
+
+
+def takes_arrays_that_share_memory(subject: Subject, data: st.DataObject) -> None:
+    """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
+    every = {extent for argument in subject.contract.signature.arrays.values() for extent in argument.extents}
+    sizes = {extent: data.draw(draws.allowed(subject, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
+    one, other, turned = data.draw(st.sampled_from(_pairs(subject.contract.signature)), label="arrays, and whether one is turned")
+    for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
+        for a, b in zip(one.extents, other.extents[::-1] if turned else other.extents, strict=True):
+            sizes[a] = sizes[b] = min(sizes[a], sizes[b])
+    case = data.draw(draws.calls(subject, sizes), label="case")
+    assume(one.name in case.arrays and other.name in case.arrays)
+    base = case.arrays[one.name]
+    longer = np.concatenate([base, base[::-1][:1]])
+    views = {
+        "the same": (base, base),
+        "the other way round": (base, base[::-1]),
+        "a step further": (longer[1:], longer[:-1]),
+        "a copy": (base, base.copy()),
+        "every other": (longer[:: max(1, len(longer) - len(base))][: len(base)], longer[: len(base)]),
+    }
+    first, second = views[data.draw(st.sampled_from(list(views)), label="how it lies over the other")]
+    case = subject.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
+    subject.judge(plain(case), subject.call(case))
+
+
+def takes_what_is_left_out_for_its_default(subject: Subject, data: st.DataObject) -> None:
+    """An array that is left out, the one that stands in for it, and a copy of that, all mean the same."""
+    case, defaults = _ordinary(subject, data), subject.contract.signature.defaults
+    given = {key: array for key, array in case.arrays.items() if key not in defaults}
+    same, copied = ({key: change(given[other]) for key, other in defaults.items()} for change in (lambda a: a, np.copy))
+    for stands_in in ({}, same, copied):
+        trial = replace(case, arrays=given | stands_in)
+        if subject.claims(trial):
+            subject.judge(trial, subject.call(subject.note(trial)))
+
+
+def keeps_nothing_of_the_call_before(subject: Subject, data: st.DataObject) -> None:
+    """The same again, but for a parameter or an array that was another before: nothing made for that call is taken for this."""
+    case = _ordinary(subject, data)
+    case = _explicit(subject, case) or case
+    changed = data.draw(st.sampled_from([*case.arrays, *case.parameters]), label="what is another before")
+    if changed in case.parameters:
+        others = data.draw(properties_of(subject.contract).parameters(subject, case.arrays), label="parameters before")
+        before = replace(case, parameters=case.parameters | {changed: others[changed]})
+    else:
+        before = replace(case, arrays=case.arrays | {changed: np.roll(case.arrays[changed][::-1], 1).copy()})
+    subject.call(subject.note(before))
+    subject.record.before = before
+    subject.judge(subject.note(case), subject.call(case))
+
+
+# Relations
+
+
+def _ordinary(subject: Subject, data: st.DataObject) -> Case:
+    """Draw a call whose arrays have their core extents, all of them."""
+    case: Case = data.draw(properties_of(subject.contract).cases(subject, subject.small), label="case")
+    signature: Signature = subject.contract.signature
+    assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
+    return subject.note(case)
+
+
+def _unit(subject: Subject, data: st.DataObject, among: Callable[[str], bool] = draws.is_inexact) -> Case:
+    """Draw a call whose entries are signed and of unit size, in a dtype that rounds."""
+    sizes = _small(subject, data, extents(subject.small, round(subject.small ** (1 / 3))).filter(bool))
+    return subject.note(data.draw(draws.calls(subject, sizes, among=among), label="case"))
+
+
+def _explicit(subject: Subject, case: Case) -> Case | None:
+    """Return the call with the arrays that were left out, which are those that stand in for them; None if it may not be made."""
+    defaults = {key: case.arrays[other].copy() for key, other in subject.contract.signature.defaults.items()}
+    whole = replace(case, arrays={**defaults, **case.arrays})
+    return whole if subject.claims(whole) else None
+
+
+Change = Callable[[Array, int], Any]
+
+
+def _along(argument: ArrayArgument, array: Array, extent: str, change: Change) -> Array:
+    """Return an array with a change made along each axis of an extent; the change is given the axis."""
+    for axis, name in enumerate(argument.extents):
+        array = np.asarray(change(array, axis)) if name == extent else array
+    return array
+
+
+def _changed(subject: Subject, case: Case, extent: str, change: Change) -> Case:
+    """Return the call with a change made along an extent of all its arrays."""
+    signature: Signature = subject.contract.signature
+    return replace(case, arrays={key: _along(signature.arrays[key], each, extent, change) for key, each in case.arrays.items()})
+
+
+def _require_same_change(subject: Subject, case: Case, changes: Mapping[str, Change], claim: str) -> None:
+    """Hold a call with changes along some extents to the result with the same changes, within what both may be off by."""
+
+    def image(entries: Any) -> Array:
+        entries = np.asarray(np.broadcast_to(entries, once.shape))
+        for extent, change in changes.items():
+            entries = _along(subject.contract.signature.result, entries, extent, change)
+        return entries
+
+    other = case
+    for extent, change in changes.items():
+        other = _changed(subject, other, extent, change)
+    once, again = subject.call(case), subject.call(subject.note(other))
+    bound = subject.bound(other) + np.abs(image(subject.bound(case)))
+    subject.hold(again, image(once), bound, np.abs(image(subject.scale(case))), claim)
+
+
+def _sizes(subject: Subject, case: Case) -> dict[str, int]:
+    """Return the extents of a call by name."""
+    arrays = {key: case.arrays[other] for key, other in subject.contract.signature.defaults.items()} | case.arrays
+    extents: dict[str, int] = subject.contract.signature.extents(arrays)
+    return extents
+
+
+def treats_rows_apart(subject: Subject, data: st.DataObject) -> None:
+    """Some of the rows that the definition computes apart, in any order, some of them twice, give those rows of the result."""
+    case = _explicit(subject, _unit(subject, data)) or reject()
+    rows: str = subject.contract.module.ROWS
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the rows"))
+    chosen = rng.integers(_sizes(subject, case)[rows], size=data.draw(st.sampled_from([1, 2, 16, 17]), label="rows"))
+    claim = f"rows {chosen} by themselves are not those of the whole"
+    _require_same_change(subject, case, {rows: _taking(chosen)}, claim)
+
+
+def commutes_with_permutations(subject: Subject, data: st.DataObject) -> None:
+    """The order of entries means nothing, nor their sign where that is stated: what the arrays do, the result does."""
+    case, own = _unit(subject, data), properties_of(subject.contract)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the order"))
+    changes = {}
+    for extent in own.PERMUTES.split():
+        size = _sizes(subject, case)[extent]
+        signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
+        changes[extent] = _taking(rng.permutation(size), signs)
+    _require_same_change(subject, case, changes, "entries in another order, or with other signs, gave another result")
+
+
+def _taking(chosen: Any, signs: Array | None = None) -> Change:
+    """Return the change to some entries along an axis, some with their sign turned."""
+
+    def change(array: Array, axis: int) -> Array:
+        taken = np.take(array, chosen, axis)
+        along = 1 if signs is None else signs.astype(array.dtype).reshape(-1, *(1,) * (array.ndim - 1 - axis))
+        return np.asarray(taken * along)
+
+    return change
+
+
+def ignores_how_often_entries_are_repeated(subject: Subject, data: st.DataObject) -> None:
+    """All entries along an extent twice or three times give the same result: a mean is no sum."""
+    case = _explicit(subject, _unit(subject, data)) or reject()
+    extent = data.draw(st.sampled_from(properties_of(subject.contract).REPEATS.split()), label="extent")
+    times = data.draw(st.sampled_from([2, 3]), label="times")
+
+    def tiled(array: Array, axis: int) -> Array:
+        return np.concatenate([array] * times, axis)
+
+    _require_same_change(subject, case, {extent: tiled}, f"repeating all entries along {extent} changed the result")
+
+
+def adds_up_over_a_split(subject: Subject, data: st.DataObject) -> None:
+    """Where all arrays are cut along an extent, the results of the two parts add up to the result."""
+    case = _unit(subject, data)
+    extent = data.draw(st.sampled_from(properties_of(subject.contract).SPLITS.split()), label="extent")
+    size = _sizes(subject, case)[extent]
+    cut = data.draw(st.integers(1, max(1, size - 1)), label="cut")
+    assume(cut < size)
+    parts = [_changed(subject, case, extent, _taking(range(*part))) for part in ((0, cut), (cut, size))]
+    total: Any = sum(subject.call(part).astype(wide(case.dtype)) for part in parts)
+    bound = subject.bound(case) + sum(subject.bound(part) for part in parts)
+    claim = f"the results of the parts before and after {cut} along {extent} do not add up"
+    subject.hold(total, subject.call(case), bound, subject.scale(case), claim)
+
+
+def commutes_with_translations(subject: Subject, data: st.DataObject) -> None:
+    """Moving arrays by the same offset moves the result by it, or leaves it as it is.
+
+    Entries, and the offset, are whole numbers of a power of two, so that the moved ones are as exact.
+    """
+    case = _unit(subject, data)
+    moves: Mapping[str, str] = data.draw(st.sampled_from(properties_of(subject.contract).SHIFTS), label="what is moved")
+    bits = int(-np.log2(require_precision(case.dtype).unit))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the offset"))
+    far = rng.integers(
+        2 ** (bits // 2 + 1), size=[_sizes(subject, case)[extent] for extent in next(iter(moves.values())).split()]
+    )
+    grid = 2.0 ** (bits // 3)
+    case = replace(
+        case, arrays={key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
+    )
+    signature: Signature = subject.contract.signature
+
+    def placed(argument: ArrayArgument) -> Any:
+        """Return the offset with an axis for each of the array's."""
+        return far.reshape([_sizes(subject, case)[e] if e in moves[argument.name].split() else 1 for e in argument.extents])
+
+    arrays = {
+        key: draws.rounded(array + placed(signature.arrays[key]), case.dtype) if key in moves else array
+        for key, array in case.arrays.items()
+    }
+    moved = subject.note(replace(case, arrays=arrays))
+    expected = subject.call(case).astype(wide(case.dtype))
+    expected = expected + placed(signature.result._replace(name="result")) if "result" in moves else expected
+    bound = subject.bound(case) + subject.bound(moved)
+    subject.hold(subject.call(moved), expected, bound, subject.scale(case), "moving everything changed more than the place")
+
+
+def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> None:
+    """Arguments times powers of two give the result times a power of two, bit for bit: no hidden epsilon, no constant."""
+    case = _unit(subject, data, lambda dtype: draws.is_inexact(dtype) and dtype != "float16")
+    exponents = [data.draw(st.integers(-20, 20), label="p") for _ in properties_of(subject.contract).SCALES]
+    other, factor = _times_powers_of_two(subject, case, exponents)
+    expected, other = subject.call(case), subject.note(other)
+    subject.same(subject.call(other), expected, other, factor, "scaling by powers of two changed the digits")
+
+
+def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> None:
+    """Where results, arguments or their squares are near the ends of the dtype's range, results have the digits that they can."""
+    case = _unit(subject, data)
+    powers = data.draw(st.sampled_from(properties_of(subject.contract).RANGES), label="shares of the smallest exponent")
+    least, inside = float(np.log2(require_precision(case.dtype).tiny)), data.draw(st.integers(-12, 4), label="further")
+    exponents = [round(power * least) + (inside if power else 0) for power in powers]
+    other, _ = _times_powers_of_two(subject, case, exponents)
+    subject.judge(other, subject.call(subject.note(other)))
+
+
+def _times_powers_of_two(subject: Subject, case: Case, exponents: Sequence[int]) -> tuple[Case, float]:
+    """Return the call with each of the operation's `SCALES` times a power of two, and what the result is multiplied by."""
+    total: dict[str, int] = dict.fromkeys(("result", *case.arrays, *case.parameters), 0)
+    for powers, exponent in zip(properties_of(subject.contract).SCALES, exponents, strict=True):
+        total |= {key: total[key] + power * exponent for key, power in powers.items() if key in total}
+    return draws.scaled(case, total), 2.0 ** total["result"]
+
+
+# Where entries are not finite
+
+
+def propagates_special_values_as_ieee(subject: Subject, data: st.DataObject) -> None:
+    """Zeros, NaN and infinities among the entries give what IEEE arithmetic gives, in any order: 0 inf is NaN, 2 inf is inf.
+
+    Zeros also fill rows, columns and tiles, whose products may not be skipped. An operation that takes such entries, and whose
+    definition says what comes of them, names this among its `PROPERTIES`.
+    """
+    case = _unit(subject, data, lambda dtype: draws.is_inexact(dtype) and "complex" not in dtype and dtype != "clongdouble")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the special values"))
+    share = data.draw(st.sampled_from([0.1, 0.02, 0.004, 0.0]), label="share of special values")
+    special = [0.0, *data.draw(st.sampled_from([(np.nan,), (np.inf,), (-np.inf,), (np.nan, np.inf, -np.inf)]), label="which")]
+    for array in case.arrays.values():
+        chosen = rng.random(array.shape) < share
+        chosen.flat[rng.integers(array.size)] = True
+        array[chosen] = rng.choice(special, chosen.sum())
+    zeros = case.arrays[data.draw(st.sampled_from(list(case.arrays)), label="where zeros are")]
+    for axis in data.draw(st.sampled_from([(), *itertools.combinations(range(zeros.ndim), 1), range(zeros.ndim)]), label="axes"):
+        start = 16 * rng.integers(1 + zeros.shape[axis] // 16)
+        zeros[(slice(None),) * axis + (slice(start, start + 16),)] = 0
+    with np.errstate(invalid="ignore"):
+        expected, result = subject.reference(case), subject.call(subject.note(case))
+    require((np.isnan(result) == np.isnan(expected)).all(), "a NaN was lost or made up")
+    infinite = np.isinf(expected)
+    require((result[infinite] == expected[infinite]).all(), "an infinity was lost")
+    require(not np.isinf(result[~infinite]).any(), "an infinity was made up")
+
+
+STATEMENTS: dict[str, Property] = {
+    "SCALES": scales_exactly_by_powers_of_two,
+    "RANGES": keeps_its_digits_across_the_range,
+    "PERMUTES": commutes_with_permutations,
+    "SHIFTS": commutes_with_translations,
+    "REPEATS": ignores_how_often_entries_are_repeated,
+    "SPLITS": adds_up_over_a_split,
+}
+
+# The share of the asked-for examples that a property gets: calls are large, or what it catches is caught by others too.
+SHARES: dict[Property, float] = {
+    agrees_where_extents_are_long: 0.5,
+    reads_every_layout: 0.5,
+    takes_empty_extents: 0.3,
+    takes_arrays_that_share_memory: 0.3,
+    takes_what_is_left_out_for_its_default: 0.3,
+    keeps_nothing_of_the_call_before: 0.3,
+    treats_rows_apart: 0.2,
+    commutes_with_permutations: 0.2,
+    commutes_with_translations: 0.2,
+    ignores_how_often_entries_are_repeated: 0.2,
+    adds_up_over_a_split: 0.2,
+}
