@@ -14,6 +14,7 @@ from kernels import _dispatch
 from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, present
 from kernels._conformance.subject import Form, Subject, properties_of
+from kernels._definition.results import parts
 from registry import Variant, VariantUnavailable, Zoo
 
 
@@ -116,4 +117,5 @@ def _takes(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
         result = form(*args, **kwargs, **form.variant.options)
     except (Exception, SystemExit):  # a failure of its own, which the properties will show
         return False
+    result = parts(result)[0] if isinstance(result, tuple) and result else result
     return isinstance(result, np.ndarray | np.generic) == (form.variant.arrays == "numpy") and hasattr(result, "dtype")

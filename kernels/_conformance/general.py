@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from kernels._conformance.cases import LARGE, SMALL, Case, laid_out, plain, present
 from kernels._conformance.subject import Subject, kinds_for, properties_of, require
+from kernels._definition.results import map_parts, parts
 
 Property = Callable[[Subject, st.DataObject], None]
 
@@ -114,14 +115,15 @@ def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
     case = subject.note(laid_out(_draw(subject, data), data))
     before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
     results = [subject.call(case)]
-    first = results[0].copy()
+    first = map_parts(np.copy, results[0])
     results += [subject.call(case) for _ in range(data.draw(st.sampled_from([2, REPEATS]), label="calls") - 1)]
     for name, array in case.arrays.items():
         if (_owner(array).tobytes(), array.strides) != before[name]:
             raise AssertionError(f"argument {name}, or memory round it, was changed")
-        if np.shares_memory(array, results[0]):
+        if any(np.shares_memory(array, part) for part in parts(results[0])):
             raise AssertionError(f"the result shares memory with argument {name}")
-    require(not any(np.shares_memory(a, b) for a, b in itertools.combinations(results, 2)), "two results share memory")
+    arrays = [part for result in results for part in parts(result)]
+    require(not any(np.shares_memory(a, b) for a, b in itertools.combinations(arrays, 2)), "two results share memory")
     require(_same_bits(results[0], first), "a later call wrote to an earlier result")
     if subject.deterministic:
         require(all(_same_bits(result, results[0]) for result in results), "the same call gave other bits")
@@ -132,7 +134,9 @@ def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return _owner(array.base) if isinstance(array.base, np.ndarray) else array
 
 
-def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+def _same_bits(a: Any, b: Any) -> bool:
+    if isinstance(a, tuple):
+        return all(map(_same_bits, a, b))
     if a.dtype.char in "gGO":  # padding bytes and pointers say nothing
         return bool((a == b).all())
     return a.tobytes() == b.tobytes()
@@ -148,7 +152,8 @@ def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
     for name in data.draw(st.sampled_from([list(case.arrays), *([name] for name in case.arrays)]), label="arrays that change"):
         array = case.arrays[name]
         if change == "all":
-            array[...] = np.roll(array[::-1], 1) if array.size > 1 else -array if array.dtype.kind != "b" else ~array
+            one = -array if array.dtype.kind in "fc" else ~array if array.dtype.kind == "b" else array  # an index stays one
+            array[...] = np.roll(array[::-1], 1) if array.size > 1 else one
         elif array.size:
             i, j = rng.integers(array.size, size=2)
             array.flat[[i, j]] = array.flat[[j, i]]
