@@ -207,7 +207,7 @@ class Subject:
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside."""
-        if not self.contract.signature.uniform or hasattr(self.contract.module, "judge"):
+        if not self.contract.by_entries:
             given = {**case.arrays, **case.parameters}
             verdict = self.contract.verdict(result, **given, dtype=case.dtype, precision=self.precision)
             size = sum(part.size for part in parts(result))

@@ -62,6 +62,8 @@ class Contract:
         self.validate = self.signature.validator
         self.ARRAYS = tuple(self.signature.arrays)
         self.CORE = self.signature.gufunc
+        # Whether a result is one floating array that is held to the reference entry by entry.
+        self.by_entries = self.signature.uniform and not hasattr(module, "judge")
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
         self.PRECISIONS = tuple(self._expressions)
         self.QUANTITIES: dict[str, str] = getattr(module, "QUANTITIES", {})
@@ -97,7 +99,7 @@ class Contract:
                 axes[key] = call[key].ndim - len(present) + present.index(rows)
         lacking = self.signature.lacking({key: call[key] for key in self.ARRAYS})
         given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
-        if not axes or not all(rows in own for own in given):
+        if not axes or hasattr(self.module, "judge") or not all(rows in own for own in given):
             return None
         return axes, [own.index(rows) - len(own) for own in given]  # type: ignore[arg-type]
 
@@ -127,8 +129,25 @@ class Contract:
         for start in range(0, max(1, total), step):
             yield self._sliced(call, slice(start, start + step)), slice(start, start + step)
 
-    def rows_of(self, result: Any, index: Array | slice, call: dict[str, Any]) -> Any:
-        """Return these rows of a result, of all its parts."""
+    def row_count(self, *args: Any, **kwargs: Any) -> int:
+        """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
+        call = self._normal(args, kwargs)
+        found = self._row_axis(call)
+        if found is None:
+            return 1
+        key, axis = next(iter(found[0].items()))
+        return int(call[key].shape[axis])
+
+    def rows_of(self, result: Any, index: Array | slice, *args: Any, **kwargs: Any) -> Any:
+        """Return these rows of a call's result, of all its parts: those that `rows` asks for."""
+        return self._rows_of(result, index, self._normal(args, kwargs))
+
+    def shapes(self, *args: Any, **kwargs: Any) -> tuple[tuple[int, ...], ...]:
+        """Return the shape that each part of a valid call's result has."""
+        call = self._normal(args, kwargs)
+        return tuple(results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call).values())
+
+    def _rows_of(self, result: Any, index: Array | slice, call: dict[str, Any]) -> Any:
         found = self._row_axis(call)
         if found is None:
             return result
@@ -252,7 +271,7 @@ class Contract:
                 value = known = self._exact(block, dtype)
             else:
                 value, known = self._known(block, dtype, precision)
-            parts = map(results.parts, (self.rows_of(result, index, block), value, known))
+            parts = map(results.parts, (self._rows_of(result, index, block), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
                 agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
                 vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size

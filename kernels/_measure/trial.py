@@ -15,6 +15,7 @@ import numpy as np
 from kernels._arrays import dtype_name
 from kernels._definition.examples import Example
 from kernels._definition.numerics import Agreement, compare
+from kernels._definition.results import map_parts, parts
 
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs
@@ -36,7 +37,7 @@ class Kept(NamedTuple):
 
     factor: float
     results: list[Any]
-    copies: list[np.ndarray[Any, Any]]
+    copies: list[Any]
 
 
 class Trial:
@@ -55,7 +56,7 @@ class Trial:
         self.example = example
         self.dtype = dtype
         self.unit: str = contract.RATE
-        total = len(example.args[0])
+        total = contract.row_count(*example.args, **example.kwargs)
         rng = np.random.default_rng(0)
         self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
         self.before_run: Callable[[], None] = lambda: None
@@ -107,17 +108,30 @@ class Trial:
         step = CHANCE.randrange(len(kept.results))
         before = kept.copies[step - 1] if step else self.example.args[0]
         self._require_like(before, kept.results[step])
-        total = len(before)
+        total = self.contract.row_count(before, *self.example.args[1:], **self.example.kwargs)
         rows = np.array(sorted(CHANCE.sample(range(total), min(TIMED_ROWS, total))), dtype=np.intp)
-        return _agreement(kept.copies[step], len(before), rows, *self._reference(rows, before, precision))
+        return self._agreement(kept.copies[step], before, rows, precision)
 
     def _compare(self, before: Any, after: Any, precision: str) -> Agreement:
-        seen = np.array(after)  # at once: what a thread writes later does not count
-        if before is not self.example.args[0]:
-            return _agreement(seen, len(before), self.checked, *self._reference(self.checked, before, precision))
+        seen = map_parts(np.array, after)  # at once: what a thread writes later does not count
+        return self._agreement(seen, before, self.checked, precision)
+
+    def _agreement(self, seen: Any, before: Any, rows: np.ndarray[Any, Any], precision: str) -> Agreement:
+        """Hold these rows of a result to the definition."""
+        call = (before, *self.example.args[1:])
+        for shape, part in zip(self.contract.shapes(*call, **self.example.kwargs), parts(seen), strict=True):
+            if part.shape != shape:
+                raise ValueError(f"the result has shape {part.shape}, expected {shape}")
+        chosen = self.contract.rows_of(seen, rows, *call, **self.example.kwargs)
+        if not self.contract.by_entries:
+            args, kwargs = self.contract.rows(rows, *call, **self.example.kwargs)
+            agreement: Agreement = self.contract.verdict(chosen, *args, **kwargs, dtype=self.dtype, precision=precision).agreement
+            return agreement
+        if before is not self.example.args[0] or rows is not self.checked:
+            return compare(chosen, *self._reference(rows, before, precision))
         if precision not in self._expected:  # every variant's first step has the same input, and the same reference
-            self._expected[precision] = self._reference(self.checked, before, precision)
-        return _agreement(seen, len(before), self.checked, *self._expected[precision])
+            self._expected[precision] = self._reference(rows, before, precision)
+        return compare(chosen, *self._expected[precision])
 
     def _reference(self, rows: np.ndarray[Any, Any], before: Any, precision: str) -> tuple[Any, Any]:
         """Return what these rows of the result must be, and how far off each entry may be."""
@@ -127,7 +141,10 @@ class Trial:
 
     def _require_like(self, before: Any, after: Any) -> None:
         """Refuse what is no array of the kind and dtype that the operation was given."""
-        if type(after) is not type(before):
+        if not self.contract.signature.uniform:
+            return  # its parts were looked at when they were handed back
+        scalar = isinstance(before, np.ndarray) and isinstance(after, np.generic)  # without dimensions
+        if type(after) is not type(before) and not scalar:
             raise TypeError(f"the result has type {type(after).__name__}, expected {type(before).__name__}")
         if dtype_name(after.dtype) != self.dtype:
             raise TypeError(f"the result has dtype {dtype_name(after.dtype)}, expected {self.dtype}")
@@ -147,7 +164,7 @@ class Trial:
         More rows are taken until they take a good part of what is `enough`, and what they add is no small part of that: the
         rest may be the fixed cost of sorting all data. Returns early with an upper estimate once that is at most `enough`.
         """
-        total, steps = len(self.example.args[0]), self.example.steps
+        total, steps = self.contract.row_count(*self.example.args, **self.example.kwargs), self.example.steps
         self._time_rows(function, 1)  # compiles
         rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:
@@ -167,7 +184,7 @@ class Trial:
         """Return the seconds of a run on the first rows alone, and its units of work."""
         args, kwargs = self.contract.rows(np.arange(rows), *self.example.args, **self.example.kwargs)
         started = perf_counter()
-        np.asarray(function(*args, **kwargs))
+        map_parts(np.asarray, function(*args, **kwargs))
         return perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
 
 
@@ -189,6 +206,7 @@ class Runs:
         self._function = function
         self._first, *self._rest = trial.example.args
         self._kwargs = trial.example.kwargs
+        self._several = trial.contract.signature.result_type is not None
         self._steps = range(trial.example.steps)
         self.last = last
         self._factor = 1.0
@@ -208,14 +226,14 @@ class Runs:
         function, current = self._function, self._first
         for _ in self._steps:
             result = function(current, *self._rest, **self._kwargs)
-            current = asarray(result)
+            current = map_parts(asarray, result) if self._several else asarray(result)
             self._results.append(result)
 
     def keep(self) -> None:
         """Perhaps remember the run that has just ended: of all since the last judgement each with the same chance."""
         self._count += 1
         if self.last or not CHANCE.randrange(self._count):
-            self._kept = Kept(self._factor, self._results, [np.array(result) for result in self._results])
+            self._kept = Kept(self._factor, self._results, [map_parts(np.array, result) for result in self._results])
 
     def judge(self, precision: str) -> Agreement:
         """Hold the remembered run to the reference; raises as `Trial.check` does."""
@@ -250,12 +268,3 @@ def _memory(example: Example) -> list[np.ndarray[Any, Any]]:
 
 def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return _owner(array.base) if isinstance(array.base, np.ndarray) else array
-
-
-def _agreement(
-    seen: np.ndarray[Any, Any], total: int, rows: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any
-) -> Agreement:
-    shape = (total, *expected.shape[1:])
-    if seen.shape != shape:
-        raise ValueError(f"the result has shape {seen.shape}, expected {shape}")
-    return compare(seen[rows], expected, bound)
