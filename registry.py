@@ -441,6 +441,9 @@ class Zoo:
             If its file fails, which then stays broken for the process, with its error as the reason.
         """
         # Python's import lock lets one thread in; holding our own meanwhile could deadlock with a direct import.
+        if variant.is_definition:
+            evaluate: Callable[..., Any] = self.contract(variant.operation).evaluate
+            return evaluate
         function = self._functions.get((variant.operation, variant.name))
         if function is None and variant.file not in self._broken:
             try:

@@ -136,6 +136,17 @@ def _plain_tensor(tensor: Array) -> Array:
     return tensor if type(tensor) is torch.Tensor else tensor.as_subclass(torch.Tensor)
 
 
+def as_it_comes(array: Array, dtype: Any = None) -> Array:
+    """Return an array of the CPU as its own library's: in native byte order, without a gradient or a pending conjugate."""
+    if isinstance(array, np.ndarray | np.generic):
+        return to_numpy(array, dtype)
+    if array_api_compat.is_torch_array(array):
+        return to_torch(array, "cpu", dtype)
+    if caller_of(array).device != "cpu" or not array_api_compat.is_array_api_obj(array):
+        return to_numpy(array, dtype)
+    return array if dtype is None else array_api_compat.array_namespace(array).astype(array, dtype)
+
+
 def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return a writable C-contiguous array of the same values: compiled kernels exist for that layout alone."""
     return array if array.flags.carray else np.array(array, order="C")

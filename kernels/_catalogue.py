@@ -20,6 +20,15 @@ ENTRY_POINTS = "kernel_zoo"
 DEVICES = ("cpu", "cuda")
 SELECTORS = ("auto", *DEVICES)
 
+# An operation's first variants: its definition, on the caller's own arrays. No register line brings them. Whatever else can serve
+# a call is chosen before them; they take no call that would need more memory than this many entries on the way to its result.
+STATED = "DEFINITION"  # the name under which an operation's file says of them what a register line would say
+OF_DEFINITION: dict[str, Any] = {"rank": -1, "batches": True, "limits": {"scratch": 2**28}}
+FIRST: dict[str, dict[str, Any]] = {
+    "definition": {"arrays": "any"},
+    "definition_cuda": {"arrays": "torch", "requires": ("torch",), "device": "cuda"},
+}
+
 # "numeric" is the array API standard's name for every integer, real and complex dtype; these are NumPy's.
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _REALS = ("float16", "float32", "float64", "longdouble")
@@ -59,7 +68,7 @@ class Variant:
     device : str
         ``"cpu"`` or ``"cuda"``.
     arrays : str
-        The kind of array its function takes: ``"numpy"`` or ``"torch"``.
+        The kind of array its function takes: ``"numpy"``, ``"torch"``, or ``"any"``, which is whatever the caller brings.
     requires : tuple of str
         Packages it imports beyond those of the core.
     dtypes : tuple of str
@@ -126,7 +135,12 @@ class Variant:
     @property
     def framework(self) -> str:
         """What it is written with: the first package it requires, else the kind of array it takes."""
-        return self.requires[0] if self.requires else self.arrays
+        return self.requires[0] if self.requires else "array API" if self.arrays == "any" else self.arrays
+
+    @property
+    def is_definition(self) -> bool:
+        """Whether it is the operation's definition itself, which no register line brings."""
+        return self.name in FIRST
 
 
 # What a register line may say further, and what goes without saying.
@@ -135,7 +149,7 @@ DEFAULTS: dict[str, Any] = {
     for f in fields(Variant)
     if f.name not in ("operation", "name", "module", "file", "line", "doc", "_why_not")
 }
-_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch"), "layout": ("any", "C")}
+_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch", "any"), "layout": ("any", "C")}
 
 
 class Provider:
@@ -149,6 +163,7 @@ class Provider:
     ) -> None:
         self.operation, self.module, self.files, self.failure, self.built_in = operation, module, files, failure, built_in
         self.contract: ast.FunctionDef | None = None
+        self.stated: ast.expr | None = None  # what the file says of its definition as a variant
         if files:
             try:
                 body = _tree(files[0]).body
@@ -158,6 +173,9 @@ class Provider:
             named = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == operation]
             self.contract = next((node for node in named if not any(map(_registers, node.decorator_list))), None)
             self.failure = "" if self.contract else f"{files[0]} defines no function {operation}"
+            for node in body:
+                if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [STATED]:
+                    self.stated = node.value
 
 
 class Claim(NamedTuple):
@@ -210,6 +228,23 @@ def _installed(operation: str, module: str) -> Provider:
     return Provider(operation, module, _python_files(Path(folders[0])) if folders else (Path(spec.origin),))
 
 
+def first_claims(provider: Provider) -> Iterator[Claim]:
+    """Yield what an operation's definition is as a variant, on each device."""
+    operation, contract = provider.operation, provider.contract
+    if contract is None:
+        return
+    place = Claim("", provider.module, os.path.realpath(provider.files[0]), contract.lineno, ast.get_docstring(contract) or "")
+    for name, kind in FIRST.items():
+        try:
+            stated = ast.literal_eval(provider.stated) if provider.stated else {}
+            declared = declare(operation, name, **{**OF_DEFINITION, **kind, **stated})
+        except Exception as error:
+            failure = f"{STATED} in {place.file} cannot be read: {one_line(error, bare=True)}"
+            yield place._replace(name=name, failure=failure)
+            continue
+        yield place._replace(name=name, declared=declared)
+
+
 def claims(provider: Provider, operations: Iterable[str]) -> Iterator[Claim]:
     """Yield what the files of a provider claim for its operation; a file that brings none, where it should, as a failure."""
     if not provider.files:
@@ -244,7 +279,7 @@ class Reading(NamedTuple):
     broken : dict
         Files that cannot be used, with the reason.
     refused : dict
-        Listed names of variants whose own name was taken, with the reason.
+        Listed names of variants that cannot be had under their name, or whose statement cannot be read, with the reason.
     passed_over : set
         The same variants by file and the name they asked for.
     """
@@ -257,14 +292,19 @@ class Reading(NamedTuple):
 
 def read(operation: str, by: Iterable[Provider], operations: Iterable[str], why_not: Callable[[Variant], str | None]) -> Reading:
     """Settle who gets which name: built-in before installed; what cannot run comes last, under a name that is left."""
-    stated = [(provider, claim) for provider in by for claim in claims(provider, operations)]
+    by = list(by)
+    author = next(provider for provider in by if provider.contract)
+    stated = [(author, claim) for claim in first_claims(author)]
+    stated += [(provider, claim) for provider in by for claim in claims(provider, operations)]
     reading = Reading({}, {}, {}, set())
     for provider, claim in sorted(stated, key=lambda each: bool(each[1].failure)):
         taken, name = reading.variants.get(claim.name), claim.name
         if taken is not None or name in SELECTORS:
             spare = (f"{name} ({claim.module})", f"{name} ({claim.file}:{claim.line})")
             name = next(other for other in spare if other not in reading.variants)
-        if claim.failure:
+        if claim.failure and claim.name in FIRST:
+            reading.refused[name] = claim.failure  # the file's other variants serve
+        elif claim.failure:
             reading.broken.setdefault(claim.file, claim.failure)
         elif taken is not None:
             twice = f"variant {claim.name!r} is registered twice: {taken.source} and {claim.file}:{claim.line}"

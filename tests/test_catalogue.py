@@ -185,7 +185,7 @@ def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):
     (folder / "idle.py").write_text("def negate(x):\n    return -x\n")
     (folder / "_shared.py").write_text("X = 1\n")
     reasons = {v.name: v.reason for v in Zoo(tmp_path / "kernels").variants("negate")}
-    assert set(reasons) == {"misspelt", "idle"}
+    assert set(reasons) == {"misspelt", "idle", "definition", "definition_cuda"}
     assert "line 6 cannot be read: no operation 'negatte'; did you mean 'negate'?" in reasons["misspelt"]
     assert "registers no variant of negate" in reasons["idle"]
 

@@ -128,7 +128,7 @@ def test_a_definition_is_validated_by_its_signature(zoo):
     with pytest.raises(TypeError, match=r"^logsumexp: argument x: expected a NumPy array"):
         function([1.0])
     contract = zoo.contract("logsumexp")
-    assert contract.work(np.zeros((2, 3), np.float32)) == {"flops": 3 * 6 + 6 + 2 * 2, "bytes": 4 * (6 + 2)}
+    assert contract.work(np.zeros((2, 3), np.float32)) == {"flops": 3 * 6 + 6 + 2 * 2, "bytes": 4 * (6 + 2), "scratch": 0}
     assert contract.evaluate(np.zeros((2, 3))) == pytest.approx(np.log(3))
 
 

@@ -60,7 +60,8 @@ def test_run_as_a_script_it_hands_over_to_the_imported_registry():
 def test_a_variant_says_what_it_is(operation):
     for variant in registry.variants(operation):
         file, _, line = variant.source.rpartition(":")
-        assert "register(" in Path(file).read_text().splitlines()[int(line) - 1]
+        begins = f"def {operation}(" if variant.is_definition else "@register("
+        assert Path(file).read_text().splitlines()[int(line) - 1].startswith(begins)
         assert variant.doc
         assert variant.framework
         assert variant.available is (variant.reason is None)
@@ -155,7 +156,7 @@ def test_the_desks_own_cost_can_be_measured(monkeypatch, capsys):
     seconds = json.loads(capsys.readouterr().out)["seconds"]
     for operation in registry.operations():
         for variant in registry.variants(operation):
-            if variant.available and variant.device == "cpu":
+            if variant.available and variant.device == "cpu" and variant.arrays != "any":
                 assert f"{operation} {variant.name}, through the desk" in seconds
 
 
@@ -181,7 +182,7 @@ def test_eight_threads_may_ask_first_all_at_once():
 def test_unknown_names_are_answered_with_what_exists_and_the_nearest():
     with pytest.raises(UnknownOperation, match=r"no operation 'matmull'; did you mean 'matmul'\? \(there are: .*meanshift_step"):
         registry.get("matmull")
-    with pytest.raises(UnknownVariant, match=r"matmul: no variant 'nunpy'; did you mean 'numpy'\? \(there are: loop"):
+    with pytest.raises(UnknownVariant, match=r"matmul: no variant 'nunpy'; did you mean 'numpy'\? \(there are: definition"):
         registry.get("matmul", "nunpy")
     with pytest.raises(UnknownVariant):
         registry.explain("matmul", np.ones((2, 2)), np.ones((2, 2)), selector="nunpy")

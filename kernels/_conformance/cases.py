@@ -59,7 +59,7 @@ def present(array: np.ndarray[Any, Any], kind: str, dtype: str, device: str = "c
         import torch
 
         tensor = _arrays.to_torch(array, device)
-        return tensor.to(torch.bfloat16) if dtype == "bfloat16" else tensor
+        return tensor.to(torch.bfloat16) if dtype == "bfloat16" and tensor.is_floating_point() else tensor
     if kind == "array_api_strict":
         import array_api_strict
 

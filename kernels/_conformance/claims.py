@@ -17,6 +17,7 @@ from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.state import FirstCall
 from kernels._conformance.subject import Bare, Form, Subject, properties_of
+from kernels._definition.results import parts
 from registry import Variant, VariantUnavailable, Zoo
 
 HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
@@ -171,6 +172,7 @@ def _takes(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
         result = subject.first.of(form, desk=False)(*args, **kwargs, **form.variant.options)
     except (Exception, SystemExit):  # a failure of its own, which the properties will show
         return False
+    result = parts(result)[0] if isinstance(result, tuple) and result else result
     return isinstance(result, np.ndarray | np.generic) == (form.variant.arrays == "numpy") and hasattr(result, "dtype")
 
 

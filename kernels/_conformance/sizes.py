@@ -209,7 +209,9 @@ def _as(numbers: Array, dtype: str) -> Array:
 
 def _given(contract: Any, case: Case) -> dict[str, Array]:
     """Return the arrays of a call, with those that are left out."""
-    return {key: case.arrays[key if key in case.arrays else contract.signature.defaults[key]] for key in contract.signature.arrays}
+    return {
+        key: case.arrays[key if key in case.arrays else contract.signature.defaults[key]] for key in contract.signature.arrays
+    }
 
 
 def _sizes(contract: Any, case: Case) -> Sizes:

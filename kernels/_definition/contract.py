@@ -10,7 +10,9 @@ the definition, in functions of the array API. One definition has many readings:
 
 What the file may state beside it: `PRECISIONS`, further classes of error, each as another expression of the same operation;
 `ROWS`, the extent along which the result's entries are computed apart; `QUANTITIES`, products of extents that rates and limits
-are given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; and what `Signature` reads.
+are given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is
+judged otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant,
+such as its dtypes, as literals; and what `Signature` reads.
 Sizes, examples and files that people bring stand in `_examples.py` beside it.
 """
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -27,9 +29,10 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from kernels._arrays import dtype_name
+from kernels._definition import judging, results
 from kernels._definition.counting import Counted, Tally
 from kernels._definition.examples import Example, derived_example, example_from_file
-from kernels._definition.numerics import Precision, precision_of, reference_share, wide
+from kernels._definition.numerics import Agreement, Precision, precision_of, wide
 from kernels._definition.rounding import Rounded
 from kernels._definition.signature import Signature
 
@@ -59,6 +62,8 @@ class Contract:
         self.validate = self.signature.validator
         self.ARRAYS = tuple(self.signature.arrays)
         self.CORE = self.signature.gufunc
+        # Whether a result is one floating array that is held to the reference entry by entry.
+        self.by_entries = self.signature.uniform and not hasattr(module, "judge")
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
         self.PRECISIONS = tuple(self._expressions)
         self.QUANTITIES: dict[str, str] = getattr(module, "QUANTITIES", {})
@@ -84,27 +89,19 @@ class Contract:
 
     # Rows
 
-    def _row_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], int] | None:
-        """Return, for each array that has it, the axis of the rows that are computed apart, and that of the result."""
+    def _row_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
+        """Return the axis of the rows that are computed apart, in each array that has it and in each part of the result."""
         rows: str | None = getattr(self.module, "ROWS", None)
         axes = {}
         for key, argument in self.signature.arrays.items():
             present = argument.present(call[key].ndim)
             if rows in present:
                 axes[key] = call[key].ndim - len(present) + present.index(rows)
-        if not axes:
+        lacking = self.signature.lacking({key: call[key] for key in self.ARRAYS})
+        given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
+        if not axes or hasattr(self.module, "judge") or not all(rows in own for own in given):
             return None
-        own = [extent for extent in self.signature.result.extents if extent not in self._lacking(call)]
-        return axes, own.index(rows) - len(own)  # type: ignore[arg-type]
-
-    def _lacking(self, call: dict[str, Any]) -> set[str]:
-        """Return the extents that an array of a call lacks."""
-        return {
-            extent
-            for key, argument in self.signature.arrays.items()
-            for extent in argument.extents
-            if extent not in argument.present(call[key].ndim)
-        }
+        return axes, [own.index(rows) - len(own) for own in given]  # type: ignore[arg-type]
 
     def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the call whose result is these rows of the result."""
@@ -117,20 +114,57 @@ class Contract:
         axes, _ = found
         return call | {key: call[key][(*(slice(None),) * axis, index)] for key, axis in axes.items()}
 
-    def _blocks(self, call: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-        """Cut a call into blocks of rows, none of whose arrays is large; yield each with the axis along which results join."""
+    def _blocks(self, call: dict[str, Any]) -> Iterator[tuple[dict[str, Any], slice]]:
+        """Cut a call into blocks of rows, none of whose arrays is large; yield each with its rows."""
         found = self._row_axis(call)
         extents = math.prod(max(1, size) for size in self.extents(call).values())
         if found is None or extents <= BLOCK:
-            yield call, 0
+            yield call, slice(None)
             return
-        axes, joined = found
+        axes, _ = found
         key, axis = next(iter(axes.items()))
         total = call[key].shape[axis]
         per_row = max(1, self._tally(call).largest // max(1, total))
         step = max(1, BLOCK // per_row)
         for start in range(0, max(1, total), step):
-            yield self._sliced(call, slice(start, start + step)), joined
+            yield self._sliced(call, slice(start, start + step)), slice(start, start + step)
+
+    def row_count(self, *args: Any, **kwargs: Any) -> int:
+        """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
+        call = self._normal(args, kwargs)
+        found = self._row_axis(call)
+        if found is None:
+            return 1
+        key, axis = next(iter(found[0].items()))
+        return int(call[key].shape[axis])
+
+    def rows_of(self, result: Any, index: Array | slice, *args: Any, **kwargs: Any) -> Any:
+        """Return these rows of a call's result, of all its parts: those that `rows` asks for."""
+        return self._rows_of(result, index, self._normal(args, kwargs))
+
+    def shapes(self, *args: Any, **kwargs: Any) -> tuple[tuple[int, ...], ...]:
+        """Return the shape that each part of a valid call's result has."""
+        call = self._normal(args, kwargs)
+        return tuple(results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call).values())
+
+    def _rows_of(self, result: Any, index: Array | slice, call: dict[str, Any]) -> Any:
+        found = self._row_axis(call)
+        if found is None:
+            return result
+        axes = iter(found[1])
+        return results.map_parts(lambda part: part[(..., index, *(slice(None),) * (-next(axes) - 1))], result)
+
+    def _joined(self, blocks: list[Any], call: dict[str, Any]) -> Any:
+        """Return the result whose blocks of rows these are."""
+        found = self._row_axis(call)
+        if len(blocks) == 1 or found is None:
+            return blocks[0]
+        axes = iter(found[1])
+
+        def joined(*parts: Any) -> Any:
+            return array_namespace(parts[0]).concat(parts, axis=next(axes))
+
+        return results.map_parts(joined, blocks[0], *blocks[1:])
 
     def extents(self, call: dict[str, Any]) -> dict[str, int]:
         """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
@@ -142,22 +176,25 @@ class Contract:
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the definition gives for the caller's own arrays, block by block: the first variant."""
-        parts = []
-        for call, axis in self._blocks(self._normal(args, kwargs)):
-            positional, keyed = self._as_call(call)
-            parts.append((self.definition(*positional, **keyed), axis))
-        first, axis = parts[0]
-        return first if len(parts) == 1 else array_namespace(first).concat([part for part, _ in parts], axis=axis)
+        call = self._normal(args, kwargs)
+        blocks = []
+        for block, _ in self._blocks(call):
+            positional, keyed = self._as_call(block)
+            blocks.append(self.definition(*positional, **keyed))
+        return self._joined(blocks, call)
 
-    def reference(self, *args: Any, dtype: str, **kwargs: Any) -> Array:
+    def reference(self, *args: Any, dtype: str, **kwargs: Any) -> Any:
         """Return the result by the definition, in a precision wider than `dtype`; whole numbers exactly, wrapped at the end."""
         call = self._normal(args, kwargs)
         if precision_of(dtype) is None:
             return self._exact(call, dtype)
-        return self._joined([np.asarray(self._read(self.definition, block, dtype)) for block, _ in self._blocks(call)], call)
+        return self._joined([self._plain(block, dtype) for block, _ in self._blocks(call)], call)
 
-    def bound(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> Array:
-        """Bound the error of each entry of a result of some class of error.
+    def _plain(self, call: dict[str, Any], dtype: str) -> Any:
+        return results.map_parts(np.asarray, self._read(self.definition, call, dtype))
+
+    def bound(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> Any:
+        """Bound the error of each entry of a result of some class of error; infinite where an index or a truth is not certain.
 
         Raises
         ------
@@ -166,58 +203,110 @@ class Contract:
         """
         return self.expected(*args, dtype=dtype, precision=precision, **kwargs)[1]
 
-    def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Array, Array]:
+    def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Any, Any]:
         """Return the reference, and how far a result of some class of error may be from each of its entries."""
+        call = self._normal(args, kwargs)
+        self._require_class(precision)
+        if precision_of(dtype) is None:
+            exact = self._exact(call, dtype)
+            return exact, results.map_parts(lambda part: np.zeros(part.shape), exact)
+        references, bounds = [], []
+        for block, _ in self._blocks(call):
+            value, known = self._known(block, dtype, precision)
+            references.append(value)
+            bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
+        return self._joined(references, call), self._joined(bounds, call)
+
+    def _require_class(self, precision: str) -> None:
         if precision not in self._expressions:
             known = ", ".join(map(repr, self.PRECISIONS))
             raise ValueError(f"{self.operation}: unknown precision {precision!r} (there are: {known})")
-        call, format = self._normal(args, kwargs), precision_of(dtype)
-        if format is None:
-            exact = self._exact(call, dtype)
-            return exact, np.zeros(exact.shape)
-        references, bounds = [], []
-        for block, _ in self._blocks(call):
-            working = self._read(self.definition, block, dtype, format) if precision == "working" else None
-            claimed = working if working is not None else self._read(self._expressions[precision], block, dtype, format)
-            value = claimed.value if working is not None else np.asarray(self._read(self.definition, block, dtype))
-            with np.errstate(invalid="ignore"):
-                apart = np.abs(claimed.value - value) if claimed.value is not value else 0.0
-            error = np.broadcast_to(claimed.error, value.shape) * (1 + reference_share(dtype)) + np.where(
-                np.isnan(apart), 0.0, apart
-            )
-            references.append(value)
-            bounds.append(error)
-        return self._joined(references, call), self._joined(bounds, call)
 
-    def _read(self, expression: Callable[..., Any], call: dict[str, Any], dtype: str, format: Precision | None = None) -> Any:
+    def _known(self, call: dict[str, Any], dtype: str, precision: str) -> tuple[Any, Any]:
+        """Return the reference of a call, and what a class of error makes of it."""
+        known = self.rounded(call, dtype, precision)
+        if precision == "working":
+            return results.map_parts(lambda part: np.asarray(getattr(part, "value", part)), known), known
+        return self._plain(call, dtype), known
+
+    def rounded(self, call: Mapping[str, Any], dtype: str, precision: str = "working", expression: Any = None) -> Any:
+        """Return what a class of error, or an expression, makes of a normalised call on arrays that carry their rounding."""
+        return self._read(expression or self._expressions[precision], call, dtype, precision_of(dtype))
+
+    def _read(self, expression: Callable[..., Any], call: Mapping[str, Any], dtype: str, format: Precision | None = None) -> Any:
         """Evaluate an expression in the wider precision, or where a format is given with the rounding that it leaves."""
         made: dict[int, Any] = {}
 
-        def read(array: Any) -> Any:
+        def read(key: str, array: Any) -> Any:
+            if key not in self.signature.group:
+                whole = np.asarray(array)
+                return whole if whole.dtype.kind == "b" else whole.astype(np.int64)
             if id(array) not in made:  # an array that is two arguments stays one
                 values = np.asarray(array).astype(wide(dtype))
                 made[id(array)] = values if format is None else Rounded(values, format=format)
             return made[id(array)]
 
-        args, kwargs = self._as_call({key: read(each) if key in self.ARRAYS else each for key, each in call.items()})
+        args, kwargs = self._as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
         with np.errstate(all="ignore"):
             return expression(*args, **kwargs)
 
-    def _joined(self, parts: list[Array], call: dict[str, Any]) -> Array:
-        found = self._row_axis(call)
-        return parts[0] if len(parts) == 1 or found is None else np.concatenate(parts, axis=found[1])
+    def verdict(self, result: Any, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> judging.Verdict:
+        """Hold a result, in NumPy, to the definition: entry by entry, or as the operation's own `judge` says."""
+        self._require_class(precision)
+        call = self._normal(args, kwargs)
+        own: Callable[..., str | None] | None = getattr(self.module, "judge", None)
+        if own is None:
+            return self.entries(call, result, dtype, precision)
+        failure = own(judging.Call(self, call, dtype, precision), result)
+        return judging.Verdict(Agreement(math.inf if failure else 0.0, (), 0.0), failure)
 
-    def _exact(self, call: dict[str, Any], dtype: str) -> Array:
+    def entries(self, call: Mapping[str, Any], result: Any, dtype: str, precision: str) -> judging.Verdict:
+        """Hold each entry of a result to the definition, block by block."""
+        worst, failure, vacuous, entries = Agreement(0.0, (), 0.0), None, 0.0, 0
+        wrong = self._wrong_shape(dict(call), result)
+        if wrong:
+            return judging.Verdict(Agreement(math.inf, (), 0.0), wrong)
+        for block, index in self._blocks(dict(call)):
+            if precision_of(dtype) is None:
+                value = known = self._exact(block, dtype)
+            else:
+                value, known = self._known(block, dtype, precision)
+            parts = map(results.parts, (self._rows_of(result, index, block), value, known))
+            for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
+                agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
+                vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size
+                if agreement.share > worst.share:
+                    worst = agreement
+                if not (agreement.passes or failure):
+                    failure = judging.worded(name, agreement, got, exact, each)
+        return judging.Verdict(worst._replace(vacuous=vacuous / max(1, entries)), failure)
+
+    def _wrong_shape(self, call: dict[str, Any], result: Any) -> str | None:
+        """Say which part of a result has another shape than it must have."""
+        expected = results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call)
+        for (name, shape), part in zip(expected.items(), results.parts(result), strict=True):
+            if tuple(part.shape) != shape:
+                return f"{'' if name == 'return' else f'{name}: '}the result has shape {tuple(part.shape)}, expected {shape}"
+        return None
+
+    def _exact(self, call: dict[str, Any], dtype: str) -> Any:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
         args, kwargs = self._as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
-        exact = np.asarray(self.definition(*args, **kwargs), dtype=as_)  # without dimensions it is the number itself
-        if dtype == "bool":
-            return exact > 0
-        if dtype != "object" and np.dtype(dtype).kind in "iu":
-            bytes_ = np.dtype(dtype).itemsize
-            exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
-        return exact.astype(dtype)
+
+        def wrapped(part: Any) -> Array:
+            exact = np.asarray(part)
+            if exact.dtype.kind in "bi" and not self.signature.uniform:  # a comparison, or an index
+                return exact
+            exact = exact.astype(as_)  # without dimensions it is the number itself
+            if dtype == "bool":
+                return exact > 0
+            if dtype != "object" and np.dtype(dtype).kind in "iu":
+                bytes_ = np.dtype(dtype).itemsize
+                exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
+            return exact.astype(dtype)
+
+        return results.map_parts(wrapped, self.definition(*args, **kwargs))
 
     # Sizes
 
@@ -228,9 +317,7 @@ class Contract:
         if stated is not None:
             positional, keyed = self._as_call(call)
             return stated(*positional, **keyed)
-        value = np.abs(np.asarray(self._read(self.definition, call, "float64")))
-        finite = value[np.isfinite(value)]
-        return float(finite.max(initial=0.0)) if finite.size else math.inf
+        return results.map_parts(judging.size_of, self._plain(call, "float64"))
 
     def quantities(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the products of extents that limits may be stated in."""
@@ -238,20 +325,36 @@ class Contract:
         return {key: math.prod(extents[extent] for extent in product.split()) for key, product in self.QUANTITIES.items()}
 
     def work(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Return the operations of the definition, the bytes of its arguments and its result, and the stated quantities."""
+        """Return what the definition takes: operations, and the bytes of arguments and result; and the stated quantities.
+
+        `scratch` is the entries of the largest array on the way, 0 where that is no larger than what is passed or given.
+        """
         call = self._normal(args, kwargs)
         own = {id(call[key]): call[key] for key in self.ARRAYS}  # one array that is two arguments is read once
-        first = call[self.ARRAYS[0]]
-        entry = getattr(first, "itemsize", None) or np.dtype(dtype_name(first.dtype)).itemsize  # NumPy knows no bfloat16
         tally = self._tally(call)
-        moved = sum(math.prod(array.shape) for array in own.values()) + tally.result
-        return {"flops": tally.flops, "bytes": entry * moved, **self.quantities(*args, **kwargs)}
+        sizes = [math.prod(array.shape) for array in own.values()]
+        moved = sum(_bytes(array.dtype) * size for array, size in zip(own.values(), sizes, strict=True))
+        working = call[self.signature.group[0]].dtype
+        for part, size in zip(self.signature.results.values(), tally.results, strict=True):
+            moved += size * (_bytes(np.dtype(part.dtypes("")[0])) if part.apart else _bytes(working))
+        scratch = self._scratch(call, tally)
+        scratch = scratch if scratch > max(*sizes, *tally.results) else 0
+        return {"flops": tally.flops, "bytes": moved, "scratch": scratch, **self.quantities(*args, **kwargs)}
+
+    def _scratch(self, call: dict[str, Any], tally: Tally) -> int:
+        """Return the entries of the largest array that an evaluation makes, block by block."""
+        found = self._row_axis(call)
+        if found is None:
+            return tally.largest
+        key, axis = next(iter(found[0].items()))
+        rows: int = call[key].shape[axis]
+        return max(tally.largest // max(1, rows), min(tally.largest, BLOCK))
 
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()
         counted = {key: Counted(each.shape, tally) if key in self.ARRAYS else each for key, each in call.items()}
         args, kwargs = self._as_call(counted)
-        tally.result = self.definition(*args, **kwargs).size
+        tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 
     # Examples
@@ -277,3 +380,8 @@ class Contract:
         """Make a call from a file's arrays."""
         stated = self._examples
         return stated.from_file(arrays, **changes) if stated else example_from_file(self.signature, arrays, **changes)
+
+
+def _bytes(dtype: Any) -> int:
+    """Return the bytes of an entry."""
+    return getattr(dtype, "itemsize", None) or np.dtype(dtype_name(dtype)).itemsize  # NumPy knows no bfloat16

@@ -20,17 +20,18 @@ ELEMENTWISE = frozenset({
     "where",
 })  # fmt: skip
 REDUCTIONS = frozenset({"all", "any", "argmax", "argmin", "count_nonzero", "max", "mean", "min", "prod", "std", "sum", "var"})
-SAME_SHAPE = frozenset({"asarray", "astype", "flip", "full_like", "ones_like", "roll", "zeros_like"})
+SAME_SHAPE = frozenset({"asarray", "astype", "cumulative_sum", "flip", "full_like", "ones_like", "roll", "zeros_like"})
+SORTS = frozenset({"argsort", "sort"})  # a comparison for each entry and each bit of their number
 VIEWS = frozenset({"broadcast_to", "expand_dims", "matrix_transpose", "permute_dims", "squeeze"})  # NumPy copies nothing for them
 
 
 @dataclass
 class Tally:
-    """What an evaluation has cost so far: operations, and the entries of its largest array and of its result."""
+    """What an evaluation has cost so far: operations, and the entries of its largest array and of each part of its result."""
 
     flops: int = 0
     largest: int = 0
-    result: int = 0
+    results: tuple[int, ...] = ()
 
     def made(self, shape: tuple[int, ...], flops: int = 0) -> Counted:
         """Count a new array, and the operations that it took."""
@@ -75,7 +76,7 @@ def _operator(self: Counted, *others: Any) -> Counted:
 
 
 for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "neg", "abs", "lt", "le", "gt", "ge",
-              "and", "or", "invert"):  # fmt: skip
+              "eq", "ne", "and", "or", "invert"):  # fmt: skip
     setattr(Counted, f"__{_name}__", _operator)
 
 
@@ -93,6 +94,8 @@ class Namespace:
             return lambda *arrays, **_: _elementwise(*arrays, tally=self._tally)
         if name in REDUCTIONS:
             return self._reduce
+        if name in SORTS:
+            return lambda x, **_: self._tally.made(x.shape, x.size * max(1, x.size - 1).bit_length())
         if name in SAME_SHAPE:
             return lambda x, *_, **__: self._tally.made(np.shape(x) if not isinstance(x, Counted) else x.shape)
         if name in VIEWS:
@@ -108,6 +111,16 @@ class Namespace:
         known = -math.prod(shape)  # one extent may be -1
         return self._tally.made(tuple(x.size // known if extent == -1 else extent for extent in shape))
 
+    def arange(self, *args: Any, **_: Any) -> Counted:
+        return self._tally.made(np.arange(*args).shape)
+
+    def take(self, x: Counted, indices: Any, *, axis: int = 0) -> Counted:
+        axis %= x.ndim
+        return self._tally.made((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+    def take_along_axis(self, x: Counted, indices: Any, *, axis: int = -1) -> Counted:
+        return self._tally.made(indices.shape)
+
     def concat(self, arrays: Sequence[Counted], *, axis: int = 0) -> Counted:
         first = arrays[0].shape
         axis %= len(first)
@@ -120,6 +133,10 @@ class Namespace:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         shape = (*batch, *a.shape[:-1][-1:], *b.shape[-1:][: b.ndim - 1])  # a vector has no row, or no column
         return self._tally.made(shape, 2 * math.prod(shape) * a.shape[-1])
+
+
+for _name in ("bool", "int32", "int64", "float32", "float64"):
+    setattr(Namespace, _name, np.dtype(_name))
 
 
 def _shown(x: Counted) -> np.ndarray[Any, Any]:

@@ -1,9 +1,6 @@
 """What may be passed to an operation, read from its definition's annotations, and the validator that is made of them.
 
-An array is annotated as jaxtyping writes it, `Float[Array, "*batch n d"]`: the kind of number, and the extents by name. An extent
-written `m?` may be missing, as in a generalised ufunc of NumPy. A parameter is a `Literal` of its choices, or a number with the
-conditions of annotated-types: `Annotated[float, Gt(0), IsFinite]`. Annotations of arrays are read as text, so that neither
-jaxtyping nor an array library has to be there.
+How annotations are written, `annotations.py` says.
 
 The validator is Python source made for the one signature, as `dataclasses` makes an `__init__`: a call that is in order costs
 some comparisons, and anything else goes to `Signature.refuse`, which finds out what is wrong and says so in one line.
@@ -11,127 +8,21 @@ some comparisons, and anything else goes to `Signature.refuse`, which finds out 
 
 from __future__ import annotations
 
-import ast
 import inspect
 import math
-import typing
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from types import ModuleType
-from typing import Annotated, Any, NamedTuple
+from typing import Any
 
-import annotated_types
 import numpy as np
+from array_api_compat import array_namespace
 
 from kernels._arrays import all_finite, dtype_name
+from kernels._definition.annotations import ArrayArgument, Parameter, array_argument, fits, parameter, result_arguments
 
-# The kinds of number, as jaxtyping names them.
-KINDS = ("Float", "Real", "Num", "Inexact", "Complex", "Int", "Integer", "UInt", "Bool", "Shaped")
-_BOUNDS: dict[type, tuple[str, str, str]] = {
-    annotated_types.Gt: ("gt", ">", "above"),
-    annotated_types.Ge: ("ge", ">=", "of at least"),
-    annotated_types.Lt: ("lt", "<", "below"),
-    annotated_types.Le: ("le", "<=", "of at most"),
-}
-
-
-class ArrayArgument(NamedTuple):
-    """An array: its kind of number, its core extents by name, those that may be missing, and the name of its batch, if any."""
-
-    name: str
-    kind: str
-    extents: tuple[str, ...]
-    optional: frozenset[str]
-    batch: str | None
-
-    @property
-    def least(self) -> int:
-        """The fewest dimensions that it may have."""
-        return len(self.extents) - sum(extent in self.optional for extent in self.extents)
-
-    def present(self, ndim: int) -> tuple[str, ...]:
-        """Return the core extents that an array of so many dimensions has."""
-        gone = [extent for extent in self.extents if extent in self.optional][: max(0, len(self.extents) - ndim)]
-        return tuple(extent for extent in self.extents if extent not in gone)
-
-    def pattern(self, known: Mapping[str, int]) -> str:
-        """Write the expected shape, with the extents that are known in numbers."""
-        written = [str(known.get(extent, extent)) for extent in self.extents]
-        inside = ", ".join([*(["..."] if self.batch else []), *written])
-        return f"({inside}{',' if len(written) == 1 and not self.batch else ''})"
-
-    def patterns(self, known: Mapping[str, int]) -> str:
-        """Write the expected shape, and the one without what may be missing."""
-        needed = tuple(extent for extent in self.extents if extent not in self.optional)
-        short = self._replace(extents=needed, batch=None).pattern(known)
-        return f"{self.pattern(known)} or {short}" if self.optional else self.pattern(known)
-
-
-class Parameter(NamedTuple):
-    """A parameter: its choices, or its kind of number with what must hold of it, each with the words that say so."""
-
-    name: str
-    choices: tuple[Any, ...] = ()
-    type: type = float
-    conditions: tuple[tuple[str, str], ...] = ()  # Python that is true of a valid `value`, and its words
-    default: Any = inspect.Parameter.empty
-
-    def expected(self) -> str:
-        """Say what is expected."""
-        if self.choices:
-            return f"one of {', '.join(map(str, self.choices))}"
-        words = [word for _, word in self.conditions]
-        noun = {float: "number", int: "whole number", bool: "truth value"}[self.type]
-        adjectives = [word for word in words if word == "finite"]
-        rest = [word for word in words if word != "finite"]
-        return " ".join(["a", *adjectives, noun, *([" and ".join(rest)] if rest else [])])
-
-
-def array_argument(name: str, annotation: str) -> ArrayArgument | None:
-    """Read the annotation of an array, such as ``Float[Array, "n d"] | None``; None for anything else."""
-    node = ast.parse(annotation, mode="eval").body
-    while isinstance(node, ast.BinOp):
-        node = node.left
-    if not (isinstance(node, ast.Subscript) and getattr(node.value, "id", getattr(node.value, "attr", "")) in KINDS):
-        return None
-    words = node.slice.elts[1] if isinstance(node.slice, ast.Tuple) else None
-    if not (isinstance(words, ast.Constant) and isinstance(words.value, str)):
-        raise ValueError(f"argument {name}: the annotation {annotation} names no extents")
-    extents = words.value.split()
-    batch = extents.pop(0)[1:] if extents and extents[0].startswith("*") else None
-    plain = tuple(extent.rstrip("?") for extent in extents)
-    if not all(extent.isidentifier() for extent in plain):
-        raise ValueError(
-            f"argument {name}: the extents in {annotation} are names, with * before a batch and ? behind what may miss"
-        )
-    optional = frozenset(extent[:-1] for extent in extents if extent.endswith("?"))
-    return ArrayArgument(name, getattr(node.value, "id", getattr(node.value, "attr", "")), plain, optional, batch)
-
-
-def parameter(name: str, annotation: Any, default: Any) -> Parameter:
-    """Read the annotation of a parameter."""
-    if typing.get_origin(annotation) is typing.Literal:
-        return Parameter(name, typing.get_args(annotation), default=default)
-    base: Any = annotation
-    metadata: list[Any] = []
-    if typing.get_origin(annotation) is Annotated:
-        base, *metadata = typing.get_args(annotation)
-    if base not in (float, int, bool):
-        raise ValueError(
-            f"argument {name}: expected an array, a Literal, a float, an int or a bool, annotated; got {annotation!r}"
-        )
-    conditions: list[tuple[str, str]] = []
-    for each in metadata:
-        if each == annotated_types.IsFinite.__metadata__[0] or each is annotated_types.IsFinite:
-            conditions.append(("-inf < value < inf", "finite"))
-        elif type(each) in _BOUNDS:
-            attribute, sign, word = _BOUNDS[type(each)]
-            conditions.append((f"value {sign} {getattr(each, attribute)!r}", f"{word} {getattr(each, attribute):g}"))
-        elif isinstance(each, annotated_types.GroupedMetadata):  # such as Interval
-            metadata += list(each)
-        else:
-            raise ValueError(f"argument {name}: no condition is known for {each!r}; annotated-types has Gt, Ge, Lt, Le, IsFinite")
-    return Parameter(name, (), base, tuple(conditions), default)
+__all__ = ["ArrayArgument", "Parameter", "Signature"]
 
 
 class Signature:
@@ -144,8 +35,9 @@ class Signature:
     module : module
         Where it stands. It may state ``DEFAULTS``, for an array that is None if not given, which one it is then; ``FINITE``,
         the arrays whose entries must be finite, which gives the operation a keyword ``check_finite``; ``PROMOTES = False``,
-        if arrays of different dtypes are refused; and ``validate``, a function of a normalised call that raises
-        ValueError or TypeError for what annotations cannot say.
+        if floating arrays of different dtypes are refused; ``INDICES``, for an array of whole numbers, the extent that they
+        count; ``SPECIAL``, for an array, numbers that are not finite and that tests draw among its entries; and ``validate``, a
+        function of a normalised call that raises ValueError or TypeError for what annotations cannot say.
     """
 
     def __init__(self, definition: Callable[..., Any], module: ModuleType) -> None:
@@ -154,6 +46,8 @@ class Signature:
         self.defaults: dict[str, str] = getattr(module, "DEFAULTS", {})
         self.finite: tuple[str, ...] = getattr(module, "FINITE", ())
         self.promotes: bool = getattr(module, "PROMOTES", True)
+        self.indices: dict[str, str] = getattr(module, "INDICES", {})
+        self.special: dict[str, tuple[float, ...]] = getattr(module, "SPECIAL", {})
         self.own: Callable[..., None] | None = getattr(module, "validate", None)
         self.arrays: dict[str, ArrayArgument] = {}
         self.parameters: dict[str, Parameter] = {}
@@ -171,12 +65,25 @@ class Signature:
             except Exception as error:
                 raise ValueError(f"argument {key}: {text}: {type(error).__name__}: {error}") from error
             self.parameters[key] = parameter(key, annotation, stated.default)
-        result = self.public.return_annotation
-        gives = array_argument("return", result) if isinstance(result, str) else None
-        if not self.arrays or gives is None:
+        self.results, self.result_type = result_arguments(self.public.return_annotation, module)
+        if not self.arrays:
             raise ValueError("a definition takes arrays and gives one, annotated as jaxtyping writes them")
-        self.result = gives
-        for statement, names in (("FINITE", self.finite), ("DEFAULTS", (*self.defaults, *self.defaults.values()))):
+        self.result = next(iter(self.results.values()))
+        group = tuple(key for key, array in self.arrays.items() if not array.apart)
+        self.group = group or tuple(self.arrays)  # the arrays that promote together
+        extents = {extent for array in self.arrays.values() for extent in array.extents}
+        own = {extent for array in self.results.values() for extent in array.extents} - extents
+        unknown = [extent for extent in own if getattr(self.parameters.get(extent), "type", None) is not int]
+        if unknown:
+            raise ValueError(
+                f"the result has an extent {unknown[0]}, which is neither one of an array nor a parameter that is an int"
+            )
+        # Whether all arrays, the result among them, are of one dtype, and its shape follows from theirs.
+        one_dtype = self.group == tuple(self.arrays) and not self.result.apart and self.result.kind != "Shaped"
+        self.uniform = self.result_type is None and one_dtype and not own
+        named = {"FINITE": self.finite, "DEFAULTS": (*self.defaults, *self.defaults.values())}
+        named |= {"INDICES": tuple(self.indices), "SPECIAL": tuple(self.special)}
+        for statement, names in named.items():
             for name in names:
                 if name not in self.arrays:
                     arrays = ", ".join(self.arrays)
@@ -190,10 +97,11 @@ class Signature:
         def written(array: ArrayArgument) -> str:
             return f"({','.join(extent + '?' * (extent in array.optional) for extent in array.extents)})"
 
-        return f"{','.join(map(written, self.arrays.values()))}->{written(self.result)}"
+        gives = written(self.result) if self.uniform else "()"  # what is not uniform, `results.py` makes
+        return f"{','.join(map(written, self.arrays.values()))}->{gives}"
 
     def extents(self, arrays: Mapping[str, Any]) -> dict[str, int]:
-        """Return the extents by name of a call that is valid; what is missing counts as 1."""
+        """Return the extents by name of a call whose arrays are valid; what is missing counts as 1."""
         found: dict[str, int] = {}
         for key, argument in self.arrays.items():
             shape = arrays[key].shape
@@ -201,6 +109,15 @@ class Signature:
             found |= dict.fromkeys(argument.extents, 1) | found
             found |= dict(zip(present, shape[len(shape) - len(present) :], strict=True))
         return found
+
+    def lacking(self, arrays: Mapping[str, Any]) -> set[str]:
+        """Return the extents that an array of a call lacks."""
+        return {
+            extent
+            for key, argument in self.arrays.items()
+            for extent in argument.optional
+            if extent not in argument.present(arrays[key].ndim)
+        }
 
     # The validator
 
@@ -224,10 +141,12 @@ class Signature:
             if each.choices:
                 body += [f"if {key} not in _choices_{key}: _refuse_value(_parameter_{key}, {key})"]
                 continue
-            body += [f"if type({key}) is not {each.type.__name__}: {key} = _number(_parameter_{key}, {key})"]
-            condition = _joined([code.replace("value", key) for code, _ in each.conditions])
-            body += [f"if not ({condition}): _refuse_value(_parameter_{key}, {key})"] if condition else []
+            given = f"{key} is not None and " if each.optional else ""
+            body += [f"if {given}type({key}) is not {each.type.__name__}: {key} = _number(_parameter_{key}, {key})"]
+            condition = _joined([self._with_shapes(code.replace("value", key)) for code, _ in each.conditions])
+            body += [f"if {given}not ({condition}): _refuse_value(_parameter_{key}, {key})"] if condition else []
         normalised = self._as_keywords(self.public.parameters)
+        body += [f"_require_indices({key!r}, {key}, {self._shape_of(extent)})" for key, extent in self.indices.items()]
         body += [f"_own({normalised})"] if self.own else []
         body += ["if check_finite:"] if self.finite else []
         for key in self.finite:
@@ -236,7 +155,8 @@ class Signature:
         body += [f"return ({', '.join(positional)},), {{{', '.join(f'{key!r}: {key}' for key in keyed)}}}"]
         source = "\n    ".join([f"def {self.name}({head}):", *body])
         names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_own": self.own,
-                  "_require_finite": self.require_finite, "inf": math.inf}  # fmt: skip
+                  "_require_finite": self.require_finite, "_require_indices": self.require_indices, "fits": fits,
+                  "inf": math.inf}  # fmt: skip
         exec(compile(source, f"<validator of {self.name}>", "exec"), names)
         validator: Any = names[self.name]
         validator.__signature__ = self.public.replace(parameters=shown)
@@ -245,6 +165,16 @@ class Signature:
     @staticmethod
     def _as_keywords(names: Any) -> str:
         return ", ".join(f"{key}={key}" for key in names)
+
+    def _shape_of(self, extent: str) -> str:
+        """Write where an extent is found, whatever stands before the core dimensions."""
+        for key, array in self.arrays.items():
+            if extent in array.extents and not array.optional:
+                return f"{key}.shape[{array.extents.index(extent) - len(array.extents)}]"
+        raise ValueError(f"{extent} is no extent of an array")
+
+    def _with_shapes(self, code: str) -> str:
+        return re.sub(r"extents\['(\w+)'\]", lambda found: self._shape_of(found[1]), code)
 
     def _shapes_in_order(self) -> str:
         """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named."""
@@ -256,8 +186,9 @@ class Signature:
                 here = f"{key}.shape[{axis}]"
                 equal += [f"{here} == {seen[extent]}"] if extent in seen else []
                 seen.setdefault(extent, here)
-        first, *others = self.arrays
+        first, *others = self.group
         dtypes = [] if self.promotes else [f"{key}.dtype == {first}.dtype" for key in others]
+        dtypes += [f"fits({array.kind!r}, {key}.dtype)" for key, array in self.arrays.items() if array.apart]
         return " and ".join(ranks + equal + dtypes)
 
     def refuse(self, **arrays: Any) -> None:
@@ -285,7 +216,12 @@ class Signature:
                 raise ValueError(f"{where} shape {expected} to go with {other} of {tuple(arrays[other].shape)}, got {shape}")
             source = dict.fromkeys(own, key) | source
             known = own | known
-        first, *others = self.arrays
+        for key, argument in self.arrays.items():
+            if argument.apart and not fits(argument.kind, arrays[key].dtype):
+                wanted = {"Bool": "bool", "UInt": "an unsigned integer dtype"}.get(argument.kind, "an integer dtype")
+                got = dtype_name(arrays[key].dtype)
+                raise TypeError(f"{self.name}: argument {key}: expected {wanted}, got {got}; cast it")
+        first, *others = self.group
         for key in () if self.promotes else others:
             if arrays[key].dtype != arrays[first].dtype:
                 mine, theirs = dtype_name(arrays[key].dtype), dtype_name(arrays[first].dtype)
@@ -337,6 +273,18 @@ class Signature:
             raise ValueError(
                 f"{self.name}: argument {key}: expected finite entries, got NaN or infinity; drop those rows "
                 "(check_finite=False skips this look)"
+            )
+
+    def require_indices(self, key: str, array: Any, extent: int) -> None:
+        """Raise ValueError for indices outside of what they count."""
+        if not math.prod(array.shape):
+            return
+        xp = array_namespace(array)
+        least, most = int(xp.min(array)), int(xp.max(array))
+        if not (least >= 0 and most < extent):
+            raise ValueError(
+                f"{self.name}: argument {key}: expected indices from 0 to {extent - 1} ({self.indices[key]} is {extent}), "
+                f"got {least} to {most}"
             )
 
 

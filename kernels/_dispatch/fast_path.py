@@ -27,6 +27,8 @@ def fast_path(
     they are, in a neutral state. A kernel that fails for the caller's settings, or returns what it must not, has the slow path
     to do it again or to say so.
     """
+    if variant.arrays == "any" or not op.contract.signature.uniform:
+        return lambda args, kwargs: NotImplemented
     validate, options, limited = op.function, dict(variant.options), bool(variant.limits)
     core, leading, keyed, names = op.core, op.leading, op.keyed, op.signature.parameters.keys()
     ranks = [len(dimensions) for dimensions in core.inputs]

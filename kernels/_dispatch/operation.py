@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kernels import _arrays
+from kernels._definition import results
 from kernels._dispatch import gufunc
 from kernels._dispatch.arguments import require_arrays
 from registry import ConformanceError
@@ -65,13 +66,14 @@ class Operation:
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
         require_arrays(self.name, brought)
         caller = _arrays.caller_of(next(iter(brought.values())))
+        together = {key: brought[key] for key in self.contract.signature.group if key in brought}  # an index keeps its dtype
         try:
-            dtype = _arrays.promoted(caller, tuple(brought.values()))
+            dtype = _arrays.promoted(caller, tuple(together.values()))
         except TypeError as error:
             reason = str(error).partition(". ")[0]  # NumPy goes on for lines
-            raise TypeError(f"{self.name}: arguments {', '.join(brought)}: {reason}") from None
+            raise TypeError(f"{self.name}: arguments {', '.join(together)}: {reason}") from None
         if candidates:
-            self.require_candidate(brought, dtype, options, candidates)
+            self.require_candidate(together, dtype, options, candidates)
         args, kwargs = self.function(*args, **stated)
         return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
 
@@ -109,6 +111,9 @@ class Operation:
         args, kwargs = self.adapted(variant, call)
         kwargs |= {**variant.options, **call.options}
         arrays = self.arrays(args, kwargs)
+        if not self.contract.signature.uniform:
+            result = self._typed(variant, kernel, args, kwargs)
+            return results.map_parts(lambda part: _arrays.convert_back(part, call.caller, call.arrays[0]), result)
 
         def checked(*args: Any, **kwargs: Any) -> Any:
             result, given = kernel(*args, **kwargs), self.arrays(args, kwargs)
@@ -124,6 +129,25 @@ class Operation:
         else:
             result = gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
         return _arrays.convert_back(result, call.caller, call.arrays[0])
+
+    def _typed(self, variant: Variant, kernel: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a kernel whose result is several arrays, or has a dtype of its own, and refuse what is not such a result."""
+        signature, given = self.contract.signature, dict(zip(self.by_position, args, strict=False)) | kwargs
+
+        def checked(*arrays: Any) -> Any:
+            named = dict(zip(signature.arrays, arrays, strict=True))
+            keyed = {**kwargs, **{key: named[key] for key in self.keyed}}
+            result = kernel(*(named.get(key, given[key]) for key in self.by_position), **keyed)
+            try:
+                return results.require(signature, result, named, given)
+            except TypeError as error:
+                where = f" ({variant.source})" if variant.file else ""
+                raise ConformanceError(f"{self.name}: variant {variant.name!r} {error}{where}") from None
+
+        arrays = [given[key] for key in signature.arrays]
+        if variant.batches or gufunc.is_core(self.core, arrays):
+            return checked(*arrays)
+        return results.over_batches(signature, checked, arrays, given)
 
     def require_result(self, variant: Variant, result: Any, arrays: Sequence[Any]) -> None:
         """Refuse what a kernel made of arrays of its own kind, unless it is such an array, with their dtype and the core's shape.
@@ -146,7 +170,11 @@ class Operation:
 
     def adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return a call's arguments with its arrays made into the kernel's kind, dtype and layout."""
-        adapted = {id(array): self._adapt(variant, array, call.dtype) for array in call.arrays}  # x as data too stays one
+        together = self.contract.signature.group
+        adapted = {  # x as data too stays one
+            id(array): self._adapt(variant, array, call.dtype if key in together else array.dtype)
+            for key, array in zip(self.contract.ARRAYS, call.arrays, strict=True)
+        }
         args: Any = list(call.args)
         kwargs: Any = dict(call.kwargs)
         for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
@@ -155,7 +183,9 @@ class Operation:
 
     def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
         wanted = None if array.dtype == dtype else dtype
-        if variant.arrays == "torch":
+        if variant.arrays == "any" and variant.device == "cpu":
+            return _arrays.as_it_comes(array, wanted)
+        if variant.arrays != "numpy":
             return _arrays.to_torch(array, variant.device, wanted)
         adapted = _arrays.to_numpy(array, wanted)
         return _arrays.contiguous(adapted) if variant.layout == "C" else adapted

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from kernels._definition.examples import Example
+from kernels._definition.results import map_parts
 from kernels._measure.trial import CHECKED_ROWS, TIMED_ROWS, Trial
 
 HEAD_START = 4_000_000  # cycles that the device sleeps while a run is queued, so that what is timed never waits for the host
@@ -83,7 +84,7 @@ class DeviceTrial(Trial):
 
     def copy(self, result: Any) -> Any:
         """Return a copy that the current stream makes as soon as its earlier work has ended."""
-        return result.clone()
+        return map_parts(torch.clone, result)
 
     def on_host(self, value: Any) -> Any:
         """Return an argument or a copy in NumPy."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import random
 import statistics
@@ -15,6 +16,7 @@ import numpy as np
 from kernels._arrays import dtype_name
 from kernels._definition.examples import Example
 from kernels._definition.numerics import Agreement, compare, precision_of
+from kernels._definition.results import map_parts, parts
 
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs
@@ -73,7 +75,7 @@ class Trial:
         self.dtype = dtype
         self.unit: str = contract.RATE
         self.args = example.args
-        total = len(example.args[0])
+        total = contract.row_count(*example.args, **example.kwargs)
         rng = np.random.default_rng(0)
         self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
         self.timed_rows = TIMED_ROWS
@@ -105,7 +107,7 @@ class Trial:
 
     def copy(self, result: Any) -> Any:
         """Return what a result holds now: what a thread writes later does not count."""
-        return np.array(result)
+        return map_parts(np.array, result)
 
     def on_host(self, value: Any) -> Any:
         """Return an argument or a copy in NumPy."""
@@ -137,14 +139,7 @@ class Trial:
 
         def each(before: Any, after: Any) -> None:
             self._require_like(before, after)
-            copy = self.copy(after)
-            if before is not self.args[0]:
-                expected = self._reference(self.checked, before, precision)
-            elif precision in self._expected:  # every variant's first step has the same input, and the same reference
-                expected = self._expected[precision]
-            else:
-                expected = self._expected[precision] = self._reference(self.checked, before, precision)
-            agreements.append(self._agreement(copy, len(before), self.checked, *expected))
+            agreements.append(self._agreement(self.copy(after), before, self.checked, precision))
 
         self.refill()
         self.run(function, each)
@@ -156,9 +151,9 @@ class Trial:
         step = CHANCE.randrange(len(kept.results))
         before = kept.copies[step - 1] if step else self.args[0]
         self._require_like(before, kept.results[step])
-        total = len(before)
+        total = self.contract.row_count(before, *self.args[1:], **self.example.kwargs)
         rows = np.array(sorted(CHANCE.sample(range(total), min(self.timed_rows, total))), dtype=np.intp)
-        return self._agreement(kept.copies[step], total, rows, *self._reference(rows, before, precision))
+        return self._agreement(kept.copies[step], before, rows, precision)
 
     def _reference(self, rows: np.ndarray[Any, Any], before: Any, precision: str) -> tuple[Any, Any]:
         """Return what these rows of the result must be, and how far off each entry may be."""
@@ -167,17 +162,30 @@ class Trial:
         expected = self.contract.reference(*args, **kwargs, dtype=self.dtype)
         return expected, self.contract.bound(*args, **kwargs, dtype=self.dtype, precision=precision)
 
-    def _agreement(
-        self, copy: Any, total: int, rows: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any
-    ) -> Agreement:
-        shape = (total, *expected.shape[1:])
-        if tuple(copy.shape) != shape:
-            raise ValueError(f"the result has shape {tuple(copy.shape)}, expected {shape}")
-        return compare(self.on_host(copy[rows]), expected, bound)
+    def _agreement(self, copy: Any, before: Any, rows: np.ndarray[Any, Any], precision: str) -> Agreement:
+        """Hold these rows of a result to the definition."""
+        call = (before, *self.args[1:])
+        for shape, part in zip(self.contract.shapes(*call, **self.example.kwargs), parts(copy), strict=True):
+            if tuple(part.shape) != shape:
+                raise ValueError(f"the result has shape {tuple(part.shape)}, expected {shape}")
+        chosen = map_parts(self.on_host, self.contract.rows_of(copy, rows, *call, **self.example.kwargs))
+        if not self.contract.by_entries:
+            args, kwargs = self.contract.rows(rows, *call, **self.example.kwargs)
+            args = tuple(map(self.on_host, args))
+            agreement: Agreement = self.contract.verdict(chosen, *args, **kwargs, dtype=self.dtype, precision=precision).agreement
+            return agreement
+        if before is not self.args[0] or rows is not self.checked:
+            return compare(chosen, *self._reference(rows, before, precision))
+        if precision not in self._expected:  # every variant's first step has the same input, and the same reference
+            self._expected[precision] = self._reference(rows, before, precision)
+        return compare(chosen, *self._expected[precision])
 
     def _require_like(self, before: Any, after: Any) -> None:
         """Refuse what is no array of the kind and dtype that the operation was given."""
-        if type(after) is not type(before):
+        if not self.contract.signature.uniform:
+            return  # its parts were looked at when they were converted back
+        scalar = isinstance(before, np.ndarray) and isinstance(after, np.generic)  # without dimensions
+        if type(after) is not type(before) and not scalar:
             raise TypeError(f"the result has type {type(after).__name__}, expected {type(before).__name__}")
         if dtype_name(after.dtype) != self.dtype:
             raise TypeError(f"the result has dtype {dtype_name(after.dtype)}, expected {self.dtype}")
@@ -199,7 +207,7 @@ class Trial:
         More rows are taken until they take a good part of the limit, and what they add is no small part of that: the rest may
         be the fixed cost of sorting all data. Returns early with an upper estimate once that is within the limit.
         """
-        total, steps = len(self.example.args[0]), self.example.steps
+        total, steps = self.contract.row_count(*self.args, **self.example.kwargs), self.example.steps
         self._time_rows(function, 1)  # compiles
         rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:
@@ -219,7 +227,7 @@ class Trial:
         """Return the seconds of a run on the first rows alone, and its units of work."""
         args, kwargs = self.contract.rows(np.arange(rows), *self.args, **self.example.kwargs)
         started = perf_counter()
-        self.materialise(function(*args, **kwargs))
+        map_parts(self.materialise, function(*args, **kwargs))
         return perf_counter() - started, self.contract.work(*args, **kwargs)[self.unit]
 
 
@@ -242,7 +250,8 @@ class Runs:
         self._first, *self._rest = trial.args
         self._kwargs = trial.example.kwargs
         self._steps = range(trial.example.steps)
-        self._materialise = trial.materialise
+        several = trial.contract.signature.result_type is not None
+        self._materialise = functools.partial(map_parts, trial.materialise) if several else trial.materialise
         self.last = last
         self._factor = 1.0
         self._results: list[Any] = []

@@ -1,0 +1,153 @@
+"""Comparisons and indices of numbers that are known within a bound: what they are, and which others rounding may make of them.
+
+A `Truth` is a comparison. A `Choice` is an index that a definition takes by comparing, such as the nearest of some sites: an
+answer that need not be unique, since a tie, or what rounding makes one, may be broken either way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A comparison: what it is without rounding, and where rounding cannot change it."""
+
+    __array_ufunc__ = None  # NumPy leaves operators to this class
+
+    value: Array
+    certain: Array
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+
+    def __and__(self, other: Any) -> Truth:
+        other = truth(other)
+        settled = (self.certain & ~self.value) | (other.certain & ~other.value)  # false whatever the other side is
+        return Truth(self.value & other.value, settled | (self.certain & other.certain))
+
+    def __or__(self, other: Any) -> Truth:
+        return ~(~self & ~truth(other))
+
+    __rand__, __ror__ = __and__, __or__
+
+    def __invert__(self) -> Truth:
+        return Truth(~self.value, self.certain)
+
+    def __getitem__(self, index: Any) -> Truth:
+        return Truth(self.value[index], self.certain[index])
+
+    def any(self, **along: Any) -> Truth:
+        """Whether any is true along an axis."""
+        value = np.any(self.value, **along)
+        return Truth(value, np.where(value, np.any(self.value & self.certain, **along), np.all(self.certain, **along)))
+
+    def all(self, **along: Any) -> Truth:
+        """Whether all are true along an axis."""
+        return ~(~self).any(**along)
+
+
+def truth(condition: Any) -> Truth:
+    """Return a condition as one that rounding may change, or leave where it is sure."""
+    if isinstance(condition, Truth):
+        return condition
+    return Truth(np.asarray(condition), np.ones(np.shape(condition), bool))
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Indices into candidates: those without rounding, and which others rounding may make of them.
+
+    Parameters
+    ----------
+    value : ndarray of int
+        What is chosen by the exact numbers.
+    low, high : ndarray, shape (candidates, *value.shape)
+        What each candidate's number is at least and at most.
+    least, most : ndarray, shape value.shape
+        Between what the number at the chosen place may lie: for the smallest number, the smallest of the `low` and of the `high`.
+    alone : int or None
+        An axis of `value` along which no candidate may be chosen twice.
+    """
+
+    __array_ufunc__ = None
+
+    value: Array
+    low: Array
+    high: Array
+    least: Array
+    most: Array
+    alone: int | None = None
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+
+    @property
+    def possible(self) -> Array:
+        """Which candidates rounding may make the choice, an axis for them before those of the indices."""
+        return (self.low <= self.most) & (self.high >= self.least)
+
+    @staticmethod
+    def of(values: Array, error: Any, *, axis: int, sorts: bool, largest: bool = False) -> Choice:
+        """Return the index of the smallest number along an axis, or the indices that sort all of them."""
+        error = np.where(np.isnan(values) | np.isnan(error), np.inf, error)
+        values = -values if largest else values
+        low, high = (np.moveaxis(bound, axis, 0) for bound in (values - error, values + error))
+        if sorts:
+            value = np.argsort(values, axis=axis, kind="stable")
+            least, most = (np.moveaxis(np.sort(bound, axis=0), 0, axis) for bound in (low, high))
+            low, high = (
+                np.broadcast_to(np.expand_dims(bound, 1 + axis % values.ndim), (len(bound), *value.shape))
+                for bound in (low, high)
+            )
+            return Choice(value, low, high, least, most, axis % values.ndim)
+        return Choice(np.argmin(values, axis=axis), low, high, low.min(axis=0), high.min(axis=0))
+
+    def __getitem__(self, index: Any) -> Choice:
+        index = index if isinstance(index, tuple) else (index,)
+        low, high = (each[(slice(None), *index)] for each in (self.low, self.high))
+        alone = self.alone
+        if alone is not None:
+            marks = np.broadcast_to(np.arange(self.shape[alone]).reshape([-1] + [1] * (self.ndim - 1 - alone)), self.shape)[index]
+            along = [axis for axis in range(marks.ndim) if marks.strides[axis]]
+            alone = along[0] if along else None
+        return Choice(self.value[index], low, high, self.least[index], self.most[index], alone)
+
+    def allows(self, indices: Any) -> Any:
+        """Return which of some indices attain, within the bounds of both sides, what is asked for."""
+        indices = np.asarray(indices)
+        inside = (indices >= 0) & (indices < len(self.low))
+        if not len(self.low):
+            return inside
+        chosen = np.where(inside, indices, 0)[None]
+        low, high = (np.take_along_axis(each, chosen, axis=0)[0] for each in (self.low, self.high))
+        allowed = inside & (low <= self.most) & (high >= self.least)
+        if self.alone is not None and indices.shape[self.alone] > 1:
+            ordered = np.sort(indices, axis=self.alone)
+            twice = (np.diff(ordered, axis=self.alone) == 0).any(axis=self.alone, keepdims=True)
+            allowed = allowed & ~twice
+        return allowed
+
+    def __eq__(self, other: Any) -> Any:
+        """Whether some candidate is the chosen one, and whether rounding may change that."""
+        other = np.asarray(other)
+        value, other = np.broadcast_arrays(self.value, other)
+        narrow = self[(None,) * (value.ndim - self.ndim)]
+        low, high = (np.broadcast_to(each, (len(each), *value.shape)) for each in (narrow.low, narrow.high))
+        least, most = (np.broadcast_to(each, value.shape) for each in (narrow.least, narrow.most))
+        wide = Choice(value, low, high, least, most)
+        several = np.count_nonzero(wide.possible, axis=0) > 1
+        return Truth(value == other, ~wide.allows(other) | ~several)
+
+    def __ne__(self, other: Any) -> Any:
+        return ~(self == other)
+
+    __hash__ = None  # type: ignore[assignment]
