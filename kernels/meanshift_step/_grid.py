@@ -220,7 +220,7 @@ def step(x, bandwidth, data, kernel):
 
 
 def gaussian_step(x, bandwidth, data):
-    """Return x, shape (n, d), moved by a gaussian; few points go through all data, where to sort the data would take more time."""
+    """Return x, shape (n, d), moved by a gaussian; few points go through all data, where sorting would take more time."""
     if len(x) * len(data) > SORT_PAIRS + SORT_PAIRS_PER_DATUM * len(data):
         return step(x, bandwidth, data, "gaussian")
     width, y = BYTES // x.dtype.itemsize, np.empty_like(x)
