@@ -16,7 +16,7 @@ from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
 from kernels._compute import cuda as _cuda
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
 from kernels.meanshift_step import KERNELS
 from registry import register
 
@@ -126,7 +126,7 @@ def narrow(dtype, kind, d, own):
                         y[first + p * LANES, k] = still + shift / together if together > zero else still
         return again
 
-    @cuda.jit(cache=True)
+    @jit
     def step(x, data, scale, y):
         tile = cuda.shared.array((TILE, d), dtype)
         parts = cuda.shared.array((WARPS, sums, LANES), dtype)
@@ -172,7 +172,7 @@ def wide(dtype, kind):
             k += one
         return min(q2, largest)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(x, data, scale, y):
         moved = cuda.local.array(NARROW, dtype)
         d, m = unsigned(x.shape[1]), unsigned(data.shape[0])

@@ -19,7 +19,7 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step.grid import AXES, COLUMNS, MARGIN, ROWS, WIDER, cut_for
 from kernels.meanshift_step.numba_cuda import GAUSSIAN, NARROW, weight
@@ -82,7 +82,7 @@ def near(dtype, kind, d):
     columns_per_row = dtype(COLUMNS / fine)
     unit, half, scale_of_one, weigh = dtype(np.finfo(str(dtype)).eps / 2), dtype(0.5), dtype(UNIT), weight(dtype, kind)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(keys, order, sites, data_keys, data_sites, scale, y, rest):
         moved = cuda.local.array(own, dtype)
         n, m, width = sites.shape[1], data_sites.shape[1], d or sites.shape[0]
@@ -154,7 +154,7 @@ def far(dtype, d):
             q2 += q * q
         return min(q2, largest)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(order, sites, data_sites, scale, y, rest):
         left = cuda.shared.array(THREADS, "uint8")
         closest = cuda.shared.array(THREADS, dtype)
