@@ -98,7 +98,7 @@ class SealedCache(NullCache):  # type: ignore[misc]
 
     # What differs between functions of the host and kernels of a device
 
-    versions = VERSIONS
+    versions: tuple[Any, ...] = VERSIONS
 
     def is_portable(self, compiled: Any) -> bool:
         """Whether another process can use the code."""
