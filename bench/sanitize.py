@@ -40,6 +40,9 @@ def small_run(variant):
     from kernels._definition.numerics import compare
 
     op, count = _dispatch.Operation(registry.zoo(), variant.operation), 0
+    calls = works.of(variant.operation, "crossing_tiles")
+    if calls is None:
+        raise click.ClickException(f"bench/works/{variant.operation}.py has no function crossing_tiles")
     function = registry.zoo().load(variant)  # behind the front desk, which knows no stand-ins
     for dtype in variant.dtypes:
 
@@ -49,7 +52,7 @@ def small_run(variant):
         def seen(value):
             return value.double().cpu().numpy() if isinstance(value, torch.Tensor) else value
 
-        for args, kwargs in works.of(variant.operation, "crossing_tiles")(STAND_IN):
+        for args, kwargs in calls(STAND_IN):
             args, kwargs = op.function(*map(tensor, args), **{key: tensor(value) for key, value in kwargs.items()})
             if op.beyond_limits(variant, args, kwargs):
                 continue

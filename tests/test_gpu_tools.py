@@ -118,7 +118,11 @@ def run(*command, **environment):
 def load(name):
     spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(BENCH))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(BENCH))
     return module
 
 
@@ -210,6 +214,50 @@ def test_options_are_part_of_a_measurement_and_not_of_a_name(made_up):
     for size in (1, 7):
         assert ("torch", {"batch_size": size}, f"torch, batch_size={size}") in batches
     assert {tuple(options) for _, options, _ in batches} == {("batch_size",)}
+
+
+BESIDE_PEERS = """
+import json
+from dataclasses import replace
+import cpu, peers, registry, works
+
+catalogue = peers.load()
+titles = [work.title for what in ("WORKS", "GROWTH", "ON_DEVICE") for work in works.every(what)]
+for what in ("WORKS", "GROWTH"):
+    for work in works.every(what):
+        assert work.ours, work.title
+        for name in (*work.ours, *work.peers):
+            catalogue.variant(work.operation, name)
+for operation in registry.operations():
+    ours = {v.name for v in registry.variants(operation)}
+    assert ours < {v.name for v in catalogue.variants(operation)}, operation
+
+@catalogue.register("matmul", "wrong")
+def wrong(a, b):
+    return 2 * (a @ b)
+
+small = [works.every("WORKS")[0], next(w for w in works.every("WORKS") if "torch tiles" in w.peers)]
+small[0] = replace(small[0], extents={"m": 4, "k": 5, "n": 6}, ours=("numpy",), peers=("wrong",))
+small[1] = replace(small[1], extents={"n": 40, "d": 2}, ours=("broadcast",), peers=("torch tiles",))
+print(json.dumps([[r for work in small for r in cpu.measure(work, 10.0)], titles]))
+"""
+
+
+def test_peers_are_measured_beside_ours_and_stand_in_a_catalogue_of_their_own():
+    needs("torch")
+    done = run("-c", BESIDE_PEERS)
+    assert done.returncode == 0, done.stderr
+    records, titles = json.loads(done.stdout)
+    assert [(r["name"], r["ours"], r["status"]) for r in records] == [
+        ("numpy", True, "timed"),
+        ("wrong", False, "wrong"),
+        ("broadcast", True, "timed"),
+        ("torch tiles", False, "timed"),
+    ]
+    assert records[0]["work"] == "matmul 4x5 @ 5x6, float32"
+    assert records[2]["work"] == "clusters, gaussian, float32, n = 40, d = 2"
+    assert "matmul 50000x784 @ 784x10, float32" in titles
+    assert "clusters, gaussian, float32, n = 1,500, d = 2, by batch size" in titles
 
 
 @pytest.mark.parametrize("tool", ["gpu", "sanitize"])

@@ -1,6 +1,7 @@
 """Machine code on disk: found again by the next process, never stale, and never in the way of a call."""
 
 import errno
+import importlib.util
 import os
 import platform
 import shutil
@@ -202,3 +203,84 @@ def test_a_constant_of_the_process_is_part_of_the_name(folder, monkeypatch):
 def test_a_setting_that_changes_the_code_is_part_of_the_name(folder, monkeypatch, setting):
     monkeypatch.setattr(jit.config, setting, int(not getattr(jit.config, setting)))
     assert not from_cache()
+
+
+# Other versions of Numba: the cache is made of private parts, and without one of them every call compiles.
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "numba.core.compiler.CompileResult._reduce",
+        "numba.core.compiler.CompileResult._rebuild",
+        "numba.core.codegen.CPUCodegen.magic_tuple",
+    ],
+)
+def test_a_private_part_that_changed_costs_the_cache_alone(folder, monkeypatch, part):
+    monkeypatch.delattr(part)
+    shutil.rmtree(folder)
+    assert not from_cache()
+    assert not from_cache()
+
+
+@pytest.mark.parametrize("part", ["numba.core.caching.NullCache", "numba.core.serialize.dumps", "numba.misc.appdirs.AppDirs"])
+def test_without_a_private_part_kernels_compile_without_a_cache(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.delattr(part)
+    monkeypatch.delitem(sys.modules, "kernels._compute.sealed_cache")
+    spec = importlib.util.spec_from_file_location("kernels._compute.jit_of_another_numba", jit.__file__)
+    other = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(other)
+    assert other.SealedCache is None
+    assert other.jit(double)(3.0) == 6.0
+    assert not list(tmp_path.iterdir())
+
+
+# Kernels for a device, compiled as far as is possible without one: all but the loading.
+
+DEVICE = """
+import hashlib, types
+from numba.cuda import codegen, dispatcher
+from numba import float32, types as numba_types
+for kind, name in ((dispatcher._Kernel, "bind"), (codegen.JITCUDACodegen, "magic_tuple")):
+    if not hasattr(kind, name):
+        raise SystemExit(kind.__name__ + " has no " + name + ": a stand-in for a device must stand in for something else")
+device = types.SimpleNamespace(compute_capability=(8, 0))
+dispatcher.get_current_device = lambda: device
+codegen.devices = types.SimpleNamespace(get_context=lambda: types.SimpleNamespace(device=device))
+dispatcher._Kernel.bind = lambda kernel: None
+codegen.JITCUDACodegen.magic_tuple = lambda _: ("a stand-in's", (8, 0))
+from kernels.meanshift_step import numba_cuda as step
+kernel = step.narrow(float32, step.GAUSSIAN, 2, 1)
+points = float32[:, ::1]
+made = kernel.compile(numba_types.void(points, points, float32, points))
+print(hashlib.sha256(made._codelibrary.get_asm_str(cc=(8, 0)).encode()).hexdigest())
+print(sum(kernel._cache_hits.values()))
+"""
+
+
+def test_the_next_process_finds_a_devices_kernels_and_an_edited_helper_leaves_no_old_code(copied, tmp_path):
+    pytest.importorskip("numba_cuda")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(copied),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(tmp_path / "c"),
+    }
+
+    def compile_it():
+        done = run_unless_stuck([sys.executable, "-c", DEVICE], env=environment, cwd=copied)
+        assert done.returncode == 0, done.stderr
+        code, found = done.stdout.split()
+        return code, int(found)
+
+    before, found = compile_it()
+    assert not found
+    assert compile_it() == (before, 1)
+    helper = copied / "kernels" / "_compute" / "cuda.py"
+    text = helper.read_text()
+    assert text.count("ex2.approx.ftz.f32") == 1
+    helper.write_text(text.replace("ex2.approx.ftz.f32", "ex2.approx.f32"))
+    after, found = compile_it()
+    assert not found
+    assert after != before

@@ -8,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from test_types import require_signatures
 
 import registry
 
@@ -92,9 +93,19 @@ def test_lives_beside_the_distribution_called_kernels(environment, wheel):
     assert file == ROOT / "registry.py"
 
 
-def test_the_core_alone_lists_everything_and_says_what_is_missing(tmp_path, wheel):
-    core = Environment(tmp_path / "venv")
-    core.install(wheel)
+@pytest.fixture(scope="module")
+def core(tmp_path_factory, wheel):
+    """Return an environment with the wheel and what it needs, and nothing else."""
+    made = Environment(tmp_path_factory.mktemp("core") / "venv")
+    made.install(wheel)
+    return made
+
+
+def test_an_installed_wheel_tells_mypy_the_signatures(core):
+    require_signatures(core.empty, "--python-executable", core.python)
+
+
+def test_the_core_alone_lists_everything_and_says_what_is_missing(core):
     rows = json.loads(core.run("-m", "registry", "list", "--json"))
     assert {row["name"] for row in rows if row["available"]} == {
         row["name"] for row in rows if not row["requires"] and row["device"] == "cpu"

@@ -44,15 +44,21 @@ def _simulated(variant: Variant) -> bool:
 @click.command("list")
 @click.argument("operation", metavar="[OP]", required=False)
 @JSON
-def list_(operation: str | None, as_json: bool) -> None:
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print what is true on every machine, as Markdown.")
+def list_(operation: str | None, as_json: bool, as_markdown: bool) -> None:
     """List operations and variants by rank, the unavailable ones with the reason."""
+    if as_json and as_markdown:
+        raise click.UsageError("--json and --markdown exclude each other")
     names = (operation,) if operation else registry.operations()
     found = {name: registry.variants(name) for name in names}
     if not operation:
         for name, reason in registry.broken_operations().items():
-            click.echo(f"{name}: not an operation: {reason}", err=as_json)
+            click.echo(f"{name}: not an operation: {reason}", err=as_json or as_markdown)
     if as_json:
         click.echo(dumps([facts(variant) for variants in found.values() for variant in variants]))
+        return
+    if as_markdown:
+        click.echo("\n\n".join(_markdown(name, variants) for name, variants in found.items()))
         return
     for name, variants in found.items():
         _show(f"{name}: {registry.summary(name)}", variants)
@@ -71,3 +77,13 @@ def _show(title: str, variants: tuple[Variant, ...]) -> None:
     print_table(table)
     for reason, names in names_for.items():
         click.echo(f"{', '.join(names)}: unavailable, {reason}")
+
+
+def _markdown(operation: str, variants: tuple[Variant, ...]) -> str:
+    """Return a section with a table of what is declared of each variant, by rank."""
+    rows = [("variant", "device", "arrays", "precision", "idea"), ("---",) * 5]
+    for v in variants:
+        idea = v.doc.partition("\n")[0].removeprefix(operation).lstrip(" ,")
+        rows.append((f"`{v.name}`", v.device, v.arrays, v.precision, idea))
+    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([f"### {operation}", "", registry.summary(operation), "", *table])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -20,6 +21,22 @@ SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 DTYPES = {torch.float32: numba.float32, torch.float64: numba.float64}  # what a kernel's own arrays hold
 
 _one_at_a_time = threading.Lock()  # the simulator keeps the running kernel in a global
+
+try:
+    from kernels._compute.sealed_kernels import KernelCache
+except ImportError:  # this version of Numba has not the private parts that the cache is made of: compile without one
+    KernelCache = None  # type: ignore[assignment, misc]
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Decorate a kernel that Numba compiles for each mix of argument types, with a cache on disk that knows its helpers too.
+
+    Numba's own (`cache=True`) serves old code after an edit of a helper in another file.
+    """
+    dispatcher = cuda.jit(function)
+    if KernelCache is not None and not SIMULATED:
+        dispatcher._cache = KernelCache(function)
+    return dispatcher
 
 
 def launch(kernel: Any, blocks: int, threads: int | tuple[int, int], *arguments: Any) -> None:
@@ -69,11 +86,7 @@ else:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def exp2(_: Any, x: Any) -> Any:
-        """Return 2^x; in float32 by one instruction, within 2^-22 and without denormals.
-
-        A kernel says `_cuda.exp2`: the name alone would bring into its closure what is another in every process, and no
-        process would find in Numba's cache what the last one compiled.
-        """
+        """Return 2^x; in float32 by one instruction, within 2^-22 and without denormals."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             if x == numba.float64:

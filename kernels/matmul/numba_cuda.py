@@ -7,7 +7,7 @@ from functools import cache
 
 from numba import cuda
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch
 from registry import register
 
 TILE = 8 if SIMULATED else 16
@@ -15,7 +15,7 @@ TILE = 8 if SIMULATED else 16
 
 @cache
 def kernel(dtype):
-    @cuda.jit(cache=True)
+    @jit
     def fill(a, b, c):
         across = (c.shape[1] + cuda.blockDim.x - 1) // cuda.blockDim.x
         i = cuda.blockIdx.x // across * cuda.blockDim.y + cuda.threadIdx.y

@@ -16,7 +16,7 @@ from functools import cache
 from numba import cuda
 from numba import uint64 as unsigned
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch
 from registry import register
 
 ACROSS = 4 if SIMULATED else 16  # threads along either side of a block
@@ -38,7 +38,7 @@ def kernel(dtype):
     a_rows, b_rows, padded = unsigned(threads // DEPTH), unsigned(threads // side), side + PADDING
     edge, half, high, across, run = (unsigned(extent) for extent in (side, side // 2, DEPTH, ACROSS, wide))
 
-    @cuda.jit(cache=True)
+    @jit
     def fill(a, b, c):
         a_tile = cuda.shared.array((2, DEPTH, padded), dtype, alignment=ALIGNMENT)
         b_tile = cuda.shared.array((2, DEPTH, side), dtype, alignment=ALIGNMENT)

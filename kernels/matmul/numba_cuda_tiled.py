@@ -11,7 +11,7 @@ from functools import cache
 
 from numba import cuda
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch
 from registry import register
 
 TILE = 8 if SIMULATED else 32
@@ -19,7 +19,7 @@ TILE = 8 if SIMULATED else 32
 
 @cache
 def kernel(dtype, tile):
-    @cuda.jit(cache=True)
+    @jit
     def fill(a, b, c):
         a_tile = cuda.shared.array((tile, tile), dtype)
         b_tile = cuda.shared.array((tile, tile), dtype)

@@ -16,7 +16,7 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._cuda import GAUSSIAN, NARROW, scale_of, weight
 from registry import register
@@ -108,7 +108,7 @@ def narrow(dtype, kind, d, per_thread):
                         y[first + p * LANES, k] = still + shift / together if together > zero else still
         return again
 
-    @cuda.jit(cache=True)
+    @jit
     def step(x, data, scale, y):
         tile = cuda.shared.array((TILE, d), dtype)
         parts = cuda.shared.array((WARPS, sums, LANES), dtype)
@@ -154,7 +154,7 @@ def wide(dtype, kind):
             k += one
         return min(q2, largest)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(x, data, scale, y):
         moved = cuda.local.array(NARROW, dtype)
         d, m = unsigned(x.shape[1]), unsigned(data.shape[0])

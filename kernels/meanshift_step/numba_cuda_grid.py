@@ -19,7 +19,7 @@ import torch
 from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
-from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, launch, scalar
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._cuda import GAUSSIAN, GAUSSIAN_SCALE, NARROW, scale_of, weight
 from kernels.meanshift_step._cutoff import AXES, COLUMNS_PER_CUTOFF, MARGIN, ROWS_PER_CUTOFF, WIDER, cutoff_for
@@ -81,7 +81,7 @@ def near(dtype, kind, d):
     columns_per_row = dtype(COLUMNS_PER_CUTOFF / base_rows)
     u, half, scale_of_one, weigh = dtype(np.finfo(str(dtype)).eps / 2), dtype(0.5), dtype(GAUSSIAN_SCALE), weight(dtype, kind)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(keys, order, sites, data_keys, data_sites, scale, y, rest):
         moved = cuda.local.array(per_thread, dtype)
         n, m, width = sites.shape[1], data_sites.shape[1], d or sites.shape[0]
@@ -153,7 +153,7 @@ def far(dtype, d):
             q2 += q * q
         return min(q2, largest)
 
-    @cuda.jit(cache=True)
+    @jit
     def step(order, sites, data_sites, scale, y, rest):
         left = cuda.shared.array(THREADS, "uint8")
         closest = cuda.shared.array(THREADS, dtype)
