@@ -26,6 +26,9 @@ _started = []  # the names of the events, since the last test, in which Python s
 def pytest_configure(config):
     os.environ[children.MARK] = str(os.getpid())
     config.stash[KEEPER] = children.keep(os.getpid())
+    if config.getoption("dist", "no") == "load":  # what pytest-xdist's -n means
+        # Neighbours stay together, and find what they have compiled; the long tests of tests/cuda come first; no worker idles.
+        config.option.dist = "worksteal"
     sys.addaudithook(lambda event, _: _started.append(event) if event in ("subprocess.Popen", "os.posix_spawn") else None)
 
 

@@ -134,6 +134,25 @@ def test_compare_multiplies_a_persons_own_matrices(tmp_path):
     assert "4x6 @ 6x4" in zoo("explain", "matmul", "--input", tmp_path / "one.npy").stdout
 
 
+# Of many command lines in one process: each one's exit code, and what it said on standard error.
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, json, sys
+import registry
+
+answers = []
+for line in sys.argv[1:]:
+    sys.argv = ["kernel-zoo", *line.split()]
+    said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    try:
+        with contextlib.redirect_stderr(said):
+            registry.main()
+    except SystemExit as end:
+        answers.append([end.code, said.buffer.getvalue().decode()])
+print()
+print(json.dumps(answers))
+"""
+
+
 def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
     (tmp_path / "empty.npy").touch()
     (tmp_path / "text.npy").write_text("not an array")
@@ -191,15 +210,10 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
         "nonsense": (2, "No such command 'nonsense'"),
     }
     before = sorted(tmp_path.iterdir())
-    running = {
-        line: subprocess.Popen(
-            [*ZOO, *line.split()], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for line in cases
-    }
-    for line, (code, message) in cases.items():
-        out, err = running[line].communicate()
-        assert running[line].returncode == code, (line, out, err)
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, *cases]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    for (line, (code, message)), (ended, err) in zip(cases.items(), json.loads(done.stdout.splitlines()[-1]), strict=True):
+        assert ended == code, (line, err)
         assert message in err, (line, err)
         assert "Traceback" not in err
         assert len([text for text in err.splitlines() if not text.startswith(("Usage:", "Try '")) and text]) == 1, (line, err)

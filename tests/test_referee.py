@@ -15,7 +15,7 @@ import pytest
 
 import registry
 from kernels import _arrays, _conformance
-from kernels._conformance import cases, general
+from kernels._conformance import answers, cases, general
 from kernels._definition import numerics
 from registry import ConformanceError
 
@@ -493,3 +493,22 @@ def test_the_code_of_a_failure_has_the_circumstances_that_matter():
     finally:
         torch.set_default_dtype(torch.float32)
     assert not np.array_equal(result, names["a"] @ names["b"])
+
+
+def test_an_answer_is_remembered_by_the_contents_of_a_call(monkeypatch):
+    """The reference is computed once for all kernels, and anew where an entry, a parameter or which arrays are one is another."""
+    contract, computed = registry.contract("meanshift_step"), []
+    monkeypatch.setattr(answers, "_compute", lambda _, case, precision: computed.append(precision) or len(computed))
+    answers._remembered.cache_clear()
+    x = np.arange(6.0).reshape(3, 2)
+
+    def ask(arrays, bandwidth=1.0, precision="working"):
+        return answers.expected(contract, cases.Case(arrays, {"bandwidth": bandwidth, "kernel": "flat"}, "float64"), precision)
+
+    first = ask({"x": x})
+    assert ask({"x": x.copy("F")}) == first
+    assert len({first, ask({"x": x, "data": x}), ask({"x": x, "data": x.copy()}), ask({"x": x}, 2.0)}) == 4
+    assert ask({"x": x}, precision="expansion") != first
+    x[1, 1] += 1
+    assert ask({"x": x}) != first
+    answers._remembered.cache_clear()

@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import reject
 
 from kernels import _arrays
+from kernels._conformance import answers
 from kernels._conformance.cases import LARGE, SMALL, Case, present, values
 from kernels._conformance.draws import properties_of as properties_of
 from kernels._conformance.state import FirstCall
@@ -285,7 +286,7 @@ class Subject:
 
     def bound(self, case: Case) -> np.ndarray[Any, Any]:
         """Return how far a result of the claimed precision may be from the reference."""
-        return np.asarray(self.contract.bound(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision))
+        return np.asarray(answers.expected(self.contract, case, self.precision)[1])
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
@@ -302,7 +303,7 @@ class Subject:
             self.record.vacuous += verdict.agreement.vacuous * size
             require(verdict.failure is None, str(verdict.failure))
             return
-        expected, bound = self.contract.expected(**case.arrays, **case.parameters, dtype=case.dtype, precision=self.precision)
+        expected, bound = answers.expected(self.contract, case, self.precision)
         self.hold(result, expected, bound, self.scale(case))
         called = self.record.called
         if self.deterministic and called and called[2] is result:
