@@ -59,6 +59,8 @@ class Record:
         Further code that comes before the call.
     called : tuple of Case, str and array, or None
         The last call that returned, the kind of its arrays, and its result.
+    changed : list of str
+        What the subject changed for the whole process.
     """
 
     examples: int = 0
@@ -75,6 +77,7 @@ class Record:
     in_place: bool = False
     circumstances: list[str] = field(default_factory=list)
     called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
+    changed: list[str] = field(default_factory=list)
 
     @property
     def vacuous_share(self) -> float:
