@@ -222,8 +222,9 @@ class Subject:
     first: FirstCall = field(default_factory=FirstCall)
     record: Record = field(default_factory=Record)
 
-    def call(self, case: Case, kind: str = "numpy") -> np.ndarray[Any, Any]:
+    def call(self, case: Case, kind: str | None = None) -> np.ndarray[Any, Any]:
         """Call the function on a case's arrays as they lie, and return its result in NumPy; what it does not claim, reject."""
+        kind = kind or self.kinds[0]
         if not self.claims(case):
             reject()
         self.record.kind = kind
