@@ -9,6 +9,7 @@ from verdicts import torch, verdict, without_shrinking  # noqa: F401 (a fixture 
 import registry
 from kernels._catalogue import DEFAULTS
 from kernels._cli.check import _claimed
+from kernels._conformance.claims import function_subject
 from registry import ConformanceError
 
 # Right kernels that need a class of error of their own
@@ -100,7 +101,7 @@ def by_tiles(a, b, *, tile):
 
 def small(a, b):
     """Take few operations."""
-    if 2 * a.shape[0] * a.size * b.shape[1] > 2 * a.shape[0] * 4000:
+    if a.shape[0] * a.shape[1] * b.shape[1] > 50_000:
         raise MemoryError
     return np.matmul(a, b)
 
@@ -127,7 +128,7 @@ NEEDED = {
     "deterministic": (by_chance, False),
     "dtypes": (in_doubles, ("float64",)),
     "layout": (in_order, "C"),
-    "limits": (small, {"flops": 1000}),
+    "limits": (small, {"flops": 50_000}),
     "options": (by_tiles, {"tile": 8}),
     "precision": (strassen, "normwise"),
 }
@@ -303,3 +304,24 @@ def test_a_warning_does_not_decide_on_a_bare_function():
 
 def tensors_or_arrays(a, b):
     return np.matmul(a, b)
+
+
+def picky(a, b):
+    """Refuse what cannot be written to, as a compiled function with a stated signature does, and no strides."""
+    if not (a.flags.writeable and b.flags.writeable):
+        raise ValueError("buffer source array is read-only")
+    return np.matmul(a, b)
+
+
+def writes(a, b):
+    """Change an argument where that is possible."""
+    c = np.matmul(a, b)
+    a *= 2
+    return c
+
+
+def test_copies_of_read_only_arrays_hide_nothing_that_is_written():
+    registry.check("matmul", picky, max_examples=3)
+    assert "takes no arrays that are read-only" in verdict(["agrees"], lambda a, b: picky(a, b) * 1.5)
+    assert "argument a, or memory round it, was changed" in verdict(["leaves_its"], writes)
+    assert not function_subject(registry.zoo(), "matmul", np.matmul).notes
