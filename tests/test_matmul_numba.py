@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import registry
+from kernels._conformance.claims import function_subject
 
 pytest.importorskip("numba")
 matmul = registry.get("matmul", "numba")
@@ -64,3 +65,23 @@ def test_a_row_or_column_that_is_not_finite_leaves_the_others_alone():
             assert not np.isfinite(result[:, j]).any()
             others = np.delete(np.delete(result, i, axis=0), j, axis=1)
             assert (others == np.delete(np.delete(clean, i, axis=0), j, axis=1)).all()
+
+
+def test_an_explicit_signature_takes_no_read_only_arrays_and_conforms_with_a_note():
+    """Numba compiles such a function for writable arrays alone; those of any strides it takes."""
+    numba = pytest.importorskip("numba")
+
+    @numba.njit("float64[:,:](float64[:,:], float64[:,:])")
+    def product(a, b):
+        c = np.zeros((a.shape[0], b.shape[1]))
+        for i in range(a.shape[0]):
+            for k in range(a.shape[1]):
+                for j in range(b.shape[1]):
+                    c[i, j] += a[i, k] * b[k, j]
+        return c
+
+    registry.check("matmul", product, dtypes=("float64",), max_examples=8)
+    (note,) = function_subject(registry.zoo(), "matmul", product, dtypes=("float64",)).notes
+    assert "it takes no arrays that are read-only, and was given writable copies" in note
+    with pytest.raises(registry.ConformanceError, match="No matching definition"):
+        registry.check("matmul", product, dtypes=("float64",), arrays="numpy", bare=True, max_examples=50)

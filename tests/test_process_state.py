@@ -1,7 +1,10 @@
 """What the caller set for the process or the thread: a kernel sees a neutral state, and leaves the caller's as it was."""
 
+import os
 import pickle
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +114,40 @@ def test_public_functions_pickle_by_name():
         for pickler in (pickle, cloudpickle):
             assert pickle.loads(pickler.dumps(public)) == public
     assert pickle.loads(cloudpickle.dumps(lambda: registry.get("matmul").__name__))() == "matmul"
+
+
+CHECKS = """
+import os, sys, numpy as np, registry
+
+def wrong(a, b):
+    c = np.matmul(a, b)
+    if c.size > 400:
+        c.flat[-1] = 7
+    return c
+
+before = dict(os.environ), np.geterr()
+registry.check("matmul", np.matmul, max_examples=1)
+print(os.listdir("."), os.listdir(sys.argv[1]))
+try:
+    registry.check("matmul", wrong, max_examples=60)
+except registry.ConformanceError as error:
+    print(error)
+assert before == (dict(os.environ), np.geterr())
+"""
+
+
+def test_a_check_in_a_process_of_the_users_own_leaves_nothing_but_the_arrays_that_a_failure_names(tmp_path):
+    here, temporary = tmp_path / "here", tmp_path / "temporary"
+    here.mkdir()
+    temporary.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(registry.__file__).parent), "TMPDIR": str(temporary)}
+    line = [sys.executable, "-c", CHECKS, str(temporary)]
+    done = subprocess.run(line, cwd=here, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[] []\n")
+    assert not list(here.iterdir())
+    (folder,) = temporary.iterdir()
+    assert folder.name.startswith("kernel-zoo-")
+    files = list(folder.iterdir())
+    assert files
+    assert all(f"np.load('{file}')" in done.stdout for file in files)

@@ -424,6 +424,9 @@ def test_the_command_takes_the_claims_of_a_register_line(tmp_path):
     claims = ["--dtype", "float64", "--claim", "layout=C", "--claim", "limits={'flops': 1e6}", "--claim", "deterministic=False"]
     done = subprocess.run([*command, *claims], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "mine:ordered: conforms" in done.stdout, done.stdout + done.stderr
+    bare = [*command, "--bare", "--dtype", "float64"]
+    done = subprocess.run(bare, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "mine:ordered: REFUSED" in done.stdout, done.stdout + done.stderr  # nothing puts arrays in order for it
 
 
 def loses_the_last_entry_without_data(x, bandwidth, data=None, kernel="flat"):

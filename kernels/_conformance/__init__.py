@@ -44,6 +44,7 @@ from kernels._conformance import relations
 from kernels._conformance.claims import function_subject, nothing_stored
 from kernels._conformance.general import GENERAL, SHARES, Property
 from kernels._conformance.snippet import hints, snippet
+from kernels._conformance.state import watched
 from kernels._conformance.subject import Record, Subject, properties_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
             raise
         record.examples += 1  # those that a property rejects do not count
 
-    with _naming(property_, subject), nothing_stored():
+    with _naming(property_, subject), nothing_stored(), watched(unusual=False) as subject.record.changed:
         ask()
     subject.record.seconds = time.perf_counter() - started
     return subject.record
@@ -155,6 +156,8 @@ def _naming(property_: Property, subject: Subject) -> Iterator[None]:
         lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
         record: Record = error.__dict__.get("asked", subject.record)
         lines += [*hints(subject, record, error), *subject.notes]
+        if subject.record.changed and "for the whole process" not in what:
+            lines.append(f"it changed {', '.join(subject.record.changed)} for the whole process, which may be why")
         if record.case is not None:
             lines.append(f"smallest failing example:\n{textwrap.indent(snippet(subject, record), '    ')}")
         raise ConformanceError("\n".join(lines)) from error

@@ -15,7 +15,7 @@ from hypothesis.errors import HypothesisException
 from kernels import _dispatch
 from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
-from kernels._conformance.state import FirstCall
+from kernels._conformance.state import FirstCall, watched
 from kernels._conformance.subject import Bare, Form, Subject, properties_of
 from kernels._definition.results import parts
 from registry import Variant, VariantUnavailable, Zoo
@@ -87,10 +87,11 @@ def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, 
         )
 
     case = _smallest(subject("numpy"), name)
-    arrays = claims.get("arrays") or _arrays_of(zoo, op, subject, case)
-    chosen = subject(arrays)
-    if arrays == "numpy" and variant.layout == "any" and "bfloat16" not in variant.dtypes:
-        chosen.form.takes_read_only = _takes_read_only(op, chosen, case)  # type: ignore[union-attr]
+    with watched(unusual=False):
+        arrays = claims.get("arrays") or _arrays_of(zoo, op, subject, case)
+        chosen = subject(arrays)
+        if arrays == "numpy" and variant.layout == "any" and "bfloat16" not in variant.dtypes:
+            chosen.form.takes_read_only = _takes_read_only(op, chosen, case)  # type: ignore[union-attr]
     return chosen
 
 

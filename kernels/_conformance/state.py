@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernels._dispatch import neutral
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # libraries read them when they are loaded
 NEVER_SAID = ("ignore", None, BytesWarning, None, 424_242)  # a filter of warnings
 
@@ -89,8 +91,8 @@ def _set_streams(streams: Any) -> None:
     sys.stdout, sys.stderr = streams
 
 
-def _subnormal() -> float:
-    return float((np.full(1, np.finfo(float).tiny) / 2)[0])
+def _keeps_subnormal() -> bool:
+    return neutral.SMALLEST * neutral.HALF > 0
 
 
 def _torch() -> Any:
@@ -108,8 +110,6 @@ def _determinism() -> tuple[bool, bool]:
 
 
 def _backends() -> tuple[Any, ...]:
-    from kernels._dispatch import neutral
-
     backends = _torch().backends
     return (*neutral.ATTENTION.read(), backends.cudnn.benchmark, backends.cudnn.deterministic, backends.mkldnn.enabled)
 
@@ -166,7 +166,7 @@ SHARED = (
     Shared("np.printoptions", np.get_printoptions, lambda v: np.set_printoptions(**v), lambda v: {**v, "precision": 5}),
     Shared("np.setbufsize", np.getbufsize, np.setbufsize, lambda v: 2 * v),
     Shared("random", random.getstate, random.setstate, lambda _: random.Random(424_242).getstate()),
-    Shared("how subnormal numbers are kept", _subnormal, _keep_subnormal),
+    Shared("how subnormal numbers are kept", _keeps_subnormal, _keep_subnormal),
     Shared("gc.disable", gc.isenabled, _set_collector, lambda v: not v, at_first=False),
     Shared("gc.set_threshold", gc.get_threshold, lambda v: gc.set_threshold(*v), lambda v: (v[0] + 1, *v[1:])),
     Shared(
@@ -286,23 +286,23 @@ def watched(*, unusual: bool = True, first: bool = False, desk: bool = True) -> 
         Whether it calls the function through the front desk.
     """
     usual, before, changed = _values(), _values(), list[str]()
+    modules = len(sys.modules)
     try:
         for each, value in usual.items() if unusual else ():
             if each.write and each.unusual and (each.at_first or not first) and (desk or not each.behind_the_desk):
                 each.write(each.unusual(value))
-        before, modules = _values(), len(sys.modules)
+        before = _values()
         yield changed
+    finally:
         after, imported = _values(), len(sys.modules) > modules
-        for each, value in before.items():
+        for each, value in reversed(before.items()):
             if _plain(value) == _plain(after[each]):
-                continue
-            if each.added and imported:  # what an import did, its module answers for
+                pass
+            elif each.added and imported:  # what an import did, its module answers for
                 usual[each] = each.added(usual[each], value, after[each])
             else:
                 changed.append(each.name)
-    finally:
-        for each, now in reversed(_values().items()):
-            if each.write and each in usual and _plain(now) != _plain(usual[each]):
+            if each.write and _plain(after[each]) != _plain(usual[each]):
                 each.write(usual[each])
 
 

@@ -59,6 +59,8 @@ class Record:
         Further code that comes before the call.
     called : tuple of Case, str and array, or None
         The last call that returned, the kind of its arrays, and its result.
+    changed : list of str
+        What the subject changed for the whole process.
     """
 
     examples: int = 0
@@ -75,6 +77,7 @@ class Record:
     in_place: bool = False
     circumstances: list[str] = field(default_factory=list)
     called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
+    changed: list[str] = field(default_factory=list)
 
     @property
     def vacuous_share(self) -> float:
@@ -219,8 +222,9 @@ class Subject:
     first: FirstCall = field(default_factory=FirstCall)
     record: Record = field(default_factory=Record)
 
-    def call(self, case: Case, kind: str = "numpy") -> Any:
+    def call(self, case: Case, kind: str | None = None) -> Any:
         """Call the function on a case's arrays as they lie, and return its result in NumPy; what it does not claim, reject."""
+        kind = kind or self.kinds[0]
         if not self.claims(case):
             reject()
         self.record.kind = kind

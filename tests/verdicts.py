@@ -1,0 +1,36 @@
+"""What the tests of verdicts ask with: some properties of a function, and whether one refuses it."""
+
+import types
+
+import pytest
+from hypothesis import Phase
+
+import registry
+from kernels import _conformance
+from kernels._conformance.claims import function_subject
+from registry import ConformanceError
+
+
+def verdict(words, function, operation="matmul", examples=20, **claims):
+    """Ask the properties whose names have these words, in this order; return the first failure, or nothing."""
+    subject = function_subject(registry.zoo(), operation, function, **claims)
+    properties = _conformance.all_properties(subject.contract)
+    for word in words:
+        asked = [each for each in properties if word in each.__name__]
+        assert asked, word
+        try:
+            for property_ in asked:
+                _conformance.run(property_, subject, examples)
+        except ConformanceError as error:
+            return str(error)
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def without_shrinking(monkeypatch):
+    """What is asked is whether, not how small."""
+    monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
+
+
+def torch():
+    return pytest.importorskip("torch")
