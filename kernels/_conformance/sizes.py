@@ -227,10 +227,10 @@ def _as(numbers: Array, dtype: str) -> Array:
     """Return normal numbers in a dtype: whole numbers up to some hundreds, bfloat16 as float32 that it holds."""
     if precision_of(dtype) is None:
         whole = np.rint(50 * numbers).astype(np.int64)
-        return whole > 0 if dtype == "bool" else whole.astype(dtype)
+        return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
     if dtype == "bfloat16":
         return np.asarray((numbers.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
-    return numbers.astype(dtype)
+    return np.asarray(numbers.astype(dtype))
 
 
 # Rows
@@ -254,10 +254,10 @@ def _work(contract: Any, case: Case) -> int:
     return math.prod(_sizes(contract, case).values())
 
 
-def _rows(contract: Any) -> str | None:
-    """Return the extent along which the result's entries are computed apart."""
+def _rows(contract: Any) -> str:
+    """Return the extent along which the result's entries are computed apart, "" if there is none."""
     batches = [name for name in _names(contract) if name.startswith("*")]
-    return getattr(contract, "ROWS", None) or (batches[0] if batches else None)
+    return str(getattr(contract, "ROWS", None) or (batches[0] if batches else ""))
 
 
 def _row_axis(contract: Any) -> int:
@@ -283,7 +283,7 @@ def _sample(subject: Subject, case: Case, rng: np.random.Generator) -> Array:
 
 def _rows_are_apart(subject: Subject, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    if _rows(subject.contract) is None:
+    if not _rows(subject.contract):
         return False
     if subject.precision == "working":
         return True
