@@ -2,13 +2,14 @@
 
 import importlib.util
 import random
+import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
-from test_definitions import by_rows, zoo  # noqa: F401
+from test_definitions import LOGSUMEXP, by_rows
 
 import registry
 from kernels import _conformance
@@ -29,10 +30,14 @@ generic = _load(FOLDER / "generic.py")
 CONTROLS = {path.stem: _load(path) for path in sorted(FOLDER.glob("*.py")) if path.stem != "generic"}
 
 
+# What is no bug: where no argument is as large as 4,200 times 4,200, and where the result is never of the argument's shape.
+NONE = {"matmul": ("wrong_past_4200_on_both_sides",), "logsumexp": ("wrong_past_4200_on_both_sides", "returns_its_operand")}
+
+
 def _wrong(operation):
     """Return an operation's own wrong kernels, and those that are made from a right one."""
     module = CONTROLS[operation]
-    return module.WRONG + generic.made_wrong(module.RIGHT[0], registry.contract(operation))
+    return module.WRONG + generic.made_wrong(module.RIGHT[0], registry.contract(operation), but=NONE.get(operation, ()))
 
 
 def _right(operation):
@@ -95,15 +100,14 @@ def test_a_wrong_kernel_is_refused(operation, function):
     assert f"\n    {function.__name__}(" in message or f", {function.__name__}, (" in message
 
 
-# What is no bug where the result is never of the array's shape.
-NONE_IN_LOGSUMEXP = ("returns_its_operand",)
-
-
 @pytest.mark.usefixtures("without_shrinking")
-def test_an_operation_without_wrong_kernels_refuses_the_generic_ones(request):
+def test_an_operation_without_wrong_kernels_refuses_the_generic_ones(tmp_path, monkeypatch):
     """What follows from a definition of 25 lines refuses every wrong kernel that can be made from a right one."""
-    zoo = request.getfixturevalue("zoo")
-    for function in generic.made_wrong(by_rows, zoo.contract("logsumexp"), but=NONE_IN_LOGSUMEXP):
+    (tmp_path / "kernels" / "logsumexp").mkdir(parents=True)
+    (tmp_path / "kernels" / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
+    monkeypatch.delitem(sys.modules, "kernels.logsumexp", raising=False)
+    zoo = registry.Zoo(tmp_path / "kernels")
+    for function in generic.made_wrong(by_rows, zoo.contract("logsumexp"), but=NONE["logsumexp"]):
         with np.errstate(all="ignore"), pytest.raises(registry.ConformanceError):
             _hold(zoo, "logsumexp", function, 50, batches=True)
 

@@ -41,7 +41,7 @@ WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three p
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
 FIRST, STEP = 3000, 20  # the product of the extents of the first of the calls that show how fast a subject is, and how they grow
-SECONDS = 0.5  # of a processor that a large call may take, as far as one a step smaller tells
+SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
 
 

@@ -19,10 +19,10 @@ class Call:
 
     def __init__(self, contract, right, args, kwargs):
         self.contract, self.right, self.args, self.kwargs = contract, right, args, dict(kwargs)
-        public = contract.signature.public.bind(
-            *args, **{k: v for k, v in kwargs.items() if k in contract.signature.public.parameters}
-        )
-        self.given = {key: value for key, value in public.arguments.items() if key in contract.signature.arrays}
+        signature = contract.signature
+        known = {key: value for key, value in kwargs.items() if key in signature.public.parameters}
+        bound = signature.public.bind(*args, **known).arguments
+        self.given = {key: value for key, value in bound.items() if key in signature.arrays}
         self.first, self.last = next(iter(self.given)), list(self.given)[-1]
 
     def __call__(self, **changes):
@@ -337,14 +337,14 @@ def _shared(name, array):
 def races_through_an_operand(call):
     """The last array is packed into one workspace that all threads share."""
     packed = _shared("operand", call.given[call.last])
-    time.sleep(1e-4)
+    time.sleep(1e-3)
     return call(**{call.last: packed})
 
 
 def races_through_the_result(call):
     """The result is gathered in one workspace that all threads share, and copied out at the end."""
     gathered = _shared("result", call())
-    time.sleep(1e-4)
+    time.sleep(1e-3)
     return gathered.copy()
 
 
@@ -357,9 +357,9 @@ def seeds_the_generators(call):
     return call()
 
 
-def silences_numpy(call):
-    """NumPy's warnings are switched off for good."""
-    np.seterr(all="ignore")
+def changes_numpys_errors(call):
+    """NumPy warns of what underflows, from now on and for everyone."""
+    np.seterr(under="warn")
     return call()
 
 
@@ -401,7 +401,7 @@ GENERIC = (
     races_through_an_operand,
     races_through_the_result,
     seeds_the_generators,
-    silences_numpy,
+    changes_numpys_errors,
 )
 
 
