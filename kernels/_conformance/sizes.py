@@ -14,12 +14,14 @@ LINEAR beside the definition
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import inspect
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,25 +36,26 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT, FEW = 4, 8  # the most of an extent while another takes every length, or is long
-WORK = 2**25  # the product of a call's extents: two of some 5,000, or three of some 300
-STORED = 2**20  # entries of an array that is passed or given back
+SHORT, FEW = 5, 8  # the most of an extent while another takes every length, or is long
+WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
+STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
-FIRST = 2**14  # the product of the extents of a call that shows how fast a subject is
-SECONDS = 1.0  # of a processor that a large call may take, as far as the first one tells
-JUDGED, SAMPLE = 2**18, 48  # the product of the extents, and the rows, that are judged
+FIRST, STEP = 3000, 20  # the product of the extents of the first of the calls that show how fast a subject is, and how they grow
+SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
+JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
 
 
 def agrees_at_every_length(subject: Subject, data: st.DataObject) -> None:
     """Each extent takes every length up to past two tiles of 64, one call each, while the others are small."""
     rng, names = _generator(data), _names(subject.contract)
     for name in names:
+        others = {other: int(rng.integers(2, SHORT + 1)) for other in names}
+        call = functools.partial(_claimed, subject, rng, *_choices(subject, rng))
         lengths = range(1, SWEEP + 1)
         if subject.most < LARGE:  # a stand-in for a device takes long for the smallest call
             lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, subject.most // SHORT**2)), 24)
         for length in lengths:
-            others = {other: int(rng.integers(1, SHORT + 1)) for other in names}
-            case = _claimed(subject, rng, _dtype(subject, rng), others | {name: length})
+            case = call(others | {name: length})
             if case:
                 subject.judge(case, subject.call(subject.note(case)))
 
@@ -61,16 +64,13 @@ def agrees_at_ordinary_sizes(subject: Subject, data: st.DataObject) -> None:
     """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as a subject can bear."""
     rng = _generator(data)
     for long, others, share in _plan(subject.contract, rng):
-        dtype = _dtype(subject, rng)
-        first = _long_call(subject, rng, dtype, long, others, min(FIRST, subject.most))
+        dtype, parameters = _choices(subject, rng)
+        calls = functools.partial(_long_call, subject, rng, dtype, parameters, long, others, share)
+        first = calls(min(FIRST, subject.most))
         if first is None:
             continue
         apart = _rows_are_apart(subject, first)
-        room = _bearable(subject, first, WORK if apart and precision_of(dtype) else LARGE)
-        case = _long_call(subject, rng, dtype, long, others, room, share)
-        if case is None:
-            continue
-        result = subject.call(subject.note(case))
+        case, result = _largest(subject, calls, WORK if apart and precision_of(dtype) else LARGE)
         if apart:
             rows = _sample(subject, case, rng)
             subject.judge(_cut(subject, case, rows), np.take(result, rows, axis=_row_axis(subject.contract)))
@@ -90,27 +90,37 @@ def _generator(data: st.DataObject) -> np.random.Generator:
 def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, ...], Sizes, float]]:
     """Yield every choice of long extents, with the lengths of the others, and how long, as a share of what can be borne.
 
-    Each comes twice: as long as can be, with 1 for the others, and then of any length, with a few.
+    Some long extents come twice, with 1 for the others and with a few; one comes with a few, and now and then not as long.
     """
     names = _names(contract)
     for count in range(len(names), 0, -1):
         for long in itertools.combinations(names, count):
             others = [name for name in names if name not in long]
-            yield long, dict.fromkeys(others, 1), 1.0
-            yield long, {name: int(rng.integers(2, FEW + 1)) for name in others}, float(2 ** rng.uniform(-4, 0))
+            if count > 1:
+                yield long, dict.fromkeys(others, 1), 1.0
+            if others:
+                few = {name: int(rng.integers(2, FEW + 1)) for name in others}
+                yield long, few, 1.0 if count > 1 else float(2 ** min(0, rng.uniform(-1, 3)))
 
 
 def _long_call(
-    subject: Subject, rng: np.random.Generator, dtype: str, long: tuple[str, ...], others: Sizes, room: int, share: float = 1.0
+    subject: Subject,
+    rng: np.random.Generator,
+    dtype: str,
+    parameters: dict[str, Any],
+    long: tuple[str, ...],
+    others: Sizes,
+    share: float,
+    room: int,
 ) -> Case | None:
     """Return a call that the subject takes, the product of whose extents is at most `room`; None if it takes no such call."""
     each = share * min((room / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
-    sizes = others | {name: max(1, int(each * rng.uniform(0.8, 1))) for name in long}
+    sizes = others | {name: max(1, int(each * rng.uniform(0.9, 1))) for name in long}
     for dimensions in _all_dimensions(subject.contract):
         size, shared = math.prod(sizes[name] for name in dimensions), [name for name in dimensions if name in long]
         if size > STORED:
             sizes |= {name: max(1, int(sizes[name] * (STORED / size) ** (1 / len(shared)))) for name in shared}
-    return _claimed(subject, rng, dtype, sizes)
+    return _claimed(subject, rng, dtype, parameters, sizes)
 
 
 def _longest(dtype: str) -> int:
@@ -119,15 +129,25 @@ def _longest(dtype: str) -> int:
     return LONGEST if working is None else int(min(LONGEST, 0.25 / working.unit))
 
 
-def _bearable(subject: Subject, first: Case, most: int) -> int:
-    """Return the product of extents, at most `most`, of a call that takes no longer than `SECONDS`, as far as a small one tells."""
-    if subject.most < LARGE:
-        return subject.most
-    subject.call(first)  # compiles what has to be
-    started = time.process_time()
-    subject.call(first)
-    pace = (time.process_time() - started) / _work(subject.contract, first)
-    return next(room for room in (*(most // 8**i for i in range(5)), FIRST) if pace * room <= SECONDS or room <= FIRST)
+def _largest(subject: Subject, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
+    """Make larger and larger calls, up to `most` or what the subject does in `SECONDS`; return the last, and its result."""
+    room = min(FIRST, subject.most)
+    most = subject.most if subject.most < LARGE else most
+    case: Any = calls(room)
+    while True:
+        for _ in range(2):  # the first call may compile
+            started = time.process_time()
+            result = subject.call(subject.note(case))
+            seconds = time.process_time() - started
+            if seconds * STEP <= SECONDS:
+                break
+        if room >= most or seconds * STEP > SECONDS:
+            return case, result
+        room = min(room * STEP, most)
+        larger = calls(room)
+        if larger is None:
+            return case, result
+        case = larger
 
 
 # Calls
@@ -148,33 +168,49 @@ def _all_dimensions(contract: Any) -> list[tuple[str, ...]]:
     return [_dimensions(contract, each) for each in (*contract.signature.arrays.values(), contract.signature.result)]
 
 
-def _dtype(subject: Subject, rng: np.random.Generator) -> str:
-    """Draw a dtype: most of the time one in which long sums keep digits, if the subject takes any."""
-    floating = [dtype for dtype in subject.dtypes if precision_of(dtype) and _longest(dtype) == LONGEST and dtype != "object"]
-    return str(rng.choice(floating if floating and rng.random() < 0.8 else subject.dtypes))
+def _choices(subject: Subject, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    """Draw a dtype, most of the time one in which long sums keep digits, and parameters, which are 1 without choices or default.
+
+    They stay while sizes change: a kernel that is compiled for each is not compiled anew for every call.
+    """
+    floating = [dtype for dtype in subject.dtypes if precision_of(dtype) and _longest(dtype) == LONGEST]
+    dtype = str(rng.choice(floating if floating and rng.random() < 0.8 else subject.dtypes))
+    parameters = {}
+    for key, each in subject.contract.signature.parameters.items():
+        if each.choices:
+            choices = subject.within(key, each.choices)
+            parameters[key] = choices[rng.integers(len(choices))]
+        else:
+            parameters[key] = each.type(1) if each.default is inspect.Parameter.empty else each.default
+    return dtype, parameters
 
 
-def _claimed(subject: Subject, rng: np.random.Generator, dtype: str, sizes: Sizes) -> Case | None:
+def _claimed(subject: Subject, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes) -> Case | None:
     """Return a call of these extents that the subject takes: with an array left out or the small extents 1, if it must be."""
-    signature = subject.contract.signature
     least = {name: size if size > FEW else 1 for name, size in sizes.items()}
     for each in (sizes, least):
-        case = _case(subject, rng, dtype, each)
-        short = each
-        for key, other in signature.defaults.items():
-            pairs = zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
-            short = short | {name: min(short[a], short[b]) for a, b in pairs for name in (a, b)}
-        left_out = _case(subject, rng, dtype, short, signature.defaults)
-        alike = math.prod(short.values()) > math.prod(each.values()) / 2
-        for call in (left_out, case) if alike and rng.random() < 0.5 else (case, left_out):
-            if subject.claims(call):
-                return call
+        short = _left_out(subject.contract, each)
+        calls = [(each, ()), (short, subject.contract.signature.defaults)]
+        if 2 * math.prod(short.values()) > math.prod(each.values()) and rng.random() < 0.5:
+            calls.reverse()
+        for extents, left_out in calls:
+            case = _case(subject.contract, rng, dtype, parameters, extents, left_out)
+            if subject.claims(case):
+                return case
     return None
 
 
-def _case(subject: Subject, rng: np.random.Generator, dtype: str, sizes: Sizes, left_out: Any = ()) -> Case:
+def _left_out(contract: Any, sizes: Sizes) -> Sizes:
+    """Return the extents where arrays are left out for others: the lesser of the two."""
+    arrays = contract.signature.arrays
+    for key, other in contract.signature.defaults.items():
+        for a, b in zip(arrays[key].extents, arrays[other].extents, strict=True):
+            sizes = sizes | dict.fromkeys((a, b), min(sizes[a], sizes[b]))
+    return sizes
+
+
+def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes, left_out: Any) -> Case:
     """Make a call of these extents."""
-    contract = subject.contract
     name = f"{contract.module.__name__}._examples"
     own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
     stated = getattr(importlib.import_module(name), "of_extents", None) if own else None
@@ -184,24 +220,17 @@ def _case(subject: Subject, rng: np.random.Generator, dtype: str, sizes: Sizes, 
         if key not in left_out:
             shape = [sizes[extent] for extent in _dimensions(contract, argument)]
             arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)
-    parameters = {}
-    for key, each in contract.signature.parameters.items():
-        if each.choices:
-            choices = subject.within(key, each.choices)
-            parameters[key] = choices[rng.integers(len(choices))]
-        elif key in given or each.default is each._field_defaults["default"]:
-            parameters[key] = each.type(given.get(key, 1))
-    return Case(arrays, parameters, dtype)
+    return Case(arrays, {key: given.get(key, value) for key, value in parameters.items()}, dtype)
 
 
 def _as(numbers: Array, dtype: str) -> Array:
     """Return normal numbers in a dtype: whole numbers up to some hundreds, bfloat16 as float32 that it holds."""
     if precision_of(dtype) is None:
         whole = np.rint(50 * numbers).astype(np.int64)
-        return whole > 0 if dtype == "bool" else whole.astype(dtype)
+        return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
     if dtype == "bfloat16":
         return np.asarray((numbers.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
-    return numbers.astype(dtype)
+    return np.asarray(numbers.astype(dtype))
 
 
 # Rows
@@ -225,10 +254,10 @@ def _work(contract: Any, case: Case) -> int:
     return math.prod(_sizes(contract, case).values())
 
 
-def _rows(contract: Any) -> str | None:
-    """Return the extent along which the result's entries are computed apart."""
+def _rows(contract: Any) -> str:
+    """Return the extent along which the result's entries are computed apart, "" if there is none."""
     batches = [name for name in _names(contract) if name.startswith("*")]
-    return getattr(contract, "ROWS", None) or (batches[0] if batches else None)
+    return str(getattr(contract, "ROWS", None) or (batches[0] if batches else ""))
 
 
 def _row_axis(contract: Any) -> int:
@@ -253,8 +282,8 @@ def _sample(subject: Subject, case: Case, rng: np.random.Generator) -> Array:
 
 
 def _rows_are_apart(subject: Subject, case: Case) -> bool:
-    """Whether the bound of a row is the same without the other rows: not that of a class that goes by the largest entry of all."""
-    if _rows(subject.contract) is None:
+    """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
+    if not _rows(subject.contract):
         return False
     if subject.precision == "working":
         return True
@@ -275,8 +304,8 @@ def _sums_agree(subject: Subject, case: Case, result: Array, rng: np.random.Gene
         n, kept = case.arrays[key].shape[axis], _dimensions(contract, contract.signature.result).index(extent)
         signs = rng.choice(np.array([-1, 1], wide(dtype)), n)
 
-        def summed(array: Array, axis: int) -> Array:
-            return np.expand_dims(np.tensordot(array.astype(wide(dtype)), signs, (axis, 0)), axis)
+        def summed(array: Array, axis: int, signs: Array = signs) -> Array:
+            return np.expand_dims(np.tensordot(array.astype(signs.dtype), signs, (axis, 0)), axis)
 
         sizes = {name: np.abs(array).astype(wide(dtype)) for name, array in case.arrays.items()}
         sizes[key] = sizes[key].mean(axis=axis, keepdims=True)

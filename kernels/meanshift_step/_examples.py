@@ -40,7 +40,8 @@ def of_extents(rng: np.random.Generator, extents: dict[str, int]) -> dict[str, A
     return {
         "x": rng.standard_normal((n, d)),
         "data": rng.standard_normal((m, d)),
-        "bandwidth": math.sqrt(2 * d) + rng.uniform(-1, 1),  # distances have about this mean, and a deviation of 1
+        # Distances have about this mean, and a deviation of 1, until their rounding in thousands of dimensions is more than that.
+        "bandwidth": math.sqrt(2 * d) + rng.uniform(-1, 1) + d / 1000,
     }
 
 
