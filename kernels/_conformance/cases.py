@@ -47,10 +47,9 @@ def extents(most: int, room: int) -> st.SearchStrategy[int]:
     return st.one_of(beside_tiles, beside_tiles, st.integers(min(among), min(room, max(among))))
 
 
-def lengths(most: int) -> st.SearchStrategy[int]:
-    """Draw an extent just past the tiles, batches and splits of fast kernels, as far as the most work allows."""
-    tiles = [tile for tile in LONG_TILES if 4 * tile <= most] or [64]
-    return st.tuples(st.sampled_from(tiles), st.integers(-1, 15)).map(sum)
+def long_tiles(most: int) -> list[int]:
+    """Return the tiles, batches and splits of fast kernels, as far as the most work allows."""
+    return [tile for tile in LONG_TILES if 4 * tile <= most] or [64]
 
 
 def present(array: np.ndarray[Any, Any], kind: str, dtype: str, device: str = "cpu") -> Any:

@@ -49,32 +49,22 @@ def points(rng: np.random.Generator, form: str, n: int, d: int) -> np.ndarray[An
 
 @st.composite
 def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
-    """Draw points, their scale and offset, and a bandwidth from far below their spacing to far above their extent.
-
-    Points that lie beside each other where a cell's number of 8, 16 or 32 bits goes round are measured in bandwidths.
-    """
+    """Draw points, their scale and offset, and a bandwidth from far below their spacing to far above their extent."""
     dtype = draw(st.sampled_from(subject.dtypes))
     d = draw(st.one_of(*[dimensions(subject, choices) for choices in (DIMENSIONS, DIMENSIONS, WIDE)]))
     room = most // max(1, d)
     n = draw(extents(most, room if takes_data(subject) else math.isqrt(room)))
     blurring = n == 0 or not takes_data(subject) or (n * n <= room and draw(st.booleans()))
     m = n if blurring else max(1, draw(extents(most, room // n)))
-    form = draw(st.sampled_from(["cloud", "clusters", "duplicates", "outlier", "cells", "wrap"]))
+    form = draw(st.sampled_from(["cloud", "clusters", "duplicates", "outlier", "cells"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     unit = 2.0 ** draw(st.integers(-30, 30))
     bandwidth = unit * 2.0 ** draw(st.sampled_from([*range(-4, 7), 20])) * (1 + rng.random())  # no lattice on its edge by chance
     bandwidth *= math.sqrt(max(1, d / 4))  # as distances grow
-    bits = draw(st.sampled_from([bits for bits in WRAPS if 2.0 ** (bits + 4) * require_precision(dtype).unit < 1]))
     offset = draw(st.sampled_from([0.0, 0.0, 10.0, 1e3]))
-
-    side = draw(st.sampled_from([-1, 1]))
-
-    def drawn(count: int) -> np.ndarray[Any, Any]:
-        if form == "wrap":
-            return np.asarray((side * bandwidth * beside_a_wrap(rng, (count, d), bits)).astype(dtype))
-        return np.asarray((unit * (points(rng, form, count, d) + offset)).astype(dtype))
-
-    arrays = {"x": drawn(n)} if blurring else {"x": drawn(n), "data": drawn(m)}
+    arrays = {"x": ((points(rng, form, n, d) + offset) * unit).astype(dtype)}
+    if not blurring:
+        arrays["data"] = ((points(rng, form, m, d) + offset) * unit).astype(dtype)
     return Case(arrays, {"bandwidth": bandwidth, "kernel": draw(kernels(subject))}, dtype)
 
 
@@ -127,6 +117,23 @@ def stays_where_nothing_is_in_reach(subject: Subject, data: st.DataObject) -> No
         require(near.all(), "a gaussian lost data that is as far away as any other")
     else:
         require(result.tobytes() == x.tobytes(), "a point moved with nothing in reach")
+
+
+def meets_neighbours_wherever_they_are(subject: Subject, data: st.DataObject) -> None:
+    """Points beside each other where the number of a cell, counted in bandwidths in 8, 16 or 32 bits, goes round.
+
+    The first is at zero, since cells may be numbered from there; after a centring step such points would bound nothing.
+    """
+    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    d, side = data.draw(dimensions(subject, range(1, 4)), label="d"), data.draw(st.sampled_from([-1, 1]), label="side")
+    h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    for bits in (bits for bits in WRAPS if 2.0 ** (bits + 4) * require_precision(dtype).unit < 1):
+        x = side * h * beside_a_wrap(rng, (33, d), bits)
+        x[: subject.precision != "expansion"] = 0
+        parameters = {"bandwidth": h, "kernel": data.draw(kernels(subject), label="kernel")}
+        case = subject.note(Case({"x": x.astype(dtype)}, parameters, dtype))
+        subject.judge(case, subject.call(case))
 
 
 def is_exact_on_a_lattice(subject: Subject, data: st.DataObject) -> None:
@@ -210,6 +217,7 @@ def goes_to_the_only_datum_in_reach(subject: Subject, data: st.DataObject) -> No
 
 
 PROPERTIES = (
+    meets_neighbours_wherever_they_are,
     stays_where_nothing_is_in_reach,
     is_exact_on_a_lattice,
     weighs_a_gaussian_to_its_end,
@@ -217,7 +225,7 @@ PROPERTIES = (
     goes_to_the_only_datum_in_reach,
 )
 
-SHARES = {counts_what_lies_on_the_edge: 0.5, goes_to_the_only_datum_in_reach: 0.5}
+SHARES = {meets_neighbours_wherever_they_are: 0.5, counts_what_lies_on_the_edge: 0.5, goes_to_the_only_datum_in_reach: 0.5}
 
 
 def refused(dtype: str) -> list[tuple[dict[str, Any], type[Exception]]]:

@@ -297,3 +297,50 @@ RIGHT = (
     transposed_twice,
     even_and_odd,
 )
+
+
+# Digits that signed entries hide in long sums, and counters that go round
+
+
+def tf32_past_1025_terms(a, b):
+    """Longer sums are left to tensor cores, which cut operands to TF32: where all terms have one sign, all errors have too."""
+    return tf32_operands(a, b) if a.shape[1] > 1025 else _product(a, b)
+
+
+def tf32_to_nearest_past_1025_terms(a, b):
+    """Operands of longer sums are rounded to TF32: where all entries are equal, so are all errors."""
+    if a.dtype != np.float32 or a.shape[1] <= 1025:
+        return _product(a, b)
+    half = 1 + 2.0**-11  # of the last bit kept, for a significand near 1
+    return _product(_rounded((a * a.dtype.type(half)).copy(), 19), b)
+
+
+def bfloat16_past_4090_terms(a, b):
+    """Operands of longer sums are cut to bfloat16."""
+    return bfloat16_operands(a, b) if a.shape[1] > 4090 and a.dtype == np.float32 else _product(a, b)
+
+
+def rows_counted_in_16_bits(a, b):
+    """The row's number is a short: past 32,767 rows are read from the other end."""
+    rows = np.arange(a.shape[0]).astype(np.int16)
+    return _product(a[rows], b) if a.shape[0] < 2**16 else _product(a, b)
+
+
+def columns_counted_in_16_bits(a, b):
+    """The column's number is an unsigned short: past 65,535 the first ones are read again."""
+    return _product(a, b[:, np.arange(b.shape[1]).astype(np.uint16)])
+
+
+def terms_counted_in_16_bits(a, b):
+    """The inner index is an unsigned short: past 65,535 rows of B are read from the start again."""
+    return _product(a, b[np.arange(a.shape[1]).astype(np.uint16)])
+
+
+WRONG += (
+    tf32_past_1025_terms,
+    tf32_to_nearest_past_1025_terms,
+    bfloat16_past_4090_terms,
+    rows_counted_in_16_bits,
+    columns_counted_in_16_bits,
+    terms_counted_in_16_bits,
+)

@@ -1,0 +1,131 @@
+"""What an operation gets for its signature and for its symmetries, stated as data; and that a false statement shows."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import Phase
+
+from kernels import _conformance
+from kernels._conformance import draws, general, relations
+from registry import ConformanceError, Zoo
+
+# Operations in a line of mathematics each, and the symmetries of three of them.
+DEFINITIONS = {
+    "softmax": (
+        'x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]',
+        "e = xp.exp(x - pivot(xp.max(x, axis=-1, keepdims=True)))\n    return e / xp.sum(e, axis=-1, keepdims=True)",
+    ),
+    "outer": ('x: Float[Array, "m"], y: Float[Array, "n"]) -> Float[Array, "m n"]', "return x[:, None] * y[None, :]"),
+    "distances": (
+        'x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "n m"]',
+        "return xp.sum(xp.abs(x[:, None, :] - y[None, :, :]), axis=-1)",
+    ),
+}
+SYMMETRIES = {
+    "softmax": {"PERMUTES": "n", "SHIFTS": ({"x": ""},)},
+    "outer": {"PERMUTES": "m n", "MIRRORS": "m n", "SCALES": ({"x": 1, "result": 1}, {"y": 1, "result": 1})},
+    "distances": {
+        "PERMUTES": "n m d",
+        "MIRRORS": "d",
+        "SHIFTS": ({"x": "d", "y": "d"},),
+        "SCALES": ({"x": 1, "y": 1, "result": 1},),
+        "SPLITS": "d",
+    },
+}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def outer(x, y):
+    return np.multiply.outer(x, y)
+
+
+def distances(x, y):
+    return np.abs(x[:, None] - y).sum(axis=-1)
+
+
+KERNELS = {"softmax": softmax, "outer": outer, "distances": distances}
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """A catalogue of operations that are their definitions and a few lines of symmetries."""
+    folder = tmp_path_factory.mktemp("relations") / "kernels"
+    for name, (signature, body) in DEFINITIONS.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(
+            f'"""{name}."""\n\nfrom __future__ import annotations\n\nfrom array_api_compat import array_namespace\n\n'
+            "from kernels._definition.rounding import pivot\n\n\n"
+            f'def {name}({signature}:\n    """{name}."""\n    xp = array_namespace(x)\n    {body}\n'
+        )
+        stated = "".join(f"{key} = {value!r}\n" for key, value in SYMMETRIES[name].items())
+        (folder / name / "_properties.py").write_text(f'"""What is asked of {name}."""\n\n{stated}')
+    yield Zoo(folder)
+    for name in DEFINITIONS:
+        sys.modules.pop(f"kernels.{name}", None), sys.modules.pop(f"kernels.{name}._properties", None)
+
+
+def names(properties):
+    return [property_.__name__ for property_ in properties]
+
+
+@pytest.mark.parametrize("operation", DEFINITIONS)
+def test_symmetries_are_lines_of_data(zoo, operation):
+    contract = zoo.contract(operation)
+    given = {"reads_every_layout", "agrees_where_extents_are_long", "takes_empty_extents", "keeps_nothing_of_the_call_before"}
+    expected = {relations.STATEMENTS[key] for key in SYMMETRIES[operation].keys() - {"MIRRORS"}}
+    properties = relations.of(contract)
+    assert expected <= set(properties)
+    assert given - ({"keeps_nothing_of_the_call_before"} if operation == "softmax" else set()) <= set(names(properties))
+    assert ("takes_arrays_that_share_memory" in names(properties)) == (operation != "softmax")
+    assert all(property_.__doc__ for property_ in properties)
+    with np.errstate(all="ignore"):
+        zoo.check(operation, KERNELS[operation], batches=operation == "softmax", max_examples=10)
+
+
+FALSE = [
+    ("softmax", "SCALES", ({"x": 1, "result": 1},)),
+    ("softmax", "SHIFTS", ({"x": "n"},)),
+    ("softmax", "REPEATS", "n"),
+    ("softmax", "SPLITS", "n"),
+    ("outer", "SHIFTS", ({"x": "", "y": ""},)),
+    ("outer", "SCALES", ({"x": 1}, {"y": 1, "result": 1})),
+    ("distances", "MIRRORS", "n d"),
+    ("distances", "REPEATS", "d"),
+    ("distances", "SHIFTS", ({"x": "d"},)),
+]
+
+
+@pytest.mark.parametrize(("operation", "statement", "value"), FALSE, ids=str)
+def test_a_symmetry_that_the_definition_lacks_shows(zoo, operation, statement, value, monkeypatch):
+    """A relation judges the definition too: a right kernel fails it where the statement is false."""
+    monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
+    subject = _conformance.function_subject(zoo, operation, KERNELS[operation], batches=operation == "softmax")
+    own = draws.properties_of(subject.contract)
+    monkeypatch.setattr(own, statement, value, raising=False)
+    property_ = relations.STATEMENTS["PERMUTES" if statement == "MIRRORS" else statement]
+    with pytest.raises(ConformanceError):
+        _conformance.run(property_, subject, 200)
+
+
+def test_general_properties_and_relations_have_names_of_their_own():
+    properties = [*general.GENERAL, *relations.SHARES, *relations.STATEMENTS.values()]
+    assert len({property_.__name__ for property_ in properties}) == len(set(properties))
+
+
+def test_a_long_extent_is_asked_past_each_tile_in_one_example(zoo):
+    """Which extents are long hangs on no chance: what is wrong past 65,536 entries is refused by the first example."""
+    subject = _conformance.function_subject(zoo, "outer", outer)
+    asked = []
+    case = _conformance.Subject.note
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_conformance.Subject, "note", lambda self, each: asked.append(each) or case(self, each))
+        _conformance.run(relations.agrees_where_extents_are_long, subject, 1)
+    for axis in ("x", "y"):
+        assert {256, 512, 1024, 2048, 4096, 2**15, 2**16} <= {(len(each.arrays[axis]) + 1) // 256 * 256 for each in asked}
+    assert any((each.arrays["x"] >= 0).all() or (each.arrays["x"] <= 0).all() for each in asked)
