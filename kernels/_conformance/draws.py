@@ -5,17 +5,18 @@ An operation that needs other calls, such as points in clusters, brings its own 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 
+from kernels._conformance.arguments import outside, parameter_values, sound_call, whole_numbers, with_special
 from kernels._conformance.cases import Case, extents
 from kernels._definition.numerics import precision_of
-from kernels._definition.signature import Parameter, Signature
+from kernels._definition.signature import Signature
 
 if TYPE_CHECKING:
     from kernels._conformance.subject import Subject
@@ -39,8 +40,18 @@ def derived(contract: Contract) -> SimpleNamespace:
             if key in signature.defaults and draw(st.booleans()):
                 continue
             shape = (*(batch if argument.batch else ()), *(sizes[extent] for extent in argument.extents))
+            if argument.apart:
+                arrays[key] = whole_numbers(draw, rng, argument, shape, sizes.get(signature.indices.get(key, "")))
+                continue
             arrays[key] = _filled(rng, draw(st.sampled_from(list(FORMS))), shape).astype(dtype)
-        return Case(arrays, {key: draw(_values(each, subject)) for key, each in signature.parameters.items()}, dtype)
+            arrays[key] = with_special(draw, rng, arrays[key], signature.special.get(key, ()))
+        parameters = {key: draw(parameter_values(each, subject, sizes)) for key, each in signature.parameters.items()}
+        if signature.own:
+            try:
+                contract.validate(**arrays, **parameters)
+            except (TypeError, ValueError):
+                reject()
+        return Case(arrays, parameters, dtype)
 
     return SimpleNamespace(cases=cases, PROPERTIES=(), refused=lambda dtype: _refused(signature, dtype))
 
@@ -50,7 +61,9 @@ def _extents(draw: st.DrawFn, signature: Signature, most: int) -> dict[str, int]
     names = list(dict.fromkeys(extent for array in signature.arrays.values() for extent in array.extents))
     sizes, room = {}, most
     for name in draw(st.permutations(names)):
-        least = 1 if name not in signature.result.extents else 0  # over nothing, most reductions are not defined
+        # Over nothing, most reductions are not defined, and there is no index.
+        needed = name in signature.indices.values() or not any(name in part.extents for part in signature.results.values())
+        least = 1 if needed else 0
         sizes[name] = max(least, draw(extents(most, room)))
         room //= max(1, sizes[name])
     return sizes
@@ -81,36 +94,18 @@ def _outlier(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray[Any
     return array
 
 
-def _values(parameter: Parameter, subject: Subject) -> st.SearchStrategy[Any]:
-    """Draw a parameter's value: one of its choices, or a number that its conditions allow."""
-    if parameter.choices:
-        return st.sampled_from(subject.within(parameter.name, parameter.choices))
-    if parameter.type is bool:
-        return st.booleans()
-    numbers: st.SearchStrategy[Any] = st.integers(-4, 16) if parameter.type is int else st.floats(-4, 16, width=16)
-    return numbers.filter(lambda value: all(eval(code, {"value": value, "inf": math.inf}) for code, _ in parameter.conditions))
-
-
 def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], type[Exception]]]:
     """Return calls that must be refused: an array too flat, extents that differ, a choice that is none, no array at all."""
     if precision_of(dtype) is None:
         return []
-    sizes: dict[str, int] = {}
-    sound: dict[str, Any] = {
-        key: np.ones([sizes.setdefault(extent, 2 + len(sizes)) for extent in argument.extents], dtype)
-        for key, argument in signature.arrays.items()
-        if key not in signature.defaults
-    }
-    parameters = {
-        key: each.choices[0] if each.choices else each.type(1)
-        for key, each in signature.parameters.items()
-        if each.default is signature.public.parameters[key].empty
-    }
+    sound, parameters = sound_call(signature, dtype)
     calls: list[tuple[dict[str, Any], type[Exception]]] = []
     for key, array in sound.items():
         calls.append((sound | parameters | {key: array.tolist()}, TypeError))
+        if signature.arrays[key].apart:
+            calls.append((sound | parameters | {key: array.astype(dtype)}, TypeError))
         if signature.arrays[key].least:
-            calls.append((sound | parameters | {key: np.ones((), dtype)}, ValueError))
+            calls.append((sound | parameters | {key: np.ones((), array.dtype)}, ValueError))
         if not signature.arrays[key].batch:
             calls.append((sound | parameters | {key: array[None]}, ValueError))
         others = [extent for other in sound if other != key for extent in signature.arrays[other].extents]
@@ -120,4 +115,5 @@ def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], typ
             calls.append((sound | parameters | {key: np.concatenate([array, array], axis=axis)}, ValueError))
     for key, each in signature.parameters.items():
         calls.append((sound | parameters | {key: object()}, ValueError if each.choices else TypeError))
+        calls += [(sound | parameters | {key: value}, ValueError) for value in outside(each, signature.extents(sound))]
     return calls

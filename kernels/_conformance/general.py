@@ -135,8 +135,10 @@ def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _same_bits(a: Any, b: Any) -> bool:
-    if isinstance(a, tuple):
-        return all(map(_same_bits, a, b))
+    return all(map(_same, parts(a), parts(b)))
+
+
+def _same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
     if a.dtype.char in "gGO":  # padding bytes and pointers say nothing
         return bool((a == b).all())
     return a.tobytes() == b.tobytes()

@@ -45,6 +45,8 @@ class Trial:
 
     Attributes
     ----------
+    rows : int
+        The rows of a result that are computed apart; 1 where it is one whole.
     checked : ndarray of int
         The rows of a result that `check` holds to the reference.
     before_run : callable
@@ -56,9 +58,9 @@ class Trial:
         self.example = example
         self.dtype = dtype
         self.unit: str = contract.RATE
-        total = contract.row_count(*example.args, **example.kwargs)
+        self.rows = contract.row_count(*example.args, **example.kwargs)
         rng = np.random.default_rng(0)
-        self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
+        self.checked = np.arange(self.rows) if self.rows <= rows else np.sort(rng.choice(self.rows, rows, replace=False))
         self.before_run: Callable[[], None] = lambda: None
         self._expected: dict[str, tuple[Any, Any]] = {}
         self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
@@ -164,7 +166,7 @@ class Trial:
         More rows are taken until they take a good part of what is `enough`, and what they add is no small part of that: the
         rest may be the fixed cost of sorting all data. Returns early with an upper estimate once that is at most `enough`.
         """
-        total, steps = self.contract.row_count(*self.example.args, **self.example.kwargs), self.example.steps
+        total, steps = self.rows, self.example.steps
         self._time_rows(function, 1)  # compiles
         rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:
