@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
+from kernels._conformance.cases import SMALL
 from kernels._definition.annotations import ArrayArgument, Parameter
 from kernels._definition.signature import Signature
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from kernels._conformance.subject import Subject
 
 WIDTH = 20  # of the interval that numbers without a lower or an upper bound are drawn from
+WRAPS = (600, 140_000)  # extents of which most indices fit in no integer of 8 bits, or of 16
 WHOLE = {"Int": ("int64", "int32"), "Integer": ("int64", "uint8"), "UInt": ("uint64", "uint8"), "Bool": ("bool",)}
 
 
@@ -53,6 +55,22 @@ def whole_numbers(
     dtype = draw(st.sampled_from(WHOLE[argument.kind]))
     most = min(count or 8, np.iinfo(dtype).max if dtype != "bool" else 2)
     return rng.integers(0, 2 if dtype == "bool" else most, shape).astype(dtype)
+
+
+def long_extent(draw: st.DrawFn, signature: Signature, most: int) -> dict[str, int]:
+    """Draw, for an operation with indices, one extent that they may count so long that they wrap in a narrow integer.
+
+    In a third of the ordinary draws, and in two thirds of the large ones.
+    """
+    whole = [part for part in signature.results.values() if part.kind in ("Int", "Integer", "UInt")]
+    own = {extent for part in whole for extent in part.extents}
+    passed = [extent for array in signature.arrays.values() for extent in array.extents if whole and extent not in own]
+    # What an index counts stands in one array alone; what two arrays share is mostly summed over.
+    counted = [*signature.indices.values(), *([extent for extent in passed if passed.count(extent) == 1] or passed)]
+    fitting = [size for size in WRAPS if 4 * size <= most]
+    if not (fitting and counted) or draw(st.sampled_from([True, True, False] if most <= SMALL else [False, False, True])):
+        return {}
+    return {draw(st.sampled_from(counted)): fitting[-1]}
 
 
 def with_special(

@@ -13,8 +13,8 @@ import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from kernels._conformance.arguments import outside, parameter_values, sound_call, whole_numbers, with_special
-from kernels._conformance.cases import Case, extents
+from kernels._conformance.arguments import long_extent, outside, parameter_values, sound_call, whole_numbers, with_special
+from kernels._conformance.cases import SMALL, Case, extents
 from kernels._definition.numerics import precision_of
 from kernels._definition.signature import Signature
 
@@ -59,8 +59,10 @@ def derived(contract: Contract) -> SimpleNamespace:
 def _extents(draw: st.DrawFn, signature: Signature, most: int) -> dict[str, int]:
     """Draw an extent for each name; each in turn is the one that may be largest."""
     names = list(dict.fromkeys(extent for array in signature.arrays.values() for extent in array.extents))
-    sizes, room = {}, most
-    for name in draw(st.permutations(names)):
+    sizes = long_extent(draw, signature, most)
+    room = most // max([1, *sizes.values()])
+    most = SMALL if sizes else most  # beside a long extent the others are short
+    for name in draw(st.permutations([name for name in names if name not in sizes])):
         # Over nothing, most reductions are not defined, and there is no index.
         needed = name in signature.indices.values() or not any(name in part.extents for part in signature.results.values())
         least = 1 if needed else 0
