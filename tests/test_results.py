@@ -58,6 +58,31 @@ def gather(
     rows = xp.reshape(xp.take(table, xp.reshape(labels, (-1,)), axis=0), (*labels.shape, table.shape[1]))
     return rows * weights[..., None]
 '''
+HALVES = '''"""halves: which points lie on one side of their mean, and which on the other."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+
+def halves(x: Float[Array, "n"]) -> Int[Array, "n"]:
+    """Label each point 0 or 1; which side is 1 is left open."""
+    xp = array_namespace(x)
+    return xp.astype(above(x), xp.int64)
+
+
+def above(x):
+    xp = array_namespace(x)
+    return x > xp.mean(x) if x.shape[0] else x > 0
+
+
+def judge(call, result):
+    side = call.evaluate(above)
+    if ((result != 0) & (result != 1)).any():
+        return f"a label is 0 or 1, got {result.min()} to {result.max()}"
+    wrong = [(side.certain & (side.value != labels)).sum() for labels in (result == 1, result == 0)]
+    return f"{min(wrong)} points are on the wrong side" if min(wrong) else None
+'''
 GREEDY = '''"""differences: of all pairs, all at once."""
 
 from __future__ import annotations
@@ -77,13 +102,13 @@ def differences(x: Float[Array, "n d"]) -> Float[Array, "d"]:
 def zoo(tmp_path_factory):
     """A catalogue whose operations are stated in their definitions alone."""
     folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    for name, text in (("nearest", NEAREST), ("gather", GATHER), ("differences", GREEDY)):
+    for name, text in (("nearest", NEAREST), ("gather", GATHER), ("halves", HALVES), ("differences", GREEDY)):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(text)
     (folder / "misstated").mkdir()
     (folder / "misstated" / "__init__.py").write_text(GREEDY.replace("differences", "misstated").replace("float64", "float65"))
     yield Zoo(folder)
-    for name in ("nearest", "gather", "differences", "misstated"):
+    for name in ("nearest", "gather", "halves", "differences", "misstated"):
         sys.modules.pop(f"kernels.{name}", None)
 
 
@@ -191,6 +216,24 @@ def test_infinities_that_are_brought_stay_exact():
     assert shifted.error[0, 0] == 0
     assert (weights.value[0, 0], weights.error[0, 0]) == (0, 0)
     assert np.isfinite((weights / xp.sum(weights, axis=-1, keepdims=True)).error).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_operation_may_judge_its_results_itself(zoo, sign, monkeypatch):
+    def halves(x):
+        return (sign * x > sign * (x.mean() if x.size else 0)).astype(np.int64)
+
+    def by_the_middle(x):
+        return (x > (np.median(x) if x.size else 0)).astype(np.int64)
+
+    def counted_from_one(x):
+        return halves(x) + 1
+
+    zoo.check("halves", halves, max_examples=15)
+    monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
+    for wrong, words in ((by_the_middle, r"\d+ points are on the wrong side"), (counted_from_one, "a label is 0 or 1, got")):
+        with pytest.raises(ConformanceError, match=f"halves: agrees_with_reference failed: {words}"):
+            zoo.check("halves", wrong, max_examples=60)
 
 
 # Types
