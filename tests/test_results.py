@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import annotated_types as at
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -83,6 +84,39 @@ def judge(call, result):
     wrong = [(side.certain & (side.value != labels)).sum() for labels in (result == 1, result == 0)]
     return f"{min(wrong)} points are on the wrong side" if min(wrong) else None
 '''
+SOFTMAX = '''"""softmax: a row's exponentials over their sum, where an entry may be hidden by -inf."""
+
+from __future__ import annotations
+
+import math
+
+from array_api_compat import array_namespace
+
+from kernels._definition.rounding import pivot
+
+SPECIAL = {"x": (-math.inf,)}
+
+
+def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Divide; a row whose entries are all hidden is NaN."""
+    xp = array_namespace(x)
+    weights = xp.exp(x - pivot(xp.max(x, axis=-1, keepdims=True))) if x.shape[-1] else x
+    return weights / xp.sum(weights, axis=-1, keepdims=True)
+'''
+COUNTS = '''"""counts: how often each of the first whole numbers occurs."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+DEFINITION = {"dtypes": ("int64",)}
+
+
+def counts(x: Int[Array, "n"], first: Int[Array, "k"]) -> Int[Array, "k"]:
+    """Count the entries of x that equal each of the first."""
+    xp = array_namespace(x)
+    return xp.sum(xp.astype(x[None, :] == first[:, None], xp.int64), axis=1)
+'''
 GREEDY = '''"""differences: of all pairs, all at once."""
 
 from __future__ import annotations
@@ -97,18 +131,20 @@ def differences(x: Float[Array, "n d"]) -> Float[Array, "d"]:
     return array_namespace(x).sum(abs(x[:, None, :] - x[None, :, :]), axis=(0, 1))
 '''
 
+OPERATIONS = {"nearest": NEAREST, "gather": GATHER, "halves": HALVES, "softmax": SOFTMAX, "counts": COUNTS, "differences": GREEDY}
+
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue whose operations are stated in their definitions alone."""
     folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    for name, text in (("nearest", NEAREST), ("gather", GATHER), ("halves", HALVES), ("differences", GREEDY)):
+    for name, text in OPERATIONS.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(text)
     (folder / "misstated").mkdir()
     (folder / "misstated" / "__init__.py").write_text(GREEDY.replace("differences", "misstated").replace("float64", "float65"))
     yield Zoo(folder)
-    for name in ("nearest", "gather", "halves", "differences", "misstated"):
+    for name in (*OPERATIONS, "misstated"):
         sys.modules.pop(f"kernels.{name}", None)
 
 
@@ -208,6 +244,44 @@ def test_an_index_is_judged_by_what_is_certain():
     assert (float(taken.value[0, 0]), float(taken.error[0, 0])) == (5.0, 2.0)
 
 
+# Functions of one array and of a second that shares its first axis, as definitions call them.
+FUNCTIONS = {
+    "sort": lambda xp, x, y: xp.sort(x * y, axis=1),
+    "sort, descending": lambda xp, x, y: xp.sort(x * y, axis=0, descending=True),
+    "take along": lambda xp, x, y: xp.take_along_axis(y, xp.argsort(x * 3.1, axis=1), axis=1),
+    "take": lambda xp, x, y: xp.take(y, xp.argmin(x - y, axis=0), axis=0),
+    "std": lambda xp, x, y: xp.std(x + y, axis=1, correction=1.0),
+    "var": lambda xp, x, y: xp.var(x / 3, axis=0, keepdims=True),
+    "concat": lambda xp, x, y: xp.sum(xp.concat([x * y, y / 7], axis=1), axis=1),
+    "stack": lambda xp, x, y: xp.max(xp.stack([x * y, y / 7], axis=0), axis=0),
+    "flip": lambda xp, x, y: xp.flip(x, axis=1) * y,
+    "roll": lambda xp, x, y: xp.subtract(xp.roll(x, 1, axis=0), xp.square(y)),
+    "count": lambda xp, x, y: xp.sum(xp.astype(x * y > 0.5, xp.float32), axis=1),
+    "any": lambda xp, x, y: xp.where(xp.any(x < y, axis=1)[:, None] & (y > 0), x / 3, y),
+    "full": lambda xp, x, y: xp.where(xp.isfinite(x), x, xp.full_like(x, 2.0)) / (xp.abs(y) + xp.ones((5, 6), dtype=xp.float32)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_stays_within_its_bound(name):
+    """In float32 and on arrays with errors of their own: what NumPy makes of it is within what the arithmetic says."""
+    rng, worst, function = np.random.default_rng(5), 0.0, FUNCTIONS[name]
+    for _ in range(20):
+        x, y = (rng.standard_normal((5, 6)).round(rng.integers(1, 7)).astype(np.float32) for _ in "xy")
+        bound = function(*_on_errors(x, y))
+        got = function(array_namespace(x), x, y)
+        assert got.shape == bound.shape
+        error = np.abs(got - bound.value)
+        assert (error <= bound.error).all()
+        worst = max(worst, float(np.max(error / np.maximum(bound.error, 1e-300))))
+    assert worst > 0.01 or name in ("count", "take", "take along", "any")  # these choose, and choose alike
+
+
+def _on_errors(*arrays):
+    rounded = [Rounded(array.astype(float), format=precision_of("float32")) for array in arrays]
+    return rounded[0].__array_namespace__(), *rounded
+
+
 def test_infinities_that_are_brought_stay_exact():
     x = Rounded(np.array([[-np.inf, 1.0, 2.0]]), format=precision_of("float32"))
     xp = x.__array_namespace__()
@@ -236,7 +310,36 @@ def test_an_operation_may_judge_its_results_itself(zoo, sign, monkeypatch):
             zoo.check("halves", wrong, max_examples=60)
 
 
+def test_entries_may_be_infinite_where_an_operation_says_so(zoo, monkeypatch):
+    def softmax(x):
+        weights = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
+        return weights / weights.sum(axis=-1, keepdims=True)
+
+    def at_a_large_number(x):
+        return softmax(np.maximum(x, -30))
+
+    def of_finite_rows(x):
+        return np.nan_to_num(softmax(x))
+
+    zoo.check("softmax", softmax, max_examples=20)
+    monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
+    for wrong in (at_a_large_number, of_finite_rows):
+        with pytest.raises(ConformanceError, match="softmax: agrees_with_reference failed: entry"):
+            zoo.check("softmax", wrong, max_examples=100)
+
+
 # Types
+
+
+def test_an_operation_of_whole_numbers_is_exact(zoo, monkeypatch):
+    def counts(x, first):
+        return np.array([(x == each).sum() for each in first], np.int64)
+
+    zoo.check("counts", counts, dtypes=("int64",), max_examples=20)
+    assert zoo.get("counts")(np.array([1, 1, 2]), np.array([1, 3])).tolist() == [2, 0]
+    monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
+    with pytest.raises(ConformanceError, match=r"counts: agrees_with_reference failed: entry \(\d+,\) is \d+, expected \d+"):
+        zoo.check("counts", lambda x, first: counts(x[:-1], first), dtypes=("int64",), max_examples=60)
 
 
 def test_only_floating_arguments_promote_together(zoo):

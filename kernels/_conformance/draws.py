@@ -42,6 +42,7 @@ def derived(contract: Contract) -> SimpleNamespace:
             shape = (*(batch if argument.batch else ()), *(sizes[extent] for extent in argument.extents))
             if argument.apart:
                 arrays[key] = whole_numbers(draw, rng, argument, shape, sizes.get(signature.indices.get(key, "")))
+                arrays[key] = arrays[key].astype(dtype) if key in signature.group else arrays[key]
                 continue
             arrays[key] = _filled(rng, draw(st.sampled_from(list(FORMS))), shape).astype(dtype)
             arrays[key] = with_special(draw, rng, arrays[key], signature.special.get(key, ()))
