@@ -90,7 +90,7 @@ def sound_call(signature: Signature, dtype: str) -> tuple[dict[str, Any], dict[s
     for key, argument in signature.arrays.items():
         if key not in signature.defaults:
             shape = [sizes.setdefault(extent, 2 + len(sizes)) for extent in argument.extents]
-            arrays[key] = np.zeros(shape, WHOLE[argument.kind][0]) if argument.apart else np.ones(shape, dtype)
+            arrays[key] = np.ones(shape, dtype) if key in signature.group else np.zeros(shape, WHOLE[argument.kind][0])
     needed = {key: each for key, each in signature.parameters.items() if each.needed}
     return arrays, {key: each.example(sizes) for key, each in needed.items()}
 
