@@ -233,7 +233,8 @@ def first_claims(provider: Provider) -> Iterator[Claim]:
     operation, contract = provider.operation, provider.contract
     if contract is None:
         return
-    place = Claim("", provider.module, os.path.realpath(provider.files[0]), contract.lineno, ast.get_docstring(contract) or "")
+    idea = f"{operation} by its definition as it is, on the caller's own arrays.\n\n{ast.get_docstring(contract) or ''}"
+    place = Claim("", provider.module, os.path.realpath(provider.files[0]), contract.lineno, idea.rstrip())
     for name, kind in FIRST.items():
         try:
             stated = ast.literal_eval(provider.stated) if provider.stated else {}

@@ -113,7 +113,7 @@ def test_a_definition_of_25_lines_accepts_right_kernels(zoo, function):
 def test_a_definition_of_25_lines_refuses_wrong_kernels(zoo, function, monkeypatch):
     # Most of the time on a wrong kernel would go into making its example small.
     monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
-    with np.errstate(all="ignore"), pytest.raises(ConformanceError, match="logsumexp: agrees_"):
+    with np.errstate(all="ignore"), pytest.raises(ConformanceError, match=r"logsumexp: \w+ failed: "):
         zoo.check("logsumexp", function, batches=True, max_examples=100)
 
 

@@ -26,7 +26,7 @@ class Comparing:
     def about(self) -> dict[str, Any]:
         """Return what the comparison is on."""
         trial = self.trial
-        rows = {"rows_checked": len(trial.checked), "rows_in_all": len(trial.example.args[0])}
+        rows = {"rows_checked": len(trial.checked), "rows_in_all": trial.rows}
         return {"operation": self.operation, "example": trial.example.title, "dtype": trial.dtype, **rows, "unit": trial.unit}
 
     def qualify(self, name: str, limit: float) -> _measure.Measurement:

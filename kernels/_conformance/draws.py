@@ -17,11 +17,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 
+from kernels._conformance.arguments import long_extent, outside, parameter_values, sound_array, whole_numbers, with_special
 from kernels._conformance.cases import SMALL, Case, extents
+from kernels._definition.annotations import ArrayArgument, Parameter
 from kernels._definition.numerics import precision_of
-from kernels._definition.signature import ArrayArgument, Parameter, Signature
+from kernels._definition.signature import Signature
 
 if TYPE_CHECKING:
     from kernels._conformance.subject import Subject
@@ -100,8 +103,12 @@ def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
     """Draw a call of at most so much work: of core arrays, of batches that broadcast, or without extents that may be missing."""
     signature: Signature = subject.contract.signature
     arrays = {key: signature.arrays[key] for key in draw(given_arrays(subject))}
-    sizes, room = {}, most
-    for extent in draw(st.permutations(names(subject, arrays))):  # each in turn is the one that may be largest
+    sizes = long_extent(draw, signature, most)
+    room = most // max([1, *sizes.values()])
+    most = SMALL if sizes else most  # beside a long extent the others are short
+    for extent in draw(
+        st.permutations([name for name in names(subject, arrays) if name not in sizes])
+    ):  # each in turn is the one that may be largest
         sizes[extent] = max(1, draw(allowed(subject, extent, extents(most, room))))  # over nothing, few reductions are defined
         room //= max(1, sizes[extent])
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
@@ -156,28 +163,36 @@ def filled(
     """Draw a call whose arrays have these shapes, each filled in its form, and the parameters that go with them."""
     dtype = draw(dtypes_of(subject, among))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    arrays = {key: fill(rng, shape, dtype, forms[key]) for key, shape in shapes.items()}
-    return Case(arrays, draw(properties_of(subject.contract).parameters(subject, arrays)), dtype)
+    signature: Signature = subject.contract.signature
+    stated = {key: signature.arrays[key] for key in shapes}
+    sizes = {e: n for key, each in stated.items() for e, n in zip(each.extents[::-1], shapes[key][::-1], strict=False)}
+    arrays = {}
+    for key, argument in stated.items():
+        if argument.apart:
+            whole = whole_numbers(draw, rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")))
+            arrays[key] = whole.astype(dtype) if key in signature.group else whole
+        else:
+            arrays[key] = with_special(draw, rng, fill(rng, shapes[key], dtype, forms[key]), signature.special.get(key, ()))
+    own = draw(properties_of(subject.contract).parameters(subject, arrays))
+    if signature.own:
+        try:
+            subject.contract.validate(**arrays, **own)
+        except (TypeError, ValueError):
+            reject()
+    return Case(arrays, own, dtype)
 
 
 @st.composite
 def parameters(draw: st.DrawFn, subject: Subject, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Draw each parameter: one of its choices, or a number that its conditions allow."""
     stated: dict[str, Parameter] = subject.contract.signature.parameters
-    return {key: draw(_value(each, subject)) for key, each in stated.items()}
+    sizes = subject.contract.signature.extents(_with_defaults(subject, arrays))
+    return {key: draw(parameter_values(each, subject, sizes)) for key, each in stated.items()}
 
 
-def _value(parameter: Parameter, subject: Subject) -> st.SearchStrategy[Any]:
-    if parameter.choices:
-        return st.sampled_from(subject.within(parameter.name, parameter.choices))
-    if parameter.type is bool:
-        return st.booleans()
-    numbers: st.SearchStrategy[Any] = st.integers(-4, 16) if parameter.type is int else st.floats(-4, 16, width=16)
-    return numbers.filter(lambda value: _is_valid(parameter, value))
-
-
-def _is_valid(parameter: Parameter, value: Any) -> bool:
-    return all(eval(code, {"value": value, "inf": math.inf}) for code, _ in parameter.conditions)
+def _with_defaults(subject: Subject, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    signature: Signature = subject.contract.signature
+    return {key: arrays[key if key in arrays else signature.defaults[key]] for key in signature.arrays}
 
 
 def scaled(case: Case, exponents: Mapping[str, int]) -> Case:
@@ -192,13 +207,13 @@ def scaled(case: Case, exponents: Mapping[str, int]) -> Case:
 
 @st.composite
 def _exponents(draw: st.DrawFn, subject: Subject, dtype: str) -> dict[str, int]:
-    """Draw powers of two that change no digit of the result: up to 2^40 for each of the operation's `SCALES`."""
+    """Draw powers of two that change no digit of the result: up to 2^24 for each of the operation's `SCALES`."""
     if not is_inexact(dtype):
         return {}
     drawn: dict[str, int] = {}
     total = 0
     for powers in properties_of(subject.contract).SCALES:
-        most = 6 if dtype == "float16" else 40
+        most = 6 if dtype == "float16" else 24
         p = -total if dtype == "float16" and total else draw(st.integers(-most, most))
         total += p
         drawn |= {key: power * p for key, power in powers.items()}
@@ -237,7 +252,8 @@ def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, form: str
     numbers = np.asarray(FORMS[form](rng, shape))
     if "complex" in dtype or dtype == "clongdouble":
         return np.asarray((numbers + 1j * FORMS[form](rng, shape)).astype(dtype))
-    return rounded(np.clip(numbers, -working.largest / 64, working.largest / 64), dtype)
+    most = working.largest**0.25  # a product of two, scaled, and a sum of such, stay within the range
+    return rounded(np.clip(numbers, -most, most), dtype)
 
 
 def rounded(numbers: Any, dtype: str) -> Array:
@@ -287,15 +303,8 @@ def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], typ
     """Return calls that must be refused: arrays that are none or do not fit, NaN where none may be, values that are not valid."""
     own = "float32" if dtype == "bfloat16" else dtype
     sizes: dict[str, int] = {}
-    every = {
-        key: np.ones([sizes.setdefault(extent, 2 + len(sizes)) for extent in argument.extents], own)
-        for key, argument in signature.arrays.items()
-    }
-    parameters = {
-        key: each.choices[0] if each.choices else each.type(1)
-        for key, each in signature.parameters.items()
-        if each.default is signature.public.parameters[key].empty
-    }
+    every = {key: sound_array(signature, key, own, sizes) for key in signature.arrays}
+    parameters = {key: each.example(sizes) for key, each in signature.parameters.items() if each.needed}
     sound = {key: array for key, array in every.items() if key not in signature.defaults} | parameters
     calls: list[tuple[dict[str, Any], type[Exception]]] = []
     for key, array in every.items():
@@ -310,7 +319,7 @@ def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], typ
     if len(batched) > 1:
         calls.append((sound | {key: np.stack([every[key]] * (2 + i)) for i, key in enumerate(batched)}, ValueError))
     for key, each in signature.parameters.items():
-        calls += [(sound | {key: value}, error) for value, error in _no_such_value(each)]
+        calls += [(sound | {key: value}, error) for value, error in _no_such_value(each, sizes)]
     return calls
 
 
@@ -330,6 +339,8 @@ def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[A
         wrong.append((array[None], ValueError))
     if argument.least > 1:
         wrong.append((array[0], ValueError))
+    if argument.apart:
+        wrong.append((array.astype("float64"), TypeError))
     if argument.kind == "Float" and not (signature.promotes and len(signature.arrays) > 1):
         wrong.append((array.astype(int), TypeError))
     if key != first and not signature.promotes:
@@ -337,11 +348,11 @@ def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[A
     return wrong
 
 
-def _no_such_value(each: Parameter) -> list[tuple[Any, type[Exception]]]:
+def _no_such_value(each: Parameter, sizes: Mapping[str, int]) -> list[tuple[Any, type[Exception]]]:
     """Return what must be refused as a parameter's value."""
     if each.choices:
         return [(object(), ValueError), ("no such choice", ValueError), ([each.choices[0]], ValueError)]
     numbers = () if each.type is bool else (0, -1, 1e9, *((math.nan, math.inf) if each.type is float else ()))
-    invalid = [each.type(value) for value in numbers if not _is_valid(each, each.type(value))]
-    no_number: list[Any] = [object(), "2.5", None, *([] if each.type is bool else [True])]
+    invalid = [value for value in map(each.type, numbers) if not each.allows(value, sizes)] + outside(each, sizes)
+    no_number: list[Any] = [object(), "2.5", *([] if each.optional else [None]), *([] if each.type is bool else [True])]
     return [(value, ValueError) for value in invalid] + [(value, TypeError) for value in no_number]

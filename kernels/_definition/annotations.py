@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -87,6 +88,42 @@ class Parameter(NamedTuple):
     default: Any = inspect.Parameter.empty
     optional: bool = False  # may be None
     metadata: tuple[Any, ...] = ()  # what annotated-types says of it
+
+    def allows(self, value: Any, extents: Mapping[str, int]) -> bool:
+        """Whether a number meets the conditions, in a call of these extents."""
+        return all(eval(code, {"value": value, "extents": extents, "inf": math.inf}) for code, _ in self.conditions)
+
+    def interval(self, extents: Mapping[str, int]) -> tuple[float, float]:
+        """Return the bounds on a number in a call of these extents, whether they are allowed or not."""
+        bounds: dict[bool, list[float]] = {True: [-math.inf], False: [math.inf]}
+        for each in self.metadata:
+            if type(each) in _BOUNDS:
+                attribute, sign, _ = _BOUNDS[type(each)]
+                bound = getattr(each, attribute)
+                bounds[">" in sign].append(extents[bound] if isinstance(bound, str) else bound)
+        return max(bounds[True]), min(bounds[False])
+
+    @property
+    def needed(self) -> bool:
+        """Whether it has no default."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def step(self) -> Any:
+        """The number of which it is a multiple, or None."""
+        return next((each.multiple_of for each in self.metadata if isinstance(each, annotated_types.MultipleOf)), None)
+
+    def example(self, extents: Mapping[str, int]) -> Any:
+        """Return a value that is allowed in a call of these extents: 1, if that is."""
+        if self.choices or self.type is bool:
+            return self.choices[0] if self.choices else False
+        low, high = self.interval(extents)
+        between = [(low + high) / 2] if math.isfinite(low + high) else []
+        tried = [1, self.step or 1, *(each for each in (low, high, *between, low + 1, high - 1) if math.isfinite(each))]
+        found = [self.type(each) for each in tried if self.allows(self.type(each), extents)]
+        if not found:
+            raise ValueError(f"argument {self.name}: no example of {self.expected()} is known; give it a default")
+        return found[0]
 
     def expected(self) -> str:
         """Say what is expected."""

@@ -111,6 +111,11 @@ class Namespace:
         known = -math.prod(shape)  # one extent may be -1
         return self._tally.made(tuple(x.size // known if extent == -1 else extent for extent in shape))
 
+    def zeros(self, shape: int | tuple[int, ...], *_: Any, **__: Any) -> Counted:
+        return self._tally.made(shape if isinstance(shape, tuple) else (shape,))
+
+    ones = full = empty = zeros
+
     def arange(self, *args: Any, **_: Any) -> Counted:
         return self._tally.made(np.arange(*args).shape)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from kernels._definition.annotations import ArrayArgument
     from kernels._definition.signature import Signature
 
 
@@ -34,11 +34,18 @@ def derived_example(signature: Signature, extent: int, *, dtype: str = "float32"
     """Return a call with all extents equal, entries from the standard normal distribution, and `changes` among the parameters."""
     rng = np.random.default_rng(seed)
     given: dict[str, Any] = {
-        key: rng.standard_normal((extent,) * (len(argument.extents) or 1)).astype(dtype)
+        key: _drawn(rng, argument, (extent,) * (len(argument.extents) or int(argument.batch is not None)), dtype)
         for key, argument in signature.arrays.items()
         if key not in signature.defaults
     }
     return _example(signature, given, changes)
+
+
+def _drawn(rng: np.random.Generator, argument: ArrayArgument, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
+    if not argument.apart:
+        return rng.standard_normal(shape).astype(dtype)
+    count = 2 if argument.kind == "Bool" else max(1, *shape, 1)  # all extents are equal: what it counts has as many
+    return rng.integers(0, count, shape).astype(argument.dtypes("")[0])
 
 
 def example_from_file(
@@ -56,7 +63,8 @@ def example_from_file(
         arrays = dict(zip(needed, arrays.values(), strict=True))
     if not set(needed) <= arrays.keys():
         raise ValueError(f"{signature.name}: the file holds {', '.join(sorted(arrays))}; expected {' and '.join(needed)}")
-    given = {key: array.astype(dtype) for key, array in arrays.items() if key in signature.arrays}
+    stated = {key: signature.arrays[key] for key in arrays if key in signature.arrays}
+    given = {key: arrays[key].astype(argument.dtypes(dtype)[0]) for key, argument in stated.items()}
     return _example(signature, given, changes)
 
 
@@ -65,9 +73,12 @@ def _example(signature: Signature, arrays: dict[str, Any], changes: dict[str, An
     if unknown:
         known = ", ".join(signature.parameters) or "none"
         raise TypeError(f"{signature.name}: no parameter {', '.join(sorted(unknown))}; there are: {known}")
-    for key, each in signature.parameters.items():  # a parameter without a default is 1, or the first of its choices
-        if each.default is inspect.Parameter.empty and key not in changes:
-            changes[key] = each.choices[0] if each.choices else each.type(1)
+    for (
+        key,
+        each,
+    ) in signature.parameters.items():  # a parameter without a default is 1 where that is allowed, or the first of its choices
+        if each.needed and key not in changes:
+            changes[key] = each.example(signature.extents(arrays))
     positional = [
         k for k, each in signature.public.parameters.items() if each.kind is not each.KEYWORD_ONLY and k in arrays | changes
     ]

@@ -254,10 +254,10 @@ class Namespace(Ordering):
         return x if isinstance(x, Rounded) else Rounded(np.asarray(x, dtype=float), format=self._format)
 
     def astype(self, x: Any, dtype: Any, **_: Any) -> Any:
-        if isinstance(x, Rounded):
+        if isinstance(x, Rounded) or (isinstance(x, Truth | Choice) and np.dtype(dtype).kind in "iub"):
             return x
         if np.dtype(dtype).kind in "iub":
-            return x if isinstance(x, Truth | Choice) else np.asarray(x).astype(dtype)
+            return np.asarray(x).astype(dtype)
         return self.where(x, 1.0, 0.0) if isinstance(x, Truth) else self.asarray(x)
 
     def zeros_like(self, x: Rounded, **_: Any) -> Rounded:
@@ -266,16 +266,20 @@ class Namespace(Ordering):
     def ones_like(self, x: Rounded, **_: Any) -> Rounded:
         return Rounded(np.ones_like(x.value), format=self._format)
 
+    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, **_: Any) -> Any:
+        made = np.full(shape, fill_value, dtype=float if dtype is None else dtype)
+        return made if made.dtype.kind in "iub" else self.asarray(made)
+
+    def zeros(self, shape: Any, *, dtype: Any = None, **_: Any) -> Any:
+        return self.full(shape, 0, dtype=dtype)
+
+    def ones(self, shape: Any, *, dtype: Any = None, **_: Any) -> Any:
+        return self.full(shape, 1, dtype=dtype)
+
     def full_like(self, x: Rounded, fill_value: Any, **_: Any) -> Rounded:
         return Rounded(np.full_like(x.value, fill_value), format=self._format)
 
     # One entry at a time
-
-    def abs(self, x: Rounded) -> Rounded:
-        return abs(x)
-
-    def square(self, x: Rounded) -> Rounded:
-        return x**2
 
     def sqrt(self, x: Rounded) -> Rounded:
         value = np.sqrt(np.maximum(x.value, 0))
@@ -374,8 +378,7 @@ class Namespace(Ordering):
         return Rounded(value, total, format=self._format, drift=drift)
 
     def var(self, x: Rounded, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Rounded:
-        centred = x - self.mean(x, axis=axis, keepdims=True)
-        total = self.sum(centred * centred, axis=axis, keepdims=keepdims)
+        total = self.sum((x - self.mean(x, axis=axis, keepdims=True)) ** 2, axis=axis, keepdims=keepdims)
         return total.__truediv__(x.size // max(1, total.size) - correction)
 
     def std(self, x: Rounded, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Rounded:
@@ -394,10 +397,11 @@ class Namespace(Ordering):
 
 
 _OPERATORS: dict[str, Any] = {
+    "square": lambda x: x**2,
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "pow": operator.pow,
     "negative": operator.neg, "less": operator.lt, "less_equal": operator.le, "greater": operator.gt, "equal": operator.eq,
     "greater_equal": operator.ge, "not_equal": operator.ne, "logical_and": operator.and_, "logical_or": operator.or_,
-    "logical_not": operator.invert,
+    "logical_not": operator.invert, "abs": operator.abs,
 }  # fmt: skip
 for _name, _operation in _OPERATORS.items():
     setattr(Namespace, _name, staticmethod(_operation))

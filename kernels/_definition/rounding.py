@@ -45,15 +45,17 @@ def weighted_mean(weights: Any, values: Any) -> Any:
 
     Parameters
     ----------
-    weights : array, shape (..., m)
+    weights : array, shape (..., n, m) or (m,)
         Not negative.
-    values : array, shape (..., m, d) or (m, d)
+    values : array, shape (..., n, m, d), (..., m, d) or (m, d)
+        Each row of weights has values of its own, or all have the same.
     """
     if isinstance(weights, Rounded):
         return _rounded_mean(weights, values if isinstance(values, Rounded) else weights._like(values))
     xp = array_api_compat.array_namespace(weights)
     total = xp.sum(weights, axis=-1)[..., None]
-    moved = weights @ values if values.ndim == 2 else xp.sum(weights[..., None] * values, axis=-2)
+    own = values.ndim > max(2, weights.ndim)
+    moved = xp.sum(weights[..., None] * values, axis=-2) if own else weights @ values
     return moved / xp.where(total == 0, xp.ones_like(total), total)
 
 
@@ -62,6 +64,8 @@ def _rounded_mean(weights: Rounded, values: Rounded) -> Rounded:
 
     The two sums and the quotient add their own roundings; the weights may be divided by their sum first.
     """
+    if 2 < values.ndim <= weights.ndim:
+        values = values[..., None, :, :]
     w, e, z, format = weights.value, full(weights.error, weights), values.value, values.format
     total, spared = w.sum(axis=-1), w.sum(axis=-1) - e.sum(axis=-1)
     m = np.count_nonzero((w != 0) | (e != 0), axis=-1)[..., None]

@@ -101,9 +101,11 @@ class Signature:
         return f"{','.join(map(written, self.arrays.values()))}->{gives}"
 
     def extents(self, arrays: Mapping[str, Any]) -> dict[str, int]:
-        """Return the extents by name of a call whose arrays are valid; what is missing counts as 1."""
+        """Return the extents by name of valid arrays; what is missing of one counts as 1."""
         found: dict[str, int] = {}
         for key, argument in self.arrays.items():
+            if key not in arrays:  # it has a default
+                continue
             shape = arrays[key].shape
             present = argument.present(len(shape))
             found |= dict.fromkeys(argument.extents, 1) | found

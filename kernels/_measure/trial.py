@@ -59,6 +59,8 @@ class Trial:
     ----------
     args : tuple
         The positional arguments that functions are given.
+    rows : int
+        The rows of a result that are computed apart; 1 where it is one whole.
     checked : ndarray of int
         The rows of a result that `check` holds to the reference.
     timed_rows : int
@@ -75,9 +77,9 @@ class Trial:
         self.dtype = dtype
         self.unit: str = contract.RATE
         self.args = example.args
-        total = contract.row_count(*example.args, **example.kwargs)
+        self.rows = contract.row_count(*example.args, **example.kwargs)
         rng = np.random.default_rng(0)
-        self.checked = np.arange(total) if total <= rows else np.sort(rng.choice(total, rows, replace=False))
+        self.checked = np.arange(self.rows) if self.rows <= rows else np.sort(rng.choice(self.rows, rows, replace=False))
         self.timed_rows = TIMED_ROWS
         self.sample_seconds = SAMPLE_SECONDS
         self.before_run: Callable[[], None] = lambda: None
@@ -207,7 +209,7 @@ class Trial:
         More rows are taken until they take a good part of the limit, and what they add is no small part of that: the rest may
         be the fixed cost of sorting all data. Returns early with an upper estimate once that is within the limit.
         """
-        total, steps = self.contract.row_count(*self.args, **self.example.kwargs), self.example.steps
+        total, steps = self.rows, self.example.steps
         self._time_rows(function, 1)  # compiles
         rows, (seconds, units) = 1, self._time_rows(function, 1)
         while True:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROWS = "m"
 LINEAR = {"b": "n"}
+DEFINITION = {"dtypes": ("float32", "float64", "complex64", "complex128")}
 
 
 def matmul(a: Num[Array, "*batch m? k"], b: Num[Array, "*batch k n?"]) -> Num[Array, "*batch m? n?"]:
