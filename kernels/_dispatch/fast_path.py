@@ -31,7 +31,7 @@ def call(*args, **kwargs):
         {shapes}
     except (ValueError, RuntimeError):  # a batch, or a nested tensor, which has no shape
         return slow(args, kwargs)
-    before = set_errors(ignored)
+    {enter}
     try:
         try:
             plain, named = {validated}
@@ -40,8 +40,7 @@ def call(*args, **kwargs):
         if {rejected}:
             return slow(args, kwargs)
         result = kernel({arguments})
-    finally:
-        reset_errors(before)
+    {leave}
     return result if {right} else slow(args, kwargs)
 """
 
@@ -91,6 +90,8 @@ def fast_path(
         arguments=", ".join(
             [*(arrays if op.shapes_alone else ["*plain", "**named"]), *(["**options"] if variant.options else [])]
         ),
+        enter="before = set_errors(ignored)" if variant.arrays == "numpy" else "pass",
+        leave="finally: reset_errors(before)" if variant.arrays == "numpy" else "except complaints: return slow(args, kwargs)",
         right=right if shape or variant.arrays != "numpy" else "type(result) is dtype.type",
     )
     alone: dict[str, Any] = {}
@@ -106,7 +107,7 @@ def fast_path(
     names |= {f"condition_{i}": condition for i, condition in enumerate(conditions)} | {
         "slow": slow, "validate": op.function, "kernel": kernel, "options": dict(variant.options), "op": op, "variant": variant,
         "beyond_limits": beyond_limits, "strange_keywords": strange_keywords,
-        "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors, "ignored": neutral.IGNORED,
+        "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors, "ignored": neutral.IGNORED, "complaints": neutral.COMPLAINTS,
     }  # fmt: skip
     exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), names)
     call: Callable[..., Any] = names["call"]

@@ -19,6 +19,7 @@ from numpy._core import umath
 SMALLEST, HALF = sys.float_info.min, 0.5  # their product is 0 where this thread flushes subnormal numbers
 # What np.errstate does, which takes ten times as long in Python.
 set_errors, reset_errors = umath._extobj_contextvar.set, umath._extobj_contextvar.reset
+COMPLAINTS = (FloatingPointError, RuntimeWarning)  # how NumPy stops a kernel if the caller asked for that
 IGNORED = umath._make_extobj(all="ignore")
 BACKENDS = {"cpu": "mkldnn", "cuda": "cuda"}  # whose setting says how float32 is multiplied there
 EXACT = ("none", "ieee")  # and the values that keep all its digits
