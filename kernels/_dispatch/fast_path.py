@@ -107,7 +107,8 @@ def fast_path(
     names |= {f"condition_{i}": condition for i, condition in enumerate(conditions)} | {
         "slow": slow, "validate": op.function, "kernel": kernel, "options": dict(variant.options), "op": op, "variant": variant,
         "beyond_limits": beyond_limits, "strange_keywords": strange_keywords,
-        "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors, "ignored": neutral.IGNORED, "complaints": neutral.COMPLAINTS,
+        "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors, "ignored": neutral.IGNORED,
+        "complaints": neutral.COMPLAINTS,
     }  # fmt: skip
     exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), names)
     call: Callable[..., Any] = names["call"]
