@@ -1,4 +1,4 @@
-"""The front desk of the kernel zoo: look an implementation of an operation up, or hand one in.
+"""The registry of the kernel zoo: look an implementation of an operation up, or hand one in.
 
     from registry import get
     step = get("meanshift_step")          # the best variant for each call
@@ -335,7 +335,7 @@ class Zoo:
         operation : str
             One of `operations()`.
         function : callable
-            Takes the operation's arguments, after the front desk's validation: for matmul two matrices, for
+            Takes the operation's arguments, after dispatch's validation: for matmul two matrices, for
             meanshift_step ``(x, bandwidth, *, data, kernel)``. What it has defaults for is left out in half of the calls.
         max_examples : int
             How many examples Hypothesis draws for each property.

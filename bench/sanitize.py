@@ -56,7 +56,7 @@ def small_run(variant):
     from kernels._definition.numerics import compare
 
     op, count = _dispatch.Operation(registry.zoo(), variant.operation), 0
-    function = registry.zoo().load(variant)  # behind the front desk, which knows no stand-ins
+    function = registry.zoo().load(variant)  # behind dispatch, which knows no stand-ins
     for dtype in variant.dtypes:
 
         def tensor(value, dtype=dtype):

@@ -54,7 +54,7 @@ def all_properties(contract: ModuleType) -> tuple[Property, ...]:
 
 
 def subject_of(zoo: Zoo, variant: Variant) -> Subject:
-    """Put a registered variant on trial, called through the front desk with every kind of array."""
+    """Put a registered variant on trial, called through dispatch with every kind of array."""
     return Subject(
         variant.operation,
         zoo.contract(variant.operation),

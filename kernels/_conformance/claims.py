@@ -18,7 +18,7 @@ from registry import Variant, VariantUnavailable, Zoo
 
 
 def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], **claims: Any) -> Subject:
-    """Put any function on trial, behind the front desk's validation.
+    """Put any function on trial, behind dispatch's validation.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ class Record:
 
 
 class Form:
-    """A function that is not registered, called as the front desk calls a kernel, or as its author would.
+    """A function that is not registered, called as dispatch calls a kernel, or as its author would.
 
     A kernel is given every argument. Its author leaves out what the function has defaults for; where `leaves_out` is set,
     so does this, wherever the default means the same call. A parameter that the function lacks is left out always, if its
