@@ -1,4 +1,4 @@
-"""The front desk of the kernel zoo: look an implementation of an operation up, or hand one in.
+"""The registry of the kernel zoo: look an implementation of an operation up, or hand one in.
 
     from registry import get
     step = get("meanshift_step")          # the best variant for each call
@@ -336,12 +336,12 @@ class Zoo:
         operation : str
             One of `operations()`.
         function : callable
-            Takes the operation's arguments, after the front desk's validation: for matmul two matrices, for
+            Takes the operation's arguments, after dispatch's validation: for matmul two matrices, for
             meanshift_step ``(x, bandwidth, *, data, kernel)``. What it has defaults for is left out in half of the calls.
         max_examples : int
             How many examples Hypothesis draws for each property.
         bare : bool
-            Whether the verdict is on a whole function, which the front desk does not stand before: it has the operation's
+            Whether the verdict is on a whole function, which dispatch does not stand before: it has the operation's
             public signature and is called as users call it, by position and by keyword, with what has a default left out,
             with arrays in every layout and of every kind (``arrays`` claims one), vectors and batches where the operation
             has them. It must itself refuse what the operation refuses, with TypeError or ValueError.

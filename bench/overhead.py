@@ -1,8 +1,8 @@
-"""What the front desk costs: importing the registry, `get` once warm, and calling a kernel through it.
+"""What dispatch costs: importing the registry, `get` once warm, and calling a kernel through it.
 
     python bench/overhead.py [--json]
 
-A call's cost is that of the whole way through the desk with a few numbers in arrays of the kernel's own kind, less a bare call of
+A call's cost is that of the whole way through dispatch with a few numbers in arrays of the kernel's own kind, less a bare call of
 the same kernel: here one that returns at once, so that the difference does not drown in the kernel's own time.
 """
 
@@ -31,8 +31,8 @@ def seconds(function, number=5000):
     return timeit.timeit(function, number=number) / number
 
 
-def desk_seconds(variant, args, kwargs):
-    """Return the median cost of the desk for one variant, sampled in turns with the bare call."""
+def dispatch_seconds(variant, args, kwargs):
+    """Return the median cost of dispatch for one variant, sampled in turns with the bare call."""
 
     def stub(*args, **kwargs):
         return args[0]
@@ -44,8 +44,8 @@ def desk_seconds(variant, args, kwargs):
     assert through(*args, **kwargs) is args[0], "the arrays did not pass straight through"
     differences = []
     for _ in range(ROUNDS):
-        long_way = seconds(lambda: through(*args, **kwargs))
-        differences.append(long_way - seconds(lambda: stub(*bare_args, **bare_kwargs)))
+        through_it = seconds(lambda: through(*args, **kwargs))
+        differences.append(through_it - seconds(lambda: stub(*bare_args, **bare_kwargs)))
     return statistics.median(differences)
 
 
@@ -64,9 +64,9 @@ def main():
                     array = torch.asarray(array)
                 args = (array, array) if operation == "matmul" else (array, 2.5)
                 registry.get(operation, variant.name)
-                figures[f"{operation} {variant.name}, through the desk"] = desk_seconds(variant, args, {})
+                figures[f"{operation} {variant.name}, through dispatch"] = dispatch_seconds(variant, args, {})
                 if operation == "meanshift_step":
-                    cost = desk_seconds(variant, args, {"check_finite": False})
+                    cost = dispatch_seconds(variant, args, {"check_finite": False})
                     figures[f"{operation} {variant.name}, check_finite=False"] = cost
     if "--json" in sys.argv:
         print(json.dumps({"environment": _measure.environment(), "seconds": figures}, indent=2))

@@ -43,7 +43,7 @@ def small_run(variant):
     calls = works.of(variant.operation, "crossing_tiles")
     if calls is None:
         raise click.ClickException(f"bench/works/{variant.operation}.py has no function crossing_tiles")
-    function = registry.zoo().load(variant)  # behind the front desk, which knows no stand-ins
+    function = registry.zoo().load(variant)  # behind dispatch, which knows no stand-ins
     for dtype in variant.dtypes:
 
         def tensor(value, dtype=dtype):

@@ -320,6 +320,23 @@ def test_conjugate_and_negative_views_of_torch_are_resolved():
         assert torch.equal(function(a.conj().imag, a.imag), (-a.imag) @ a.imag)
 
 
+def test_a_kernel_that_reads_memory_is_given_the_values_that_are_there():
+    """A real tensor may be the imaginary part of a conjugate, whose sign torch alone knows of."""
+    zoo, pending = Zoo(registry.zoo().folder, System()), []
+
+    @zoo.register("matmul", "raw", arrays="torch", requires=("torch", "numpy"), rank=1000)
+    def matmul(a, b):
+        pending.extend(array.is_neg() or array.is_conj() for array in (a, b))
+        return a @ b
+
+    view = torch.tensor([[1 + 2j, 3j], [4, 5 - 1j]]).conj().imag
+    for function in (zoo.get("matmul", "raw"), zoo.get("matmul")):
+        for _ in range(2):
+            assert torch.equal(function(view, view), view @ view)
+            function(view.clone(), view)
+    assert pending == [False] * 16
+
+
 class OnlyDLPack:
     """Speaks DLPack, from a package that has no from_dlpack to hand results back."""
 

@@ -241,7 +241,7 @@ def raises(a, b):
 
 @register("matmul", "complains", rank=5)
 def complains(a, b):
-    raise ValueError("matmul: it says so itself, but the desk does not")
+    raise ValueError("matmul: it says so itself, but dispatch does not")
 
 @register("matmul", "small", rank=5, limits={"flops": 2})
 def small(a, b):

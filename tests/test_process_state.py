@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neighbours import python
 
 import registry
 
@@ -71,7 +72,13 @@ STATES = {
     "autocast": entered(lambda: torch.autocast("cpu"), lambda: torch.is_autocast_enabled("cpu")),
     "attention": entered(lambda: torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.CUDNN_ATTENTION), attentions),
     "flush": setting(lambda: torch.set_flush_denormal(True), lambda: torch.set_flush_denormal(False), flushes),
+    "cuda_autocast": setting(
+        lambda: torch.set_autocast_enabled("cuda", True),
+        lambda: torch.set_autocast_enabled("cuda", False),
+        lambda: torch.is_autocast_enabled("cuda"),
+    ),
     "seterr": entered(lambda: np.errstate(all="raise"), np.geterr),
+    "errcall": entered(lambda: np.errstate(all="call", call=lambda *_: 1 / 0), lambda: (np.geterr(), np.geterrcall())),
     "dtype": setting(
         lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32), torch.get_default_dtype
     ),
@@ -86,6 +93,17 @@ STATES = {
         lambda: torch.set_float32_matmul_precision("highest"),
         torch.get_float32_matmul_precision,
     ),
+    "tf32": setting(
+        lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+        lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "none"),
+        lambda: torch.backends.cuda.matmul.fp32_precision,
+    ),
+    "mkldnn": setting(
+        lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+        lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "none"),
+        lambda: torch.backends.mkldnn.matmul.fp32_precision,
+    ),
+    "dual_level": entered(torch.autograd.forward_ad.dual_level, lambda: None),
     "inference": entered(torch.inference_mode, torch.is_inference_mode_enabled),
     "no_grad": entered(torch.no_grad, torch.is_grad_enabled),
 }
@@ -105,6 +123,47 @@ def test_the_callers_state_changes_no_result_and_is_left_as_it_was(state):
                     after = state.read()
                 assert after == before, variant.name
                 assert [bits(result) for result in results] == [expected] * 2, variant.name
+
+
+def test_threads_that_a_first_call_starts_keep_subnormal_numbers():
+    """A thread begins with the settings of the one that starts it, and lives on after the caller has changed them."""
+    equal, kept, flushing = python("""
+        import os; os.environ["NUMBA_NUM_THREADS"] = "4"
+        import json, sys, numpy as np, torch, registry
+        a, b = np.full((512, 512), 1e-30, np.float32), np.full((512, 512), 1e-10, np.float32)
+        matmul = registry.get("matmul", "numba")
+        torch.set_flush_denormal(True)
+        first, flushing = matmul(a, b), sys.float_info.min * float("0.5") == 0
+        torch.set_flush_denormal(False)
+        print(json.dumps([bool((first == matmul(a, b)).all()), bool(first.all()), flushing]))
+    """)
+    assert equal
+    assert kept
+    assert flushing
+
+
+def test_torch_compile_round_a_call_breaks_its_graph_there():
+    traced, right, refused = python("""
+        import json, numpy as np, torch, registry
+        graphs, right, x = [], [], torch.arange(9.0).reshape(3, 3)
+        def backend(graph, _):
+            graphs.append(graph.code)
+            return graph
+        for name, array in (("auto", x), ("torch", x.numpy())):
+            matmul = registry.get("matmul", name)
+            function = lambda a: matmul(a + 1, a) * 2
+            compiled = torch.compile(function, backend=backend)
+            right += [bool((compiled(array) == function(array)).all()) for _ in range(2)]
+            torch._dynamo.reset()  # what it keeps of arrays it takes for tensors too
+        try:
+            torch.compile(function, backend=backend, fullgraph=True)(x)
+        except torch._dynamo.exc.Unsupported as error:
+            print(json.dumps([graphs, right, "marked as skipped" in str(error) or "disable" in str(error)]))
+    """)
+    assert traced
+    assert not any("matmul" in graph or " mm" in graph for graph in traced)  # no kernel is looked into
+    assert right == [True] * 4
+    assert refused
 
 
 def test_public_functions_pickle_by_name():

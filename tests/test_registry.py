@@ -146,7 +146,7 @@ def test_classes_are_the_same_wherever_they_are_imported_from():
     assert inspect.signature(inspect.unwrap(registry.Variant))
 
 
-def test_the_desks_own_cost_can_be_measured(monkeypatch, capsys):
+def test_the_cost_of_dispatch_can_be_measured(monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("overhead", ROOT / "bench" / "overhead.py")
     overhead = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(overhead)
@@ -157,7 +157,7 @@ def test_the_desks_own_cost_can_be_measured(monkeypatch, capsys):
     for operation in registry.operations():
         for variant in registry.variants(operation):
             if variant.available and variant.device == "cpu" and variant.arrays != "any":
-                assert f"{operation} {variant.name}, through the desk" in seconds
+                assert f"{operation} {variant.name}, through dispatch" in seconds
 
 
 def test_eight_threads_may_ask_first_all_at_once():

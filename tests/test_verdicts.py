@@ -1,4 +1,4 @@
-"""What a verdict covers: states set once, results' memory, every claim, and whole functions without the front desk."""
+"""What a verdict covers: states set once, results' memory, every claim, and whole functions without dispatch."""
 
 import decimal
 import gc
@@ -189,7 +189,7 @@ MEMORY = [
 ]
 
 
-@pytest.mark.parametrize("bare", [False, True], ids=["desk", "bare"])
+@pytest.mark.parametrize("bare", [False, True], ids=["dispatched", "bare"])
 @pytest.mark.parametrize(("function", "property_", "words"), MEMORY, ids=lambda each: getattr(each, "__name__", ""))
 def test_a_result_whose_memory_or_digits_are_not_its_own_is_refused(function, property_, words, bare):
     message = verdict([property_], function, examples=60, arrays="numpy", bare=bare)

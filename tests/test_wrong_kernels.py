@@ -55,7 +55,7 @@ def _functions(which):
 
 # Properties that no wrong kernel can fail, and why they stay.
 IDLE = {
-    "refuses_what_the_contract_refuses": " (what callers get wrong the desk refuses before any kernel runs: it is on trial here)"
+    "refuses_what_the_contract_refuses": " (what callers get wrong dispatch refuses before any kernel runs: it is on trial here)"
 }
 
 

@@ -61,7 +61,7 @@ def all_properties(contract: ModuleType) -> tuple[Property, ...]:
 
 
 def subject_of(zoo: Zoo, variant: Variant) -> Subject:
-    """Put a registered variant on trial, called through the front desk with every kind of array."""
+    """Put a registered variant on trial, called through dispatch with every kind of array."""
     return Subject(
         variant.operation,
         zoo.contract(variant.operation),
@@ -134,7 +134,7 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
 
 @contextmanager
 def _unwarned() -> Iterator[None]:
-    """Let no warning of a bare function decide its verdict: behind the front desk NumPy gives none."""
+    """Let no warning of a bare function decide its verdict: behind dispatch NumPy gives none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -36,7 +36,7 @@ def nothing_stored() -> Iterator[None]:
 
 
 def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any) -> Subject:
-    """Put any function on trial, behind the front desk's validation, or bare, as a user would call it.
+    """Put any function on trial, behind the validation of dispatch, or bare, as a user would call it.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _takes(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
     arrays = {name: present(array, form.variant.arrays, case.dtype) for name, array in case.arrays.items()}
     args, kwargs = op.function(**arrays, **case.parameters)
     try:
-        result = subject.first.of(form, desk=False)(*args, **kwargs, **form.variant.options)
+        result = subject.first.of(form, dispatched=False)(*args, **kwargs, **form.variant.options)
     except (Exception, SystemExit):  # a failure of its own, which the properties will show
         return False
     result = parts(result)[0] if isinstance(result, tuple) and result else result

@@ -207,7 +207,7 @@ def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
     usual = list(subject.record.circumstances)
     for unusual in (False, True):
         subject.record.circumstances[:] = usual + (circumstances() if unusual else [])
-        with watched(unusual=unusual, desk=not subject.bare) as changed:
+        with watched(unusual=unusual, dispatched=not subject.bare) as changed:
             result = subject.call(case)
         if changed:
             raise AssertionError(f"it changed {', '.join(changed)} for the whole process")

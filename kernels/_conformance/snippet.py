@@ -110,7 +110,7 @@ def _array(subject: Subject, record: Record, case: Case, name: str) -> str:
 
 
 def _call(subject: Subject, record: Record, case: Case) -> str:
-    """Return the call: of a registered variant as any caller's, of a function as the front desk makes it."""
+    """Return the call: of a registered variant as any caller's, of a function as dispatch makes it."""
     own = {id(array): name for name, array in reversed(case.arrays.items())}
 
     def written(value: Any) -> str:

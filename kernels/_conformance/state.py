@@ -43,8 +43,8 @@ class Shared(NamedTuple):
         What makes it unusual in the code of a failure, where a result may hang on it.
     at_first : bool
         Whether it is unusual in a first call too.
-    behind_the_desk : bool
-        Whether it is unusual only for a function that is called through the front desk, which makes it neutral.
+    behind_dispatch : bool
+        Whether it is unusual only for a function that is called through dispatch, which makes it neutral.
     added : callable or None
         Of a state that importing a module may change: makes of the usual value, and of those before and after the import,
         the usual one with what the import added.
@@ -58,7 +58,7 @@ class Shared(NamedTuple):
     unusual: Callable[[Any], Any] | None = None
     code: str = ""
     at_first: bool = True
-    behind_the_desk: bool = False
+    behind_dispatch: bool = False
     added: Callable[[Any, Any, Any], Any] | None = None
     module: str = "numpy"
 
@@ -239,7 +239,7 @@ SHARED = (
         lambda: _torch().get_float32_matmul_precision(),
         lambda v: _torch().set_float32_matmul_precision(v),
         lambda v: "high" if v == "medium" else "medium",
-        behind_the_desk=True,
+        behind_dispatch=True,
         module="torch",
     ),
     Shared(
@@ -273,7 +273,7 @@ def _values() -> dict[Shared, Any]:
 
 
 @contextmanager
-def watched(*, unusual: bool = True, first: bool = False, desk: bool = True) -> Iterator[list[str]]:
+def watched(*, unusual: bool = True, first: bool = False, dispatched: bool = True) -> Iterator[list[str]]:
     """Put the shared state back as it was after the body; the list names, after it, what the body changed.
 
     Parameters
@@ -282,14 +282,14 @@ def watched(*, unusual: bool = True, first: bool = False, desk: bool = True) -> 
         Whether the state is unusual meanwhile.
     first : bool
         Whether the body makes a function's first call.
-    desk : bool
-        Whether it calls the function through the front desk.
+    dispatched : bool
+        Whether it calls the function through dispatch.
     """
     usual, before, changed = _values(), _values(), list[str]()
     modules = len(sys.modules)
     try:
         for each, value in usual.items() if unusual else ():
-            if each.write and each.unusual and (each.at_first or not first) and (desk or not each.behind_the_desk):
+            if each.write and each.unusual and (each.at_first or not first) and (dispatched or not each.behind_dispatch):
                 each.write(each.unusual(value))
         before = _values()
         yield changed
@@ -325,7 +325,7 @@ class FirstCall:
         self._made = False
         self._lock = threading.Lock()
 
-    def of(self, function: Callable[..., Any], desk: bool) -> Callable[..., Any]:
+    def of(self, function: Callable[..., Any], dispatched: bool) -> Callable[..., Any]:
         """Return the function; one that watches its call, if there was none before."""
         if self._made:
             return function
@@ -335,7 +335,7 @@ class FirstCall:
                 if self._made:
                     return function(*args, **kwargs)
                 self._made = True
-                with watched(first=True, desk=desk) as self.changed:
+                with watched(first=True, dispatched=dispatched) as self.changed:
                     return function(*args, **kwargs)
 
         return call

@@ -86,7 +86,7 @@ class Record:
 
 
 class Form:
-    """A function that is not registered, called as the front desk calls a kernel, or as its author would.
+    """A function that is not registered, called as dispatch calls a kernel, or as its author would.
 
     A kernel is given every argument. Its author leaves out what the function has defaults for; where `leaves_out` is set,
     so does this, wherever the default means the same call. A parameter that the function lacks is left out always, if its
@@ -144,7 +144,7 @@ class Form:
 
 
 class Bare:
-    """A function that is called as it is, without the front desk, as a user of the operation calls it.
+    """A function that is called as it is, without dispatch, as a user of the operation calls it.
 
     In half of the calls that is by keyword, with every argument; in the others by position as far as the operation's
     signature goes, without what has its default. What its claims allow one value alone for is left out if the function
@@ -259,7 +259,7 @@ class Subject:
 
     @property
     def bare(self) -> bool:
-        """Whether the function is called as it is, without the front desk."""
+        """Whether the function is called as it is, without dispatch."""
         return isinstance(self.form, Bare)
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import choose, consider, slow_but_able, still_rejects, unsuited_of
-from kernels._dispatch.fast_path import FastPath, fast_path
+from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Operation
 from registry import Explanation
 
@@ -38,7 +38,6 @@ def _public(signature: inspect.Signature, options: Mapping[str, Any]) -> inspect
 
 def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callable[..., Any]:
     """Return one variant's callable: arrays of the kind it was written for pass straight to its kernel."""
-    fast = fast_path(op, variant, kernel)
 
     @neutral.in_neutral_state
     def slow(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -46,11 +45,7 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any]) -> Callab
         choose(op, request, variant.name, [variant])
         return op.run(variant, kernel, request)
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = fast(args, kwargs)
-        return slow(args, kwargs) if result is NotImplemented else result
-
-    return call
+    return fast_path(op, variant, kernel, slow)
 
 
 def choosing(op: Operation, selector: str) -> Callable[..., Any]:
@@ -59,10 +54,10 @@ def choosing(op: Operation, selector: str) -> Callable[..., Any]:
     A choice is remembered for the arrays' type, dtype and device until a variant is registered; a variant that was rejected
     for more than those is asked again on each call.
     """
-    fast_paths: dict[Any, FastPath] = {}
+    fast_paths: dict[Any, Callable[..., Any]] = {}
 
     @neutral.in_neutral_state
-    def slow(args: tuple[Any, ...], kwargs: dict[str, Any], key: Any) -> Any:
+    def slow(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         candidates = op.zoo.candidates(op.name, selector)
         request = op.request(args, kwargs, candidates)
         variant, rejected = choose(op, request, selector, candidates)
@@ -72,15 +67,17 @@ def choosing(op: Operation, selector: str) -> Callable[..., Any]:
             bool(args) and args[0] is request.arrays[0] and all(better.arrays == variant.arrays for better, _ in by_values)
         )
         if same_arrays and not (request.options or variant.limits or unsuited_of(kernel)):
-            fast_paths[key] = fast_path(op, variant, kernel, [still_rejects(op, *each) for each in by_values])
+            conditions = [still_rejects(op, *each) for each in by_values]
+            first = request.arrays[0]
+            key = (type(first), first.dtype, getattr(first, "device", None), op.zoo.generation)
+            fast_paths[key] = fast_path(op, variant, kernel, slow, conditions)
         return op.run(variant, kernel, request)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         first = args[0] if args else None
         key = (type(first), getattr(first, "dtype", None), getattr(first, "device", None), op.zoo.generation)
         fast = fast_paths.get(key)
-        result = fast(args, kwargs) if fast else NotImplemented
-        return slow(args, kwargs, key) if result is NotImplemented else result
+        return fast(*args, **kwargs) if fast else slow(args, kwargs)
 
     return call
 

@@ -11,12 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy._core import umath
 
 SMALLEST, HALF = sys.float_info.min, 0.5  # their product is 0 where this thread flushes subnormal numbers
+# What np.errstate does, which takes ten times as long in Python.
+set_errors, reset_errors = umath._extobj_contextvar.set, umath._extobj_contextvar.reset
 COMPLAINTS = (FloatingPointError, RuntimeWarning)  # how NumPy stops a kernel if the caller asked for that
+IGNORED = umath._make_extobj(all="ignore")
 BACKENDS = {"cpu": "mkldnn", "cuda": "cuda"}  # whose setting says how float32 is multiplied there
 EXACT = ("none", "ieee")  # and the values that keep all its digits
 
@@ -109,8 +113,15 @@ def every_attention(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def torch_disturbance(device: str) -> Callable[[], bool]:
-    """Return a cheap test of whether torch's state on a device is anything but neutral.
+class Tests(NamedTuple):
+    """Python expressions, and the names in them."""
+
+    tests: tuple[str, ...]
+    names: dict[str, Any]
+
+
+def torch_disturbances(device: str) -> Tests:
+    """Return cheap tests, each true where torch's state on a device is anything but neutral.
 
     True also in a transformation of functions, with forward-mode derivatives, and while torch.compile traces: there, arrays
     must be looked at more closely.
@@ -118,24 +129,25 @@ def torch_disturbance(device: str) -> Callable[[], bool]:
     import torch
     from torch.autograd import forward_ad
 
-    compiling, casts, transformation = (
-        torch.compiler.is_compiling,
-        torch.is_autocast_enabled,
-        torch._C._functorch.peek_interpreter_stack,
+    tests = (
+        "compiling()",
+        "not no_autocast(autocast_key)",
+        "forward_ad._current_level >= 0",
+        "transformation() is not None",
+        "PRECISION.calls",
+        f"precision({BACKENDS[device]!r}, 'matmul') not in EXACT",
     )
-    precision, backend = torch._C._get_fp32_precision_getter, BACKENDS[device]
-
-    def disturbed() -> bool:
-        return bool(
-            compiling()
-            or casts(device)
-            or forward_ad._current_level >= 0
-            or transformation() is not None
-            or PRECISION.calls
-            or precision(backend, "matmul") not in EXACT
-        )
-
-    return disturbed
+    names = {
+        "compiling": torch.compiler.is_dynamo_compiling,
+        "no_autocast": torch._C._dispatch_tls_is_dispatch_key_excluded,
+        "autocast_key": getattr(torch._C.DispatchKey, f"Autocast{device.upper()}"),
+        "forward_ad": forward_ad,
+        "transformation": torch._C._functorch.peek_interpreter_stack,
+        "PRECISION": PRECISION,
+        "precision": torch._C._get_fp32_precision_getter,
+        "EXACT": EXACT,
+    }
+    return Tests(tests, names)
 
 
 @contextmanager

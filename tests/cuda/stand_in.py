@@ -2,7 +2,7 @@
 
 HOW "simulated", Numba's simulator or Triton's interpreter stands in for the device; HOW "compiled", the machine for PTX, which
 runs what a device would be given. Tensors in the host's memory stand in for those on it. All is chosen before numba or triton
-is imported, so this is a process of its own. The front desk refuses a CUDA variant without a device; the kernel is
+is imported, so this is a process of its own. Dispatch refuses a CUDA variant without a device; the kernel is
 called behind it. Two further arguments, OLD and NEW, damage the kernel's source first.
 
 With HOW alone the process serves: it does each job that a line of standard input names in a fork of itself, so that torch and
