@@ -1,1 +1,1 @@
-"""For kernel authors: vectors, threads, compiling with a cache, CUDA."""
+"""For kernel authors: vectors, points and tiles in registers, parallel loops, compiling with a cache, CUDA."""
