@@ -16,8 +16,9 @@ TESTS = f"""
 import children, os, subprocess, sys
 from pathlib import Path
 
-def start():
-    family = subprocess.Popen([sys.executable, "-c", {FAMILY!r}], stdout=subprocess.PIPE, start_new_session=True)
+def start(**marks):
+    command, environment = [sys.executable, "-c", {FAMILY!r}], os.environ | marks
+    family = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True)
     assert family.stdout.readline() == b"up\\n"
 
 def test_leaves_children_behind():
@@ -25,9 +26,15 @@ def test_leaves_children_behind():
     assert len(children.marked(os.environ[children.MARK])) == 2
     assert False, "and fails"
 
-def test_its_neighbour_finds_none():
+def test_its_neighbour_finds_none_and_starts_what_serves():
     run = os.environ[children.MARK]
     Path("found").write_text(run + " " + repr(children.marked(run)))
+    start(**{{children.SERVES: "1"}})
+
+def test_what_serves_outlives_a_test():
+    assert len(children.marked(os.environ[children.MARK])) == 2
+    assert children.marked(os.environ[children.MARK], servers=False) == []
+    Path("served").touch()
 
 def test_starts_more_and_pytest_is_killed():
     start()
@@ -47,6 +54,7 @@ def test_children_end_with_their_test_and_when_pytest_is_killed(tmp_path):
     assert process.returncode == -signal.SIGKILL, said.decode()
     run, _, found = (tmp_path / "found").read_text().partition(" ")
     assert found == "[]"
+    assert (tmp_path / "served").exists()
     assert children.marked(run) == []
 
 
