@@ -3,7 +3,7 @@
 A kernel that sets a state to its usual value changes nothing that can be seen; to an unusual one that was put there before, it
 does. What is set once, by the first call of a process, shows in that call alone: so the first call of a function on trial is
 always watched, whichever property makes it. What has two values only keeps its usual one then, since to set the other is what
-does harm.
+does harm; so does what may change the last bits of a result, such as the number of threads.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ SHARED = (
         lambda _: np.random.RandomState(424_242).get_state(legacy=False),
     ),
     Shared("np.printoptions", np.get_printoptions, lambda v: np.set_printoptions(**v), lambda v: {**v, "precision": 5}),
-    Shared("np.setbufsize", np.getbufsize, np.setbufsize, lambda v: 2 * v),
+    Shared("np.setbufsize", np.getbufsize, np.setbufsize, lambda v: 2 * v, at_first=False),
     Shared("random", random.getstate, random.setstate, lambda _: random.Random(424_242).getstate()),
     Shared("how subnormal numbers are kept", _keeps_subnormal, _keep_subnormal),
     Shared("gc.disable", gc.isenabled, _set_collector, lambda v: not v, at_first=False),
@@ -216,6 +216,7 @@ SHARED = (
         lambda: _torch().get_num_threads(),
         lambda v: _torch().set_num_threads(v),
         lambda v: v + 1,
+        at_first=False,
         module="torch",
     ),
     Shared(
@@ -239,6 +240,7 @@ SHARED = (
         lambda: _torch().get_float32_matmul_precision(),
         lambda v: _torch().set_float32_matmul_precision(v),
         lambda v: "high" if v == "medium" else "medium",
+        at_first=False,
         behind_dispatch=True,
         module="torch",
     ),
