@@ -30,8 +30,11 @@ generic = _load(FOLDER / "generic.py")
 CONTROLS = {path.stem: _load(path) for path in sorted(FOLDER.glob("*.py")) if path.stem != "generic"}
 
 
-# What is no bug: where no argument is as large as 4,200 times 4,200, and where the result is never of the argument's shape.
-NONE = {"matmul": ("wrong_past_4200_on_both_sides",), "logsumexp": ("wrong_past_4200_on_both_sides", "returns_its_operand")}
+# What is no bug: where no argument is as large as 4,200 times 4,200; and where terms have no order, nor the result x's shape.
+NONE = {
+    "matmul": ("wrong_past_4200_on_both_sides",),
+    "logsumexp": ("wrong_past_4200_on_both_sides", "returns_its_operand", "negative_strides_forgotten"),
+}
 
 
 def _wrong(operation):
@@ -75,6 +78,26 @@ def _restores_what_a_process_shares():
     random.setstate(pythons)
 
 
+# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
+ASKED_FIRST = {
+    "agrees_at_ordinary_sizes": "wrong_past_256_everywhere wrong_past_600_on_both_sides wrong_past_4200_on_both_sides "
+    "at_most_4200_terms at_most_4200_rows counter_of_rows_wraps at_most_512_terms rows_beyond_512_stay",
+    "agrees_at_every_length": "at_most_128_terms at_most_128_rows counter_of_terms_wraps wrong_at_a_length_of_130",
+    "leaves_its_arguments_alone": "order_by_chance writes_into_an_argument returns_one_buffer",
+    "sees_fresh_contents": "cached_by_shape cached_by_identity cached_by_address",
+    "serves_eight_threads": "races_through_an_operand races_through_the_result",
+    "stays_within_what_it_allocates": "stores_pairs_past_the_end",
+    "leaves_the_process_as_it_was": "seeds_the_generators",
+    "keeps_small_numbers": "small_products_flushed",
+    "confines_nan_to_its_row_and_column": "nan_swallowed nan_spreads infinity_becomes_nan",
+    "propagates_special_values_as_ieee": "zeros_skipped",
+    "is_exact_on_small_integers": "byte_sums_for_integers",
+    "keeps_its_digits_across_the_range": "bandwidth_squared",
+    "goes_to_the_mean_for_a_large_bandwidth": "large_bandwidth_taken_for_infinite",
+    "stays_where_nothing_is_in_reach": "gaussian_divides_zero_by_zero gaussian_stays_far_away",
+}
+
+
 def _hold(zoo, operation, function, max_examples, **claims):
     """Hold a function to all properties, as `check` does, in an order in which a wrong one is soon found.
 
@@ -83,8 +106,9 @@ def _hold(zoo, operation, function, max_examples, **claims):
     subject = _conformance.function_subject(zoo, operation, function, **claims)
     shares = general.SHARES | getattr(properties_of(subject.contract), "SHARES", {})
     ordered = sorted(_conformance.all_properties(subject.contract), key=lambda property_: -shares.get(property_, 1))
-    for examples in (min(5, max_examples), max_examples):
-        for property_ in ordered:
+    first = [each for each in ordered if function.__name__ in ASKED_FIRST.get(each.__name__, "").split()]
+    for asked, examples in ((first, max_examples), (ordered, min(5, max_examples)), (ordered, max_examples)):
+        for property_ in asked:
             _conformance.run(property_, subject, examples)
 
 

@@ -357,12 +357,6 @@ def seeds_the_generators(call):
     return call()
 
 
-def changes_numpys_errors(call):
-    """NumPy warns of what underflows, from now on and for everyone."""
-    np.seterr(under="warn")
-    return call()
-
-
 GENERIC = (
     last_term_lost,
     tail_of_terms_lost,
@@ -401,7 +395,6 @@ GENERIC = (
     races_through_an_operand,
     races_through_the_result,
     seeds_the_generators,
-    changes_numpys_errors,
 )
 
 
