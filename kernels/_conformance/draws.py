@@ -192,13 +192,13 @@ def scaled(case: Case, exponents: Mapping[str, int]) -> Case:
 
 @st.composite
 def _exponents(draw: st.DrawFn, subject: Subject, dtype: str) -> dict[str, int]:
-    """Draw powers of two that change no digit of the result: up to 2^40 for each of the operation's `SCALES`."""
+    """Draw powers of two that change no digit of the result: up to 2^24 for each of the operation's `SCALES`."""
     if not is_inexact(dtype):
         return {}
     drawn: dict[str, int] = {}
     total = 0
     for powers in properties_of(subject.contract).SCALES:
-        most = 6 if dtype == "float16" else 40
+        most = 6 if dtype == "float16" else 24
         p = -total if dtype == "float16" and total else draw(st.integers(-most, most))
         total += p
         drawn |= {key: power * p for key, power in powers.items()}
@@ -237,7 +237,8 @@ def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, form: str
     numbers = np.asarray(FORMS[form](rng, shape))
     if "complex" in dtype or dtype == "clongdouble":
         return np.asarray((numbers + 1j * FORMS[form](rng, shape)).astype(dtype))
-    return rounded(np.clip(numbers, -working.largest / 64, working.largest / 64), dtype)
+    most = working.largest**0.25  # a product of two, scaled, and a sum of such, stay within the range
+    return rounded(np.clip(numbers, -most, most), dtype)
 
 
 def rounded(numbers: Any, dtype: str) -> Array:
