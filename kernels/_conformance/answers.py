@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
 from kernels._conformance.cases import Case
 
 REMEMBERED = 4096  # calls: more than the properties of an operation ask a kernel, with 100 examples of each
