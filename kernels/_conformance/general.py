@@ -274,8 +274,8 @@ def _claimed(subject: Subject, form: Bare, arguments: dict[str, Any], kind: str)
 
 
 GENERAL: tuple[Property, ...] = (
-    leaves_the_process_as_it_was,  # first, since what a kernel sets may show in the others as something else
     agrees_with_reference,
+    leaves_the_process_as_it_was,  # soon, since what a kernel sets may show in the others as something else
     agrees_at_larger_sizes,
     stays_within_what_it_allocates,
     leaves_its_arguments_alone,
