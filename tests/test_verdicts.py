@@ -20,7 +20,7 @@ SETS = {
     "np.random": [lambda: np.random.seed(0), lambda: np.random.random()],
     "random": [lambda: random.seed(0)],
     "np.printoptions": [lambda: np.set_printoptions(precision=8), lambda: np.set_printoptions(suppress=True)],
-    "np.setbufsize": [lambda: np.setbufsize(8192)],
+    "np.setbufsize": [lambda: np.setbufsize(16384)],
     "gc.disable": [lambda: gc.disable()],
     "gc.set_threshold": [lambda: gc.set_threshold(700, 10, 10)],
     "the filters of warnings": [lambda: warnings.simplefilter("ignore"), lambda: warnings.resetwarnings()],

@@ -270,8 +270,8 @@ def _claimed(subject: Subject, form: Bare, arguments: dict[str, Any], kind: str)
 
 
 GENERAL: tuple[Property, ...] = (
-    leaves_the_process_as_it_was,  # first, since what a kernel sets may show in the others as something else
     agrees_with_reference,
+    leaves_the_process_as_it_was,  # soon, since what a kernel sets may show in the others as something else
     agrees_at_every_length,
     agrees_at_ordinary_sizes,
     stays_within_what_it_allocates,
