@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT, FEW = 5, 8  # the most of an extent while another takes every length, or is long
+SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
