@@ -36,7 +36,7 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT, FEW = 5, 8  # the most of an extent while another takes every length, or is long
+SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
@@ -90,7 +90,7 @@ def _generator(data: st.DataObject) -> np.random.Generator:
 def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, ...], Sizes, float]]:
     """Yield every choice of long extents, with the lengths of the others, and how long, as a share of what can be borne.
 
-    Some long extents come twice, with 1 for the others and with a few; one comes with a few, and now and then not as long.
+    Some long extents come twice, with 1 for the others and with a few; one comes with a few, as long as can be and less.
     """
     names = _names(contract)
     for count in range(len(names), 0, -1):
@@ -100,7 +100,9 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
                 yield long, dict.fromkeys(others, 1), 1.0
             if others:
                 few = {name: int(rng.integers(2, FEW + 1)) for name in others}
-                yield long, few, 1.0 if count > 1 else float(2 ** min(0, rng.uniform(-1, 3)))
+                yield long, few, 1.0
+            if count == 1:
+                yield long, few, float(2 ** rng.uniform(-4, 0))
 
 
 def _long_call(
