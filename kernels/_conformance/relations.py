@@ -349,7 +349,9 @@ def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> 
     """Where results, arguments or their squares are near the ends of the dtype's range, results have the digits that they can."""
     case = _unit(subject, data)
     powers = data.draw(st.sampled_from(properties_of(subject.contract).RANGES), label="shares of the smallest exponent")
-    least, inside = float(np.log2(require_precision(case.dtype).tiny)), data.draw(st.integers(-12, 4), label="further")
+    working = require_precision(case.dtype)
+    digits, least = round(float(-np.log2(working.unit))), float(np.log2(working.tiny))
+    inside = data.draw(st.integers(-min(12, digits // 2), 4), label="further")
     exponents = [round(power * least) + (inside if power else 0) for power in powers]
     other, _ = _times_powers_of_two(subject, case, exponents)
     subject.judge(other, subject.call(subject.note(other)))

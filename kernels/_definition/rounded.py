@@ -436,7 +436,10 @@ def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = 
     if np.any(a.drift):
         drift = drift + full(a.drift, a) @ (size_b + b.drift)
     with np.errstate(invalid="ignore"):
-        error = error + share * sizes + a.value.shape[-1] * format.subnormal * (sizes > 0)  # a sum of zeros is exact
+        # Each part of a complex product is made of two products, and each of those may underflow.
+        each = 2 * math.sqrt(2) if np.iscomplexobj(a.value) or np.iscomplexobj(b.value) else 1
+        underflow = each * a.value.shape[-1] * format.subnormal
+        error = error + share * sizes + underflow * (sizes > 0)  # a sum of zeros is exact
         error = np.where(sizes < a.format.largest, error, np.inf)  # past that, whether it overflows depends on the order
         return Rounded(a.value @ b.value, error, format=format, drift=drift)
 

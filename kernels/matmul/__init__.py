@@ -54,7 +54,8 @@ def matmul(a: Num[Array, "*batch m? k"], b: Num[Array, "*batch k n?"]) -> Num[Ar
 
 def scale(a: Array, b: Array) -> Array:
     """Return |A||B|, entry by entry: a bound wider than this says nothing."""
-    return np.matmul(np.abs(a).astype(float), np.abs(b).astype(float))
+    size_a, size_b = (np.abs(x).astype(np.result_type(np.abs(x), float)) for x in (a, b))  # longdouble reaches further
+    return np.matmul(size_a, size_b)
 
 
 def on_tensor_cores(a: Rounded, b: Rounded, *, cut: float = 0.0, terms: int = 1, left_out: float = 0.0) -> Any:
