@@ -9,7 +9,7 @@ from verdicts import torch, verdict, without_shrinking  # noqa: F401 (a fixture 
 import registry
 from kernels._catalogue import DEFAULTS
 from kernels._cli.check import _claimed
-from kernels._conformance.claims import function_subject
+from kernels._conformance.claims import implementation_from
 from registry import ConformanceError
 
 # Right kernels that need a class of error of their own
@@ -326,4 +326,4 @@ def test_copies_of_read_only_arrays_hide_nothing_that_is_written():
     registry.check("matmul", picky, max_examples=3)
     assert "takes no arrays that are read-only" in verdict(["agrees"], lambda a, b: picky(a, b) * 1.5)
     assert "argument a, or memory round it, was changed" in verdict(["leaves_its"], writes)
-    assert not function_subject(registry.zoo(), "matmul", np.matmul).notes
+    assert not implementation_from(registry.zoo(), "matmul", np.matmul).notes

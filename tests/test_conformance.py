@@ -23,10 +23,10 @@ def trials():
 def test_variant_has_property(variant, property_):
     if not variant.available:
         pytest.skip(str(variant.reason))
-    subject = _conformance.subject_of(registry.zoo(), variant)
+    implementation = _conformance.implementation_of(registry.zoo(), variant)
     seed = 0 if settings.default.derandomize else secrets.randbits(32)
     print(f"seed {seed}")  # shown with a failure
-    record = _conformance.run(property_, subject, settings.default.max_examples, seed)
+    record = _conformance.run(property_, implementation, settings.default.max_examples, seed)
     assert record.vacuous_share <= _conformance.VACUOUS, "too many bounds said nothing: this property tested too little"
 
 

@@ -54,8 +54,8 @@ def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
 def test_compact_kernels_are_exact_on_a_lattice():
     """The class "truncated" excuses the gaussian alone."""
     variant = next(v for v in registry.variants("meanshift_step") if v.name == "numba_grid")
-    subject = replace(_conformance.subject_of(registry.zoo(), variant), precision="working")
-    _conformance.run(_properties.is_exact_on_a_lattice, subject, 50, 0)
+    implementation = replace(_conformance.implementation_of(registry.zoo(), variant), precision="working")
+    _conformance.run(_properties.is_exact_on_a_lattice, implementation, 50, 0)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

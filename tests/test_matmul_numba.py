@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import registry
-from kernels._conformance.claims import function_subject
+from kernels._conformance.claims import implementation_from
 
 pytest.importorskip("numba")
 matmul = registry.get("matmul", "numba")
@@ -81,7 +81,7 @@ def test_an_explicit_signature_takes_no_read_only_arrays_and_conforms_with_a_not
         return c
 
     registry.check("matmul", product, dtypes=("float64",), max_examples=8)
-    (note,) = function_subject(registry.zoo(), "matmul", product, dtypes=("float64",)).notes
+    (note,) = implementation_from(registry.zoo(), "matmul", product, dtypes=("float64",)).notes
     assert "it takes no arrays that are read-only, and was given writable copies" in note
     with pytest.raises(registry.ConformanceError, match="No matching definition"):
         registry.check("matmul", product, dtypes=("float64",), arrays="numpy", bare=True, max_examples=50)

@@ -63,11 +63,11 @@ def test_every_product_is_within_its_bound_on_torchs_own_samples(dtype):
     for variant in PRODUCTS:
         if dtype not in variant.dtypes:
             continue
-        subject = _conformance.subject_of(registry.zoo(), variant)
+        implementation = _conformance.implementation_of(registry.zoo(), variant)
         for a, b in samples:
             arrays = {"a": cases.values(a), "b": cases.values(b)}
             case = cases.Case(arrays, {}, dtype)
-            subject.judge(case, subject.call(case, "torch"))
+            implementation.judge(case, implementation.call(case, "torch"))
 
 
 # The cases of matmul in data-apis/array-api-tests (test_linalg.py; not on PyPI): any two real dtypes that promote, any two
@@ -114,7 +114,7 @@ def test_every_product_passes_the_cases_of_the_array_api(variant, data):
     assert type(result) is type(a)
     assert (result.shape, result.dtype) == (shapes.result_shape, promoted)
     case = cases.Case({name: np.asarray(array).astype(dtype) for name, array in (("a", a), ("b", b))}, {}, dtype)
-    _conformance.subject_of(registry.zoo(), variant).judge(case, np.asarray(result))
+    _conformance.implementation_of(registry.zoo(), variant).judge(case, np.asarray(result))
 
 
 @pytest.mark.parametrize("shapes", WRONG_SHAPES)

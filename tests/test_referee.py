@@ -82,15 +82,15 @@ def test_a_large_example_is_short_and_reproduces(dtype):
     """Arrays that would fill the screen are in a file, from which they come back bit for bit."""
     if dtype == "bfloat16":
         pytest.importorskip("torch")
-    subject = _conformance.function_subject(registry.zoo(), "matmul", spoils_the_corner, dtypes=(dtype,))
+    implementation = _conformance.implementation_from(registry.zoo(), "matmul", spoils_the_corner, dtypes=(dtype,))
     with pytest.raises(ConformanceError) as caught:
-        _conformance.run(general.agrees_with_reference, subject, 100)
+        _conformance.run(general.agrees_with_reference, implementation, 100)
     message = str(caught.value)
     assert len(message) < 1000
     assert "np.load(" in message
     given, _ = pasted(message)
     frames = (frame for frame, _ in traceback.walk_tb(caught.tb))
-    case = next(frame.f_locals["subject"].record.case for frame in frames if frame.f_code.co_name == "run")
+    case = next(frame.f_locals["implementation"].record.case for frame in frames if frame.f_code.co_name == "run")
     for name, array in case.arrays.items():
         assert _arrays.dtype_name(given[name].dtype) == dtype
         brought = cases.values(given[name])
@@ -221,7 +221,9 @@ def lets_nan_pass(result, reference, bound, scale=np.inf):
 
 
 SLIPS = [
-    pytest.param("kernels._conformance.subject.compare", lets_nan_pass, forgets_an_entry, id="a comparison that NaN passes"),
+    pytest.param(
+        "kernels._conformance.implementation.compare", lets_nan_pass, forgets_an_entry, id="a comparison that NaN passes"
+    ),
     pytest.param(
         "kernels._conformance.cases.EXTENTS", (1, 2, 3, 0, 5, 8, 15, 16), drops_tails, id="shapes that stay within a tile"
     ),
@@ -236,11 +238,11 @@ def test_one_plausible_slip_in_the_suite_lets_a_wrong_kernel_through(monkeypatch
     """With the slip the wrong kernel passes, without it it is refused: so this test turns red if the suite ever slips so."""
     registered = {property_.__name__: property_ for property_ in _conformance.all_properties(registry.contract("matmul"))}
     property_ = registered["reads_every_layout" if "LAYOUTS" in name else "agrees_with_reference"]
-    subject = _conformance.function_subject(registry.zoo(), "matmul", wrong)
+    implementation = _conformance.implementation_from(registry.zoo(), "matmul", wrong)
     with pytest.raises(ConformanceError):
-        _conformance.run(property_, subject, 100)
+        _conformance.run(property_, implementation, 100)
     monkeypatch.setattr(name, slip)
-    _conformance.run(property_, subject, 100)
+    _conformance.run(property_, implementation, 100)
 
 
 def test_a_verdict_is_a_verdict_where_python_leaves_assertions_out(tmp_path):
@@ -387,8 +389,10 @@ def test_registered_variants_are_not_asked_for_more_than_they_claim():
     zoo.register("meanshift_step", "flat", limits={"kernel": ("flat",), "dimensions": (1, 2, 3)})(flat_alone)
     zoo.register("meanshift_step", "blurring", limits={"data": (None,)})(zoo.get("meanshift_step", "broadcast"))
     for operation, name in (("matmul", "double"), ("meanshift_step", "flat"), ("meanshift_step", "blurring")):
-        subject = _conformance.subject_of(zoo, zoo.variant(operation, name))
-        records = [_conformance.run(property_, subject, 2) for property_ in _conformance.all_properties(subject.contract)]
+        implementation = _conformance.implementation_of(zoo, zoo.variant(operation, name))
+        records = [
+            _conformance.run(property_, implementation, 2) for property_ in _conformance.all_properties(implementation.contract)
+        ]
         assert sum(record.examples > 0 for record in records) > len(records) / 2
     x = np.ones((2, 1))
     with pytest.raises(ValueError, match="meanshift_step: variant 'blurring' takes data None; got 'an array'"):
@@ -481,9 +485,9 @@ def test_the_code_of_a_failure_has_the_circumstances_that_matter():
     properties = {property_.__name__: property_ for property_ in _conformance.all_properties(registry.contract("matmul"))}
 
     def message(name, function):
-        subject = _conformance.function_subject(registry.zoo(), "matmul", function)
+        implementation = _conformance.implementation_from(registry.zoo(), "matmul", function)
         with pytest.raises(ConformanceError) as caught:
-            _conformance.run(properties[name], subject, 50)
+            _conformance.run(properties[name], implementation, 50)
         return str(caught.value)
 
     stale = message("sees_fresh_contents", remembers_where_b_lay)

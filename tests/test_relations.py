@@ -105,12 +105,12 @@ FALSE = [
 def test_a_symmetry_that_the_definition_lacks_shows(zoo, operation, statement, value, monkeypatch):
     """A relation judges the definition too: a right kernel fails it where the statement is false."""
     monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
-    subject = _conformance.function_subject(zoo, operation, KERNELS[operation], batches=operation == "softmax")
-    own = draws.properties_of(subject.contract)
+    implementation = _conformance.implementation_from(zoo, operation, KERNELS[operation], batches=operation == "softmax")
+    own = draws.properties_of(implementation.contract)
     monkeypatch.setattr(own, statement, value, raising=False)
     property_ = relations.STATEMENTS["PERMUTES" if statement == "MIRRORS" else statement]
     with pytest.raises(ConformanceError):
-        _conformance.run(property_, subject, 200)
+        _conformance.run(property_, implementation, 200)
 
 
 def test_general_properties_and_relations_have_names_of_their_own():
@@ -120,12 +120,12 @@ def test_general_properties_and_relations_have_names_of_their_own():
 
 def test_a_long_extent_is_asked_past_each_tile_in_one_example(zoo):
     """Which extents are long hangs on no chance: what is wrong past 65,536 entries is refused by the first example."""
-    subject = _conformance.function_subject(zoo, "outer", outer)
+    implementation = _conformance.implementation_from(zoo, "outer", outer)
     asked = []
-    case = _conformance.Subject.note
+    case = _conformance.Implementation.note
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_conformance.Subject, "note", lambda self, each: asked.append(each) or case(self, each))
-        _conformance.run(relations.agrees_where_extents_are_long, subject, 1)
+        patch.setattr(_conformance.Implementation, "note", lambda self, each: asked.append(each) or case(self, each))
+        _conformance.run(relations.agrees_where_extents_are_long, implementation, 1)
     for axis in ("x", "y"):
         assert {256, 512, 1024, 2048, 4096, 2**15, 2**16} <= {(len(each.arrays[axis]) + 1) // 256 * 256 for each in asked}
     assert any((each.arrays["x"] >= 0).all() or (each.arrays["x"] <= 0).all() for each in asked)

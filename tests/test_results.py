@@ -420,13 +420,13 @@ ANNOTATIONS = [
 @pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
 def test_whatever_annotations_allow_is_drawn(annotation):
     each = parameter("p", annotation, default=None)
-    subject = types.SimpleNamespace(within=lambda name, choices: list(choices))
+    implementation = types.SimpleNamespace(within=lambda name, choices: list(choices))
     drawn = set()
 
     @settings(max_examples=60, database=None, derandomize=True)
     @given(st.data())
     def draw(data):
-        value = data.draw(parameter_values(each, subject, {"m": 5}))
+        value = data.draw(parameter_values(each, implementation, {"m": 5}))
         drawn.add(value)
         assert value in each.choices or (value is None and each.optional) or each.allows(value, {"m": 5})
 

@@ -14,7 +14,7 @@ from test_definitions import LOGSUMEXP, by_rows
 import registry
 from kernels import _conformance
 from kernels._conformance import general
-from kernels._conformance.subject import properties_of
+from kernels._conformance.implementation import properties_of
 
 FOLDER = Path(__file__).parent / "wrong_kernels"
 
@@ -103,13 +103,13 @@ def _hold(zoo, operation, function, max_examples, **claims):
 
     Few examples of everything come first, since they refuse most; and large calls come last.
     """
-    subject = _conformance.function_subject(zoo, operation, function, **claims)
-    shares = general.SHARES | getattr(properties_of(subject.contract), "SHARES", {})
-    ordered = sorted(_conformance.all_properties(subject.contract), key=lambda property_: -shares.get(property_, 1))
+    implementation = _conformance.implementation_from(zoo, operation, function, **claims)
+    shares = general.SHARES | getattr(properties_of(implementation.contract), "SHARES", {})
+    ordered = sorted(_conformance.all_properties(implementation.contract), key=lambda property_: -shares.get(property_, 1))
     first = [each for each in ordered if function.__name__ in ASKED_FIRST.get(each.__name__, "").split()]
     for asked, examples in ((first, max_examples), (ordered, min(5, max_examples)), (ordered, max_examples)):
         for property_ in asked:
-            _conformance.run(property_, subject, examples)
+            _conformance.run(property_, implementation, examples)
 
 
 @pytest.mark.usefixtures("without_shrinking")
@@ -152,10 +152,12 @@ def test_a_correct_kernel_passes(operation, kernel, seeds):
     """`--seeds 50` asks every registered variant and correct kernel with that many, a few examples of each property."""
     zoo = registry.zoo()
     registered = isinstance(kernel, registry.Variant)
-    subject = _conformance.subject_of(zoo, kernel) if registered else _conformance.function_subject(zoo, operation, kernel)
+    implementation = (
+        _conformance.implementation_of(zoo, kernel) if registered else _conformance.implementation_from(zoo, operation, kernel)
+    )
     for seed in range(registered, seeds):
-        for property_ in _conformance.all_properties(subject.contract):
-            _conformance.run(property_, subject, 5 if seed else min(50, settings.default.max_examples), seed)
+        for property_ in _conformance.all_properties(implementation.contract):
+            _conformance.run(property_, implementation, 5 if seed else min(50, settings.default.max_examples), seed)
 
 
 def test_the_failing_example_is_small():
@@ -182,10 +184,10 @@ def test_which_property_catches_which(operation):
     properties = _conformance.all_properties(registry.contract(operation))
     kills = {property_.__name__: [] for property_ in properties}
     for function in _wrong(operation):
-        subject = _conformance.function_subject(registry.zoo(), operation, function)
+        implementation = _conformance.implementation_from(registry.zoo(), operation, function)
         for property_ in properties:
             try:
-                _conformance.run(property_, subject, 5)
+                _conformance.run(property_, implementation, 5)
             except registry.ConformanceError:
                 kills[property_.__name__].append(function.__name__)
     caught = [name for names in kills.values() for name in names]

@@ -165,7 +165,7 @@ class Questions:
     def _start(self) -> Child:
         self.child = Child("Checking", self.session, self.timeout)
         self.source = str(self.child.ask("load"))
-        self.properties, self.notes = self.child.ask("meet", file=self._file)
+        self.properties, self.notes = self.child.ask("prepare", file=self._file)
         return self.child
 
 

@@ -94,7 +94,7 @@ class Checking:
         self.source = targets.source_of(self.operation, self.target)
         return self.source
 
-    def meet(self) -> tuple[list[str], list[str]]:
+    def prepare(self) -> tuple[list[str], list[str]]:
         """Call the function for the first time, perhaps; return the properties that it can be asked about, and notes."""
         os.environ.setdefault(
             "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
@@ -103,9 +103,9 @@ class Checking:
         from kernels._cli import targets
 
         self.limit.start_import()  # of torch, for one
-        self.subject = targets.subject(self.operation, self.target, self.limit.on_each_call, **self.claims)
-        self.properties = {each.__name__: each for each in _conformance.all_properties(self.subject.contract)}
-        return list(self.properties), list(self.subject.notes)
+        self.implementation = targets.implementation(self.operation, self.target, self.limit.on_each_call, **self.claims)
+        self.properties = {each.__name__: each for each in _conformance.all_properties(self.implementation.contract)}
+        return list(self.properties), list(self.implementation.notes)
 
     def ask(self, name: str) -> dict[str, Any]:
         """Ask one property; return what was seen."""
@@ -113,7 +113,7 @@ class Checking:
 
         row: dict[str, Any] = {"property": name, "passed": True, "failure": None}
         try:
-            record = _conformance.run(self.properties[name], self.subject, self.examples, self.seed)
+            record = _conformance.run(self.properties[name], self.implementation, self.examples, self.seed)
         except registry.ConformanceError as error:
             place = _measure.place_of(error.__cause__, self.source.rpartition(":")[0])
             return row | {"passed": False, "failure": str(error), "place": place}

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import registry
-from kernels._conformance import subject_of
-from kernels._conformance.claims import function_subject
-from kernels._conformance.subject import Subject
+from kernels._conformance import implementation_of
+from kernels._conformance.claims import implementation_from
+from kernels._conformance.implementation import Implementation
 
 
-def subject(operation: str, target: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]], **claims: Any) -> Subject:
+def implementation(
+    operation: str, target: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]], **claims: Any
+) -> Implementation:
     """Return what a target names, on trial; a function with its claims, as `registry.check` takes them.
 
     `watch` wraps the function before its first call.
@@ -28,9 +30,9 @@ def subject(operation: str, target: str, watch: Callable[[Callable[..., Any]], C
         If the module or the function cannot be had.
     """
     if ":" not in target:
-        registered = subject_of(registry.zoo(), registry.variant(operation, target))
+        registered = implementation_of(registry.zoo(), registry.variant(operation, target))
         return replace(registered, function=watch(registered.function))
-    return function_subject(registry.zoo(), operation, watch(load(target)), **claims)
+    return implementation_from(registry.zoo(), operation, watch(load(target)), **claims)
 
 
 def source_of(operation: str, target: str) -> str:

@@ -5,13 +5,13 @@ The general properties stand in `general.py`, those that follow from an operatio
 
 SCALES, RANGES, PERMUTES, MIRRORS, SHIFTS, REPEATS, SPLITS
     Its symmetries, as `relations.py` reads them.
-cases(subject, most)
-    A Hypothesis strategy for a `Case` that a `Subject` takes; `most` bounds the work of the definition, so that a slow
+cases(implementation, most)
+    A Hypothesis strategy for a `Case` that an `Implementation` takes; `most` bounds the work of the definition, so that a slow
     kernel can be asked too.
-parameters(subject, arrays)
+parameters(implementation, arrays)
     A strategy for the parameters that go with arrays.
 PROPERTIES
-    Further properties, functions of a `Subject` and a drawn `hypothesis.strategies.DataObject`.
+    Further properties, functions of an `Implementation` and a drawn `hypothesis.strategies.DataObject`.
 refused(dtype)
     Further calls that must be refused by a kernel that takes a dtype: pairs of keyword arguments and the expected error.
 SHARES
@@ -41,11 +41,11 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
 from kernels._conformance import relations
-from kernels._conformance.claims import function_subject, nothing_stored
+from kernels._conformance.claims import implementation_from, nothing_stored
 from kernels._conformance.general import GENERAL, SHARES, Property
+from kernels._conformance.implementation import Implementation, Record, properties_of
 from kernels._conformance.snippet import hints, snippet
 from kernels._conformance.state import watched
-from kernels._conformance.subject import Record, Subject, properties_of
 
 if TYPE_CHECKING:
     from registry import Zoo
@@ -60,9 +60,9 @@ def all_properties(contract: ModuleType) -> tuple[Property, ...]:
     return GENERAL + relations.of(contract) + own
 
 
-def subject_of(zoo: Zoo, variant: Variant) -> Subject:
+def implementation_of(zoo: Zoo, variant: Variant) -> Implementation:
     """Put a registered variant on trial, called through dispatch with every kind of array."""
-    return Subject(
+    return Implementation(
         variant.operation,
         zoo.contract(variant.operation),
         zoo.get(variant.operation, variant.name),
@@ -80,21 +80,21 @@ def _require_examples(max_examples: int) -> None:
         raise ValueError(f"argument max_examples: expected at least 1, got {max_examples!r}")
 
 
-def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0) -> Record:
-    """Ask one property of a subject; the same seed asks the same questions.
+def run(property_: Property, implementation: Implementation, max_examples: int, seed: int = 0) -> Record:
+    """Ask one property of an implementation; the same seed asks the same questions.
 
     Returns
     -------
     Record
-        What was asked, and how close it came; without any example where the subject claims nothing that the property is about.
+        What was asked, and how close it came; no example where the property is about nothing that the implementation claims.
 
     Raises
     ------
     ConformanceError
         With the property and the smallest failing example as code.
     """
-    subject = replace(subject, record=Record())
-    own: dict[Property, float] = getattr(properties_of(subject.contract), "SHARES", {})
+    implementation = replace(implementation, record=Record())
+    own: dict[Property, float] = getattr(properties_of(implementation.contract), "SHARES", {})
     share = (SHARES | relations.SHARES | own).get(property_, 1)
     started = time.perf_counter()
 
@@ -110,13 +110,13 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
     )
     @given(st.data())
     def ask(data: st.DataObject) -> None:
-        record, form = subject.record, subject.form
+        record, form = implementation.record, implementation.form
         record.case, record.before, record.in_place, record.circumstances, record.called = None, None, False, [], None
         if form and form.varies:
             form.leaves_out = record.left_out = data.draw(st.booleans(), label="what has a default is left out")
         try:
-            with _unwarned() if subject.bare else nullcontext():
-                property_(subject, data)
+            with _unwarned() if implementation.bare else nullcontext():
+                property_(implementation, data)
         except SystemExit as end:
             ended = AssertionError(f"it ends the process with SystemExit({end})")
             ended.__dict__["asked"] = replace(record)
@@ -126,10 +126,10 @@ def run(property_: Property, subject: Subject, max_examples: int, seed: int = 0)
             raise
         record.examples += 1  # those that a property rejects do not count
 
-    with _naming(property_, subject), nothing_stored(), watched(unusual=False) as subject.record.changed:
+    with _naming(property_, implementation), nothing_stored(), watched(unusual=False) as implementation.record.changed:
         ask()
-    subject.record.seconds = time.perf_counter() - started
-    return subject.record
+    implementation.record.seconds = time.perf_counter() - started
+    return implementation.record
 
 
 @contextmanager
@@ -141,10 +141,10 @@ def _unwarned() -> Iterator[None]:
 
 
 @contextmanager
-def _naming(property_: Property, subject: Subject) -> Iterator[None]:
+def _naming(property_: Property, implementation: Implementation) -> Iterator[None]:
     try:
         yield
-    except Unsatisfiable:  # nothing that the property is about is within what the subject claims
+    except Unsatisfiable:  # nothing that the property is about is within what the implementation claims
         pass
     except Exception as raised:
         error = raised
@@ -153,13 +153,13 @@ def _naming(property_: Property, subject: Subject) -> Iterator[None]:
         error.__notes__ = []  # Hypothesis's own account of what it drew, array by array
         what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         what = what if len(what) <= MESSAGE else f"{what[:MESSAGE]} ..."
-        lines = [f"{subject.operation}: {property_.__name__} failed: {what}"]
-        record: Record = error.__dict__.get("asked", subject.record)
-        lines += [*hints(subject, record, error), *subject.notes]
-        if subject.record.changed and "for the whole process" not in what:
-            lines.append(f"it changed {', '.join(subject.record.changed)} for the whole process, which may be why")
+        lines = [f"{implementation.operation}: {property_.__name__} failed: {what}"]
+        record: Record = error.__dict__.get("asked", implementation.record)
+        lines += [*hints(implementation, record, error), *implementation.notes]
+        if implementation.record.changed and "for the whole process" not in what:
+            lines.append(f"it changed {', '.join(implementation.record.changed)} for the whole process, which may be why")
         if record.case is not None:
-            lines.append(f"smallest failing example:\n{textwrap.indent(snippet(subject, record), '    ')}")
+            lines.append(f"smallest failing example:\n{textwrap.indent(snippet(implementation, record), '    ')}")
         raise ConformanceError("\n".join(lines)) from error
 
 
@@ -168,9 +168,9 @@ def check(
 ) -> None:
     """Hold any function to every property of an operation; see `registry.check`."""
     _require_examples(max_examples)
-    subject = function_subject(zoo, operation, function, bare=bare, **claims)
-    for property_ in all_properties(subject.contract):
-        run(property_, subject, max_examples)
+    implementation = implementation_from(zoo, operation, function, bare=bare, **claims)
+    for property_ in all_properties(implementation.contract):
+        run(property_, implementation, max_examples)
 
 
 def conformance_test(
@@ -182,10 +182,10 @@ def conformance_test(
     import pytest
 
     _require_examples(max_examples)
-    subject = function_subject(zoo, operation, function, bare=bare, **claims)
+    implementation = implementation_from(zoo, operation, function, bare=bare, **claims)
 
-    @pytest.mark.parametrize("property_", all_properties(subject.contract), ids=lambda property_: property_.__name__)
+    @pytest.mark.parametrize("property_", all_properties(implementation.contract), ids=lambda property_: property_.__name__)
     def test(property_: Property) -> None:
-        run(property_, subject, max_examples)
+        run(property_, implementation, max_examples)
 
     return test

@@ -14,23 +14,23 @@ from kernels._definition.annotations import ArrayArgument, Parameter
 from kernels._definition.signature import Signature
 
 if TYPE_CHECKING:
-    from kernels._conformance.subject import Subject
+    from kernels._conformance.implementation import Implementation
 
 WIDTH = 20  # of the interval that numbers without a lower or an upper bound are drawn from
 WRAPS = (600, 140_000)  # extents of which most indices fit in no integer of 8 bits, or of 16
 WHOLE = {"Int": ("int64", "int32"), "Integer": ("int64", "uint8"), "UInt": ("uint64", "uint8"), "Bool": ("bool",)}
 
 
-def parameter_values(parameter: Parameter, subject: Subject, extents: dict[str, int]) -> st.SearchStrategy[Any]:
-    """Draw a parameter's value: one of its choices, or a number that its conditions and the subject's limits allow."""
+def parameter_values(parameter: Parameter, implementation: Implementation, extents: dict[str, int]) -> st.SearchStrategy[Any]:
+    """Draw a parameter's value: one of its choices, or a number that its conditions and the implementation's limits allow."""
     name = parameter.name
     if parameter.choices or parameter.type is bool:
         choices = [*(parameter.choices or (False, True)), *([None] if parameter.optional and not parameter.choices else [])]
-        return st.sampled_from(subject.within(name, choices))
+        return st.sampled_from(implementation.within(name, choices))
     numbers = _numbers(parameter, extents).filter(
-        lambda value: parameter.allows(value, extents) and subject.within(name, [value])
+        lambda value: parameter.allows(value, extents) and implementation.within(name, [value])
     )
-    return st.one_of(numbers, st.just(None)) if parameter.optional and subject.within(name, [None]) else numbers
+    return st.one_of(numbers, st.just(None)) if parameter.optional and implementation.within(name, [None]) else numbers
 
 
 def _numbers(parameter: Parameter, extents: dict[str, int]) -> st.SearchStrategy[Any]:

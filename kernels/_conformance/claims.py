@@ -15,8 +15,8 @@ from hypothesis.errors import HypothesisException
 from kernels import _dispatch
 from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
+from kernels._conformance.implementation import Bare, Form, Implementation, properties_of
 from kernels._conformance.state import FirstCall, watched
-from kernels._conformance.subject import Bare, Form, Subject, properties_of
 from kernels._definition.results import parts
 from registry import Variant, VariantUnavailable, Zoo
 
@@ -35,7 +35,9 @@ def nothing_stored() -> Iterator[None]:
             configuration.set_hypothesis_home_dir(before)
 
 
-def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any) -> Subject:
+def implementation_from(
+    zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any
+) -> Implementation:
     """Put any function on trial, behind the validation of dispatch, or bare, as a user would call it.
 
     Parameters
@@ -65,15 +67,15 @@ def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, 
         raise VariantUnavailable(f"{operation}: {name} cannot be checked here: it {reason}")
 
     if bare:
-        return _bare_subject(zoo, op, function, variant, claims)
+        return _bare_implementation(zoo, op, function, variant, claims)
     example = op.contract.example("tiny")
     keywords = op.function(*example.args, **example.kwargs)[1]
     first = FirstCall()
 
-    def subject(arrays: str) -> Subject:
+    def implementation(arrays: str) -> Implementation:
         own = replace(variant, arrays=arrays)
         form = Form(own, function, op.function, keywords)
-        return Subject(
+        return Implementation(
             operation,
             op.contract,
             _dispatch.fixed(op, own, form),
@@ -86,22 +88,22 @@ def function_subject(zoo: Zoo, operation: str, function: Callable[..., Any], *, 
             first=first,
         )
 
-    case = _smallest(subject("numpy"), name)
+    case = _smallest(implementation("numpy"), name)
     with watched(unusual=False):
-        arrays = claims.get("arrays") or _arrays_of(zoo, op, subject, case)
-        chosen = subject(arrays)
+        arrays = claims.get("arrays") or _arrays_of(zoo, op, implementation, case)
+        chosen = implementation(arrays)
         if arrays == "numpy" and variant.layout == "any" and "bfloat16" not in variant.dtypes:
             chosen.form.takes_read_only = _takes_read_only(op, chosen, case)  # type: ignore[union-attr]
     return chosen
 
 
-def _bare_subject(
+def _bare_implementation(
     zoo: Zoo, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
-) -> Subject:
+) -> Implementation:
     """Put a function on trial as it is, with each kind of array that it does not exclude."""
     form = Bare(variant, function, op.contract.signature.public)
     every = ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
-    subject = Subject(
+    implementation = Implementation(
         op.name,
         op.contract,
         form,
@@ -113,18 +115,18 @@ def _bare_subject(
         variant.limits,
         form=form,
     )
-    _smallest(subject, variant.name.strip("<>"))
-    return subject
+    _smallest(implementation, variant.name.strip("<>"))
+    return implementation
 
 
-def _arrays_of(zoo: Zoo, op: _dispatch.Operation, subject: Callable[[str], Subject], case: Case) -> str:
+def _arrays_of(zoo: Zoo, op: _dispatch.Operation, implementation: Callable[[str], Implementation], case: Case) -> str:
     """Find the kind of array that a function takes."""
-    variant: Variant = subject("numpy").form.variant  # type: ignore[union-attr]
+    variant: Variant = implementation("numpy").form.variant  # type: ignore[union-attr]
     if variant.device != "cpu" or "bfloat16" in variant.dtypes:  # NumPy has neither
         return "torch"
-    if zoo.system.missing("torch") or _takes(op, subject("numpy"), case):
+    if zoo.system.missing("torch") or _takes(op, implementation("numpy"), case):
         return "numpy"
-    return "torch" if _takes(op, subject("torch"), case) else "numpy"
+    return "torch" if _takes(op, implementation("torch"), case) else "numpy"
 
 
 def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
@@ -149,43 +151,45 @@ def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any
     return variant
 
 
-def _smallest(subject: Subject, name: str) -> Case:
-    """Return the smallest call that is within what a subject claims."""
-    calls = properties_of(subject.contract).cases(subject, SMALL)
+def _smallest(implementation: Implementation, name: str) -> Case:
+    """Return the smallest call that is within what an implementation claims."""
+    calls = properties_of(implementation.contract).cases(implementation, SMALL)
     asked = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
     try:
         with nothing_stored():
             case: Case = find(
-                calls, lambda each: subject.claims(each) and all(array.size for array in each.arrays.values()), settings=asked
+                calls,
+                lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
+                settings=asked,
             )
     except HypothesisException:
-        limits = ", ".join(f"{key} {limit!r}" for key, limit in subject.limits.items())
-        raise ValueError(f"{subject.operation}: the claims of {name}: no call is within the limits {limits}") from None
+        limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
+        raise ValueError(f"{implementation.operation}: the claims of {name}: no call is within the limits {limits}") from None
     return case
 
 
-def _takes(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
+def _takes(op: _dispatch.Operation, implementation: Implementation, case: Case) -> bool:
     """Whether a function answers a call with an array of the kind that it is given."""
-    form: Any = subject.form
+    form: Any = implementation.form
     arrays = {name: present(array, form.variant.arrays, case.dtype) for name, array in case.arrays.items()}
     args, kwargs = op.function(**arrays, **case.parameters)
     try:
-        result = subject.first.of(form, dispatched=False)(*args, **kwargs, **form.variant.options)
+        result = implementation.first.of(form, dispatched=False)(*args, **kwargs, **form.variant.options)
     except (Exception, SystemExit):  # a failure of its own, which the properties will show
         return False
     result = parts(result)[0] if isinstance(result, tuple) and result else result
     return isinstance(result, np.ndarray | np.generic) == (form.variant.arrays == "numpy") and hasattr(result, "dtype")
 
 
-def _takes_read_only(op: _dispatch.Operation, subject: Subject, case: Case) -> bool:
+def _takes_read_only(op: _dispatch.Operation, implementation: Implementation, case: Case) -> bool:
     """Whether a function takes arrays that are read-only: compiled code for a stated signature, as Numba's, may refuse them.
 
     Only a function that answers the same call with writable arrays is believed.
     """
-    form: Any = subject.form
+    form: Any = implementation.form
     writable = plain(case)
     read_only = in_layouts(writable, dict.fromkeys(case.arrays, "read-only"))
-    if not _takes(op, subject, writable):
+    if not _takes(op, implementation, writable):
         return True
     args, kwargs = op.function(**read_only.arrays, **case.parameters)
     try:

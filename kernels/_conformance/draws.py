@@ -27,7 +27,7 @@ from kernels._definition.numerics import precision_of
 from kernels._definition.signature import Signature
 
 if TYPE_CHECKING:
-    from kernels._conformance.subject import Subject
+    from kernels._conformance.implementation import Implementation
 
 Array = np.ndarray[Any, Any]
 Calls = st.SearchStrategy[Case]
@@ -53,37 +53,41 @@ def properties_of(contract: Any) -> Any:
 # Extents, shapes and dtypes
 
 
-def all_arrays(subject: Subject) -> tuple[str, ...]:
+def all_arrays(implementation: Implementation) -> tuple[str, ...]:
     """Return the arrays that a call may give."""
-    signature: Signature = subject.contract.signature
-    return tuple(key for key in signature.arrays if not (key in signature.defaults and None in subject.limits.get(key, ())))
+    signature: Signature = implementation.contract.signature
+    return tuple(
+        key for key in signature.arrays if not (key in signature.defaults and None in implementation.limits.get(key, ()))
+    )
 
 
-def given_arrays(subject: Subject) -> st.SearchStrategy[tuple[str, ...]]:
+def given_arrays(implementation: Implementation) -> st.SearchStrategy[tuple[str, ...]]:
     """Draw which arrays a call gives: those that have a default are left out half of the time."""
-    every = all_arrays(subject)
-    needed = tuple(key for key in every if key not in subject.contract.signature.defaults)
+    every = all_arrays(implementation)
+    needed = tuple(key for key in every if key not in implementation.contract.signature.defaults)
     return st.sampled_from([every, needed]) if every != needed else st.just(every)
 
 
-def names(subject: Subject, arrays: Iterable[str]) -> list[str]:
+def names(implementation: Implementation, arrays: Iterable[str]) -> list[str]:
     """Return the names of the core extents of some arrays."""
-    signature: Signature = subject.contract.signature
+    signature: Signature = implementation.contract.signature
     return list(dict.fromkeys(extent for key in arrays for extent in signature.arrays[key].extents))
 
 
-def allowed(subject: Subject, extent: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
-    """Draw a size of an extent, one that the subject's limits allow; where none of those drawn is, one of the first hundred."""
-    keys = [key for key, product in subject.contract.QUANTITIES.items() if product == extent and key in subject.limits]
+def allowed(implementation: Implementation, extent: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
+    """Draw a size of an extent that the implementation's limits allow; where none of those drawn is, one of the first hundred."""
+    keys = [
+        key for key, product in implementation.contract.QUANTITIES.items() if product == extent and key in implementation.limits
+    ]
     if not keys:
         return sizes
-    taken = [size for size in range(1, 101) if subject.within(keys[0], [size])]
+    taken = [size for size in range(1, 101) if implementation.within(keys[0], [size])]
     return st.sampled_from(taken) if taken else st.nothing()
 
 
-def dtypes_of(subject: Subject, among: Callable[[str], bool] = lambda _: True) -> st.SearchStrategy[str]:
+def dtypes_of(implementation: Implementation, among: Callable[[str], bool] = lambda _: True) -> st.SearchStrategy[str]:
     """Draw a dtype: a third of the time one of the two that every kernel takes."""
-    dtypes = [dtype for dtype in subject.dtypes if among(dtype)]
+    dtypes = [dtype for dtype in implementation.dtypes if among(dtype)]
     if not dtypes:
         return st.nothing()
     common = [dtype for dtype in COMMON if dtype in dtypes] or dtypes
@@ -99,23 +103,25 @@ def is_inexact(dtype: str) -> bool:
 
 
 @st.composite
-def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
+def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     """Draw a call of at most so much work: of core arrays, of batches that broadcast, or without extents that may be missing."""
-    signature: Signature = subject.contract.signature
-    arrays = {key: signature.arrays[key] for key in draw(given_arrays(subject))}
+    signature: Signature = implementation.contract.signature
+    arrays = {key: signature.arrays[key] for key in draw(given_arrays(implementation))}
     sizes = long_extent(draw, signature, most)
     room = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
     for extent in draw(
-        st.permutations([name for name in names(subject, arrays) if name not in sizes])
+        st.permutations([name for name in names(implementation, arrays) if name not in sizes])
     ):  # each in turn is the one that may be largest
-        sizes[extent] = max(1, draw(allowed(subject, extent, extents(most, room))))  # over nothing, few reductions are defined
+        sizes[extent] = max(
+            1, draw(allowed(implementation, extent, extents(most, room)))
+        )  # over nothing, few reductions are defined
         room //= max(1, sizes[extent])
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
     shapes = {key: tuple(sizes.get(e, e) for e in shape[key]) for key in arrays}
-    case = draw(filled(subject, shapes, forms))
-    return scaled(case, draw(_exponents(subject, case.dtype)))
+    case = draw(filled(implementation, shapes, forms))
+    return scaled(case, draw(_exponents(implementation, case.dtype)))
 
 
 @st.composite
@@ -137,7 +143,7 @@ def _shapes(draw: st.DrawFn, arrays: Mapping[str, ArrayArgument]) -> dict[str, t
 @st.composite
 def calls(
     draw: st.DrawFn,
-    subject: Subject,
+    implementation: Implementation,
     sizes: Mapping[str, int],
     forms: tuple[str, ...] = ("normal",),
     among: Callable[[str], bool] = lambda _: True,
@@ -146,24 +152,24 @@ def calls(
 
     An array that has a default is left out where it has an extent that is not among them.
     """
-    arrays: dict[str, ArrayArgument] = subject.contract.signature.arrays
+    arrays: dict[str, ArrayArgument] = implementation.contract.signature.arrays
     shapes = {key: tuple(sizes[e] for e in each.extents) for key, each in arrays.items() if {*each.extents} <= sizes.keys()}
     form = draw(st.sampled_from(forms))
-    return draw(filled(subject, shapes, dict.fromkeys(shapes, form), among))
+    return draw(filled(implementation, shapes, dict.fromkeys(shapes, form), among))
 
 
 @st.composite
 def filled(
     draw: st.DrawFn,
-    subject: Subject,
+    implementation: Implementation,
     shapes: Mapping[str, tuple[int, ...]],
     forms: Mapping[str, str],
     among: Callable[[str], bool] = lambda _: True,
 ) -> Case:
     """Draw a call whose arrays have these shapes, each filled in its form, and the parameters that go with them."""
-    dtype = draw(dtypes_of(subject, among))
+    dtype = draw(dtypes_of(implementation, among))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    signature: Signature = subject.contract.signature
+    signature: Signature = implementation.contract.signature
     stated = {key: signature.arrays[key] for key in shapes}
     sizes = {e: n for key, each in stated.items() for e, n in zip(each.extents[::-1], shapes[key][::-1], strict=False)}
     arrays = {}
@@ -173,25 +179,25 @@ def filled(
             arrays[key] = whole.astype(dtype) if key in signature.group else whole
         else:
             arrays[key] = with_special(draw, rng, fill(rng, shapes[key], dtype, forms[key]), signature.special.get(key, ()))
-    own = draw(properties_of(subject.contract).parameters(subject, arrays))
+    own = draw(properties_of(implementation.contract).parameters(implementation, arrays))
     if signature.own:
         try:
-            subject.contract.validate(**arrays, **own)
+            implementation.contract.validate(**arrays, **own)
         except (TypeError, ValueError):
             reject()
     return Case(arrays, own, dtype)
 
 
 @st.composite
-def parameters(draw: st.DrawFn, subject: Subject, arrays: Mapping[str, Array]) -> dict[str, Any]:
+def parameters(draw: st.DrawFn, implementation: Implementation, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Draw each parameter: one of its choices, or a number that its conditions allow."""
-    stated: dict[str, Parameter] = subject.contract.signature.parameters
-    sizes = subject.contract.signature.extents(_with_defaults(subject, arrays))
-    return {key: draw(parameter_values(each, subject, sizes)) for key, each in stated.items()}
+    stated: dict[str, Parameter] = implementation.contract.signature.parameters
+    sizes = implementation.contract.signature.extents(_with_defaults(implementation, arrays))
+    return {key: draw(parameter_values(each, implementation, sizes)) for key, each in stated.items()}
 
 
-def _with_defaults(subject: Subject, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    signature: Signature = subject.contract.signature
+def _with_defaults(implementation: Implementation, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    signature: Signature = implementation.contract.signature
     return {key: arrays[key if key in arrays else signature.defaults[key]] for key in signature.arrays}
 
 
@@ -206,13 +212,13 @@ def scaled(case: Case, exponents: Mapping[str, int]) -> Case:
 
 
 @st.composite
-def _exponents(draw: st.DrawFn, subject: Subject, dtype: str) -> dict[str, int]:
+def _exponents(draw: st.DrawFn, implementation: Implementation, dtype: str) -> dict[str, int]:
     """Draw powers of two that change no digit of the result: up to 2^24 for each of the operation's `SCALES`."""
     if not is_inexact(dtype):
         return {}
     drawn: dict[str, int] = {}
     total = 0
-    for powers in properties_of(subject.contract).SCALES:
+    for powers in properties_of(implementation.contract).SCALES:
         most = 6 if dtype == "float16" else 24
         p = -total if dtype == "float16" and total else draw(st.integers(-most, most))
         total += p

@@ -1,6 +1,6 @@
 """The properties that every implementation of every operation must have; an operation's own stand in its folder.
 
-Each is a function of a `Subject` and of a `hypothesis.strategies.DataObject` that it draws its calls from.
+Each is a function of an `Implementation` and of a `hypothesis.strategies.DataObject` that it draws its calls from.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance.cases import SMALL, Case, laid_out, plain, present
+from kernels._conformance.implementation import Bare, Implementation, kinds_for, properties_of, require, same_bits
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
 from kernels._conformance.state import circumstances, watched
-from kernels._conformance.subject import Bare, Subject, kinds_for, properties_of, require, same_bits
 from kernels._definition.results import map_parts, parts
 
-Property = Callable[[Subject, st.DataObject], None]
+Property = Callable[[Implementation, st.DataObject], None]
 
 THREADS = 8
 CALLS = ((2, SMALL),) * 3 + ((20, SMALL), (130, 200))  # how often, with how much work: rings of buffers come round
@@ -34,41 +34,45 @@ GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any
 _one_guard = threading.Lock()  # NumPy is everyone's
 
 
-def _draw(subject: Subject, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
-    return subject.note(data.draw(properties_of(subject.contract).cases(subject, min(most, subject.most)), label=label))
+def _draw(implementation: Implementation, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
+    return implementation.note(
+        data.draw(properties_of(implementation.contract).cases(implementation, min(most, implementation.most)), label=label)
+    )
 
 
-def _poison(subject: Subject, case: Case) -> None:
+def _poison(implementation: Implementation, case: Case) -> None:
     """Leave NaN in the memory that an allocator is about to hand out, so that an entry never written shows."""
-    subject.record.circumstances.append("# memory that is free was filled with NaN before the call")
+    implementation.record.circumstances.append("# memory that is free was filled with NaN before the call")
     for array in case.arrays.values():
         for size in (array.nbytes, 4 * array.nbytes):
             del_me = np.full(size // 8 + 1, np.nan)
             del del_me
 
 
-def agrees_with_reference(subject: Subject, data: st.DataObject) -> None:
+def agrees_with_reference(implementation: Implementation, data: st.DataObject) -> None:
     """Each entry is within the derived bound of the reference, whatever the shape, layout, dtype, scale and kind of array."""
-    case = subject.note(laid_out(_draw(subject, data), data))
-    kind = data.draw(st.sampled_from(kinds_for(subject, case.dtype)), label="kind of array")
-    _poison(subject, case)
-    subject.judge(plain(case), subject.call(case, kind))
+    case = implementation.note(laid_out(_draw(implementation, data), data))
+    kind = data.draw(st.sampled_from(kinds_for(implementation, case.dtype)), label="kind of array")
+    _poison(implementation, case)
+    implementation.judge(plain(case), implementation.call(case, kind))
 
 
-def stays_within_what_it_allocates(subject: Subject, data: st.DataObject) -> None:
+def stays_within_what_it_allocates(implementation: Implementation, data: st.DataObject) -> None:
     """Nothing is written before or after the arrays that a kernel gets from NumPy, and no entry of them is left unwritten.
 
     What compiled code or another library allocates for itself is out of reach. The first call lets Numba compile, which
     knows NumPy's functions by identity and cannot be handed others.
     """
-    case = subject.note(laid_out(_draw(subject, data), data))
-    subject.call(case)
-    subject.record.circumstances.append("# np.empty and np.zeros gave arrays between guard bytes, filled with NaN if empty")
+    case = implementation.note(laid_out(_draw(implementation, data), data))
+    implementation.call(case)
+    implementation.record.circumstances.append(
+        "# np.empty and np.zeros gave arrays between guard bytes, filled with NaN if empty"
+    )
     with _guards() as blocks:
-        result = subject.call(case)
+        result = implementation.call(case)
     for block in blocks:
         require((np.delete(block, slice(GUARD, -GUARD)) == 0xFF).all(), "it wrote outside of an array it allocated")
-    subject.judge(plain(case), result)
+    implementation.judge(plain(case), result)
 
 
 @contextmanager
@@ -105,14 +109,14 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
                 setattr(np, name, plain)
 
 
-def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
+def leaves_its_arguments_alone(implementation: Implementation, data: st.DataObject) -> None:
     """Inputs are untouched, each result is fresh memory, and the same call gives the same bits, over and over."""
     calls, most = data.draw(st.sampled_from(CALLS), label="calls, and the most work of one")
-    case = subject.note(laid_out(_draw(subject, data, most), data))
+    case = implementation.note(laid_out(_draw(implementation, data, most), data))
     before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
-    results = [subject.call(case)]
+    results = [implementation.call(case)]
     first = map_parts(np.copy, results[0])
-    results += [subject.call(case) for _ in range(calls - 1)]
+    results += [implementation.call(case) for _ in range(calls - 1)]
     for name, array in case.arrays.items():
         if (_owner(array).tobytes(), array.strides) != before[name]:
             raise AssertionError(f"argument {name}, or memory round it, was changed")
@@ -120,7 +124,7 @@ def leaves_its_arguments_alone(subject: Subject, data: st.DataObject) -> None:
             raise AssertionError(f"the result shares memory with argument {name}")
     require(not _any_share_memory([part for result in results for part in parts(result)]), "two results share memory")
     require(same_bits(results[0], first), "a later call wrote to an earlier result")
-    if subject.deterministic:
+    if implementation.deterministic:
         require(all(same_bits(result, results[0]) for result in results), "the same call gave other bits")
 
 
@@ -136,11 +140,11 @@ def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return _owner(array.base) if isinstance(array.base, np.ndarray) else array
 
 
-def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
+def sees_fresh_contents(implementation: Implementation, data: st.DataObject) -> None:
     """New values at an old address are read anew: nothing is cached by identity, shape, pointer, sample or checksum."""
-    case = plain(_draw(subject, data))
-    subject.call(case)
-    subject.record.before, subject.record.in_place = plain(case), True
+    case = plain(_draw(implementation, data))
+    implementation.call(case)
+    implementation.record.before, implementation.record.in_place = plain(case), True
     change = data.draw(st.sampled_from(["all", "two entries swapped"]), label="what changes")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the change"))
     for name in data.draw(st.sampled_from([list(case.arrays), *([name] for name in case.arrays)]), label="arrays that change"):
@@ -151,23 +155,23 @@ def sees_fresh_contents(subject: Subject, data: st.DataObject) -> None:
         elif array.size:
             i, j = rng.integers(array.size, size=2)
             array.flat[[i, j]] = array.flat[[j, i]]
-    subject.judge(subject.note(case), subject.call(case))
+    implementation.judge(implementation.note(case), implementation.call(case))
 
 
-def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
+def serves_eight_threads(implementation: Implementation, data: st.DataObject) -> None:
     """Eight threads, with inputs of their own or of one shape or all with the same, each get their own answer, call by call.
 
     Threads take turns every few microseconds, so that one is stopped between any two steps of a kernel in Python.
     """
     inputs = data.draw(st.sampled_from(["their own", "of one shape", "the same"]), label="inputs")
     if inputs == "their own":
-        cases = [_draw(subject, data, label=f"case of thread {i}") for i in range(THREADS)]
+        cases = [_draw(implementation, data, label=f"case of thread {i}") for i in range(THREADS)]
     else:
-        cases = [_draw(subject, data, label="case of all threads")] * THREADS
+        cases = [_draw(implementation, data, label="case of all threads")] * THREADS
     if inputs == "of one shape":
         cases = [replace(cases[0], arrays={k: np.roll(a, i) for k, a in cases[0].arrays.items()}) for i in range(THREADS)]
-    assume(all(map(subject.claims, cases)))
-    subject.record.circumstances.append(f"# {THREADS} threads were calling it at once; inputs: {inputs}")
+    assume(all(map(implementation.claims, cases)))
+    implementation.record.circumstances.append(f"# {THREADS} threads were calling it at once; inputs: {inputs}")
     outcomes: list[list[Any]] = [[] for _ in range(THREADS)]
     together = threading.Barrier(THREADS)
 
@@ -176,7 +180,7 @@ def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
         end = time.perf_counter() + RUSH
         while not outcomes[i] or time.perf_counter() < end:
             try:
-                result = subject.call(cases[i])
+                result = implementation.call(cases[i])
             except BaseException as error:
                 outcomes[i].append(error)
                 return
@@ -194,67 +198,71 @@ def serves_eight_threads(subject: Subject, data: st.DataObject) -> None:
     finally:
         sys.setswitchinterval(interval)
     for case, results in zip(cases, outcomes, strict=True):
-        subject.note(case)
+        implementation.note(case)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-            subject.judge(case, result)
+            implementation.judge(case, result)
 
 
-def leaves_the_process_as_it_was(subject: Subject, data: st.DataObject) -> None:
+def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataObject) -> None:
     """What a process shares changes no result and is left as it was, whether it is as usual or not, at the first call too."""
-    case = _draw(subject, data)
-    usual = list(subject.record.circumstances)
+    case = _draw(implementation, data)
+    usual = list(implementation.record.circumstances)
     for unusual in (False, True):
-        subject.record.circumstances[:] = usual + (circumstances() if unusual else [])
-        with watched(unusual=unusual, dispatched=not subject.bare) as changed:
-            result = subject.call(case)
+        implementation.record.circumstances[:] = usual + (circumstances() if unusual else [])
+        with watched(unusual=unusual, dispatched=not implementation.bare) as changed:
+            result = implementation.call(case)
         if changed:
             raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
-        if subject.first.changed:
-            raise AssertionError(f"its first call changed {', '.join(subject.first.changed)} for the whole process")
-        subject.judge(case, result)
+        if implementation.first.changed:
+            raise AssertionError(f"its first call changed {', '.join(implementation.first.changed)} for the whole process")
+        implementation.judge(case, result)
 
 
-def refuses_what_the_contract_refuses(subject: Subject, data: st.DataObject) -> None:
+def refuses_what_the_contract_refuses(implementation: Implementation, data: st.DataObject) -> None:
     """Bad arguments raise the contract's error, naming the operation, before any kernel runs."""
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    kind = data.draw(st.sampled_from(kinds_for(subject, dtype)), label="kind of array") if subject.bare else "numpy"
-    calls = properties_of(subject.contract).refused(dtype)
-    if isinstance(subject.form, Bare):
-        calls = [(call, error) for bad, error in calls if (call := _claimed(subject, subject.form, bad, kind)) is not None]
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
+    kind = data.draw(st.sampled_from(kinds_for(implementation, dtype)), label="kind of array") if implementation.bare else "numpy"
+    calls = properties_of(implementation.contract).refused(dtype)
+    if isinstance(implementation.form, Bare):
+        calls = [
+            (call, error)
+            for bad, error in calls
+            if (call := _claimed(implementation, implementation.form, bad, kind)) is not None
+        ]
     arguments, error = data.draw(st.sampled_from(calls), label="call")
     own = np.dtype("float32" if dtype == "bfloat16" else dtype)
     presented = {
-        name: present(each, kind, dtype if each.dtype == own else "", subject.device)
+        name: present(each, kind, dtype if each.dtype == own else "", implementation.device)
         if type(each) is np.ndarray and (each.dtype == own or kind != "numpy")
         else each
         for name, each in arguments.items()
     }
     raised = None
     try:
-        subject.first.of(subject.function, not subject.bare)(**presented)
+        implementation.first.of(implementation.function, not implementation.bare)(**presented)
     except error as refusal:
         raised = str(refusal)
     except Exception as other:
-        if not subject.bare:
+        if not implementation.bare:
             raise
         raise AssertionError(f"a call with {arguments} raised {type(other).__name__}, expected {error.__name__}") from other
     if raised is None:
         raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
-    if not (subject.bare or raised.startswith(f"{subject.operation}:")):
+    if not (implementation.bare or raised.startswith(f"{implementation.operation}:")):
         raise AssertionError(f"the error does not name the operation: {raised}")
 
 
-def _claimed(subject: Subject, form: Bare, arguments: dict[str, Any], kind: str) -> dict[str, Any] | None:
+def _claimed(implementation: Implementation, form: Bare, arguments: dict[str, Any], kind: str) -> dict[str, Any] | None:
     """Return a call that must be refused as a function may be asked it, or None if it is about what the function does not claim.
 
     That is an argument that it goes without or whose value is not among those it claims, and arrays of a kind, or of another
     floating dtype, than it claims.
     """
-    floating = {"float32" if dtype == "bfloat16" else dtype for dtype in subject.dtypes}
+    floating = {"float32" if dtype == "bfloat16" else dtype for dtype in implementation.dtypes}
     for name, each in arguments.items():
-        limit = subject.limits.get(name)
+        limit = implementation.limits.get(name)
         if name in form.without or (isinstance(limit, tuple) and not isinstance(each, np.ndarray) and each not in limit):
             return None
         if isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.dtype.name not in floating:
@@ -263,8 +271,8 @@ def _claimed(subject: Subject, form: Bare, arguments: dict[str, Any], kind: str)
             return None
     chosen = {
         key: limit[0]
-        for key, limit in subject.limits.items()
-        if isinstance(limit, tuple) and key not in form.without and key in subject.contract.signature.parameters
+        for key, limit in implementation.limits.items()
+        if isinstance(limit, tuple) and key not in form.without and key in implementation.contract.signature.parameters
     }
     return chosen | arguments
 

@@ -36,12 +36,12 @@ from hypothesis import strategies as st
 
 from kernels._conformance import draws
 from kernels._conformance.cases import LAYOUTS, Case, extents, in_layouts, long_tiles, plain
-from kernels._conformance.subject import Subject, properties_of, require
+from kernels._conformance.implementation import Implementation, properties_of, require
 from kernels._definition.numerics import precision_of, require_precision, wide
 from kernels._definition.signature import ArrayArgument, Signature
 
 Array = np.ndarray[Any, Any]
-Property = Callable[[Subject, st.DataObject], None]
+Property = Callable[[Implementation, st.DataObject], None]
 
 BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two or three extents at once
 
@@ -65,34 +65,34 @@ def of(contract: Any) -> tuple[Property, ...]:
 # Calls that find bugs
 
 
-def _small(subject: Subject, data: st.DataObject, sizes: st.SearchStrategy[int]) -> dict[str, int]:
+def _small(implementation: Implementation, data: st.DataObject, sizes: st.SearchStrategy[int]) -> dict[str, int]:
     """Draw sizes for the extents of the arrays that a call gives."""
-    given = draws.names(subject, data.draw(draws.given_arrays(subject), label="arrays given"))
-    return {extent: data.draw(draws.allowed(subject, extent, sizes), label=extent) for extent in given}
+    given = draws.names(implementation, data.draw(draws.given_arrays(implementation), label="arrays given"))
+    return {extent: data.draw(draws.allowed(implementation, extent, sizes), label=extent) for extent in given}
 
 
-def reads_every_layout(subject: Subject, data: st.DataObject) -> None:
+def reads_every_layout(implementation: Implementation, data: st.DataObject) -> None:
     """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
-    sizes = _small(subject, data, st.sampled_from([2, 3, 5, 7, 17]))
+    sizes = _small(implementation, data, st.sampled_from([2, 3, 5, 7, 17]))
     assume(len(set(sizes.values())) == len(sizes))
-    drawn = data.draw(draws.calls(subject, sizes, among=draws.is_inexact), label="case")
+    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
     for layout in LAYOUTS:
-        case = subject.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
-        subject.judge(plain(case), subject.call(case))
+        case = implementation.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
+        implementation.judge(plain(case), implementation.call(case))
 
 
-def agrees_where_extents_are_long(subject: Subject, data: st.DataObject) -> None:
+def agrees_where_extents_are_long(implementation: Implementation, data: st.DataObject) -> None:
     """Each extent in turn goes past every tile, split and counter of fast kernels, then two or three past smaller tiles.
 
     Entries are of one sign, or all equal: there errors add up that cancel elsewhere. The bound of a long sum in a dtype of few
     digits says nothing, and is not asked.
     """
-    signature: Signature = subject.contract.signature
-    arrays = draws.all_arrays(subject)
+    signature: Signature = implementation.contract.signature
+    arrays = draws.all_arrays(implementation)
     most = (
-        subject.most if len(arrays) == len(signature.arrays) else math.isqrt(subject.most)
+        implementation.most if len(arrays) == len(signature.arrays) else math.isqrt(implementation.most)
     )  # what is two arguments counts twice
-    given = draws.names(subject, arrays)
+    given = draws.names(implementation, arrays)
     blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
     for tiles in [*((tile,) for tile in long_tiles(most)), *data.draw(st.permutations(blocks), label="blocks")[:1]]:
         past = [tile + data.draw(st.integers(-1 if len(tiles) == 1 else 1, 15), label="past a tile") for tile in tiles]
@@ -100,27 +100,27 @@ def agrees_where_extents_are_long(subject: Subject, data: st.DataObject) -> None
         drawn = past + [data.draw(rest, label="another extent") for _ in given[len(past) :]]
         for turn in range(len(given)):
             some = zip(given[turn:] + given[:turn], drawn, strict=True)
-            sizes = {key: data.draw(draws.allowed(subject, key, st.just(size)), label=key) for key, size in some}
-            case = data.draw(draws.calls(subject, sizes, ("of one sign", "equal", "normal")), label="case")
+            sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
+            case = data.draw(draws.calls(implementation, sizes, ("of one sign", "equal", "normal")), label="case")
             working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
             summed = [size for extent, size in sizes.items() if extent not in signature.result.extents]
             if working is None or max(summed, default=0) * working.unit < 0.25:
-                subject.judge(subject.note(case), subject.call(case))
+                implementation.judge(implementation.note(case), implementation.call(case))
 
 
-def takes_empty_extents(subject: Subject, data: st.DataObject) -> None:
+def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> None:
     """Where extents are 0 the result is what the definition gives, if anything: a sum over nothing, an array of none."""
-    sizes = _small(subject, data, st.sampled_from([1, 2, 3, 5, 17]))
+    sizes = _small(implementation, data, st.sampled_from([1, 2, 3, 5, 17]))
     empty = data.draw(st.sets(st.sampled_from(list(sizes)), min_size=1), label="empty extents")
-    case = data.draw(draws.calls(subject, {**sizes, **dict.fromkeys(empty, 0)}), label="case")
+    case = data.draw(draws.calls(implementation, {**sizes, **dict.fromkeys(empty, 0)}), label="case")
     try:
-        subject.contract.validate(**case.arrays, **case.parameters)
-        expected = subject.reference(case)
+        implementation.contract.validate(**case.arrays, **case.parameters)
+        expected = implementation.reference(case)
     except ValueError:  # nothing is defined there
         reject()
-    result = subject.call(subject.note(case))
+    result = implementation.call(implementation.note(case))
     require(result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}")
-    subject.judge(case, result)
+    implementation.judge(case, result)
 
 
 def _pairs(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
@@ -130,15 +130,17 @@ def _pairs(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, boo
     return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
 
 
-def takes_arrays_that_share_memory(subject: Subject, data: st.DataObject) -> None:
+def takes_arrays_that_share_memory(implementation: Implementation, data: st.DataObject) -> None:
     """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
-    every = {extent for argument in subject.contract.signature.arrays.values() for extent in argument.extents}
-    sizes = {extent: data.draw(draws.allowed(subject, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
-    one, other, turned = data.draw(st.sampled_from(_pairs(subject.contract.signature)), label="arrays, and whether one is turned")
+    every = {extent for argument in implementation.contract.signature.arrays.values() for extent in argument.extents}
+    sizes = {extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
+    one, other, turned = data.draw(
+        st.sampled_from(_pairs(implementation.contract.signature)), label="arrays, and whether one is turned"
+    )
     for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
         for a, b in zip(one.extents, other.extents[::-1] if turned else other.extents, strict=True):
             sizes[a] = sizes[b] = min(sizes[a], sizes[b])
-    case = data.draw(draws.calls(subject, sizes), label="case")
+    case = data.draw(draws.calls(implementation, sizes), label="case")
     assume(one.name in case.arrays and other.name in case.arrays)
     base = case.arrays[one.name]
     longer = np.concatenate([base, base[::-1][:1]])
@@ -150,58 +152,60 @@ def takes_arrays_that_share_memory(subject: Subject, data: st.DataObject) -> Non
         "every other": (longer[:: max(1, len(longer) - len(base))][: len(base)], longer[: len(base)]),
     }
     first, second = views[data.draw(st.sampled_from(list(views)), label="how it lies over the other")]
-    case = subject.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
-    subject.judge(plain(case), subject.call(case))
+    case = implementation.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
+    implementation.judge(plain(case), implementation.call(case))
 
 
-def takes_what_is_left_out_for_its_default(subject: Subject, data: st.DataObject) -> None:
+def takes_what_is_left_out_for_its_default(implementation: Implementation, data: st.DataObject) -> None:
     """An array that is left out, the one that stands in for it, and a copy of that, all mean the same."""
-    case, defaults = _ordinary(subject, data), subject.contract.signature.defaults
+    case, defaults = _ordinary(implementation, data), implementation.contract.signature.defaults
     given = {key: array for key, array in case.arrays.items() if key not in defaults}
     same, copied = ({key: change(given[other]) for key, other in defaults.items()} for change in (lambda a: a, np.copy))
     for stands_in in ({}, same, copied):
         trial = replace(case, arrays=given | stands_in)
-        if subject.claims(trial):
-            subject.judge(trial, subject.call(subject.note(trial)))
+        if implementation.claims(trial):
+            implementation.judge(trial, implementation.call(implementation.note(trial)))
 
 
-def keeps_nothing_of_the_call_before(subject: Subject, data: st.DataObject) -> None:
+def keeps_nothing_of_the_call_before(implementation: Implementation, data: st.DataObject) -> None:
     """The same again, but for a parameter or an array that was another before: nothing made for that call is taken for this."""
-    case = _ordinary(subject, data)
-    case = _explicit(subject, case) or case
+    case = _ordinary(implementation, data)
+    case = _explicit(implementation, case) or case
     changed = data.draw(st.sampled_from([*case.arrays, *case.parameters]), label="what is another before")
     if changed in case.parameters:
-        others = data.draw(properties_of(subject.contract).parameters(subject, case.arrays), label="parameters before")
+        others = data.draw(
+            properties_of(implementation.contract).parameters(implementation, case.arrays), label="parameters before"
+        )
         before = replace(case, parameters=case.parameters | {changed: others[changed]})
     else:
         before = replace(case, arrays=case.arrays | {changed: np.roll(case.arrays[changed][::-1], 1).copy()})
-    subject.call(subject.note(before))
-    subject.record.before = before
-    subject.judge(subject.note(case), subject.call(case))
+    implementation.call(implementation.note(before))
+    implementation.record.before = before
+    implementation.judge(implementation.note(case), implementation.call(case))
 
 
 # Relations
 
 
-def _ordinary(subject: Subject, data: st.DataObject) -> Case:
+def _ordinary(implementation: Implementation, data: st.DataObject) -> Case:
     """Draw a call whose arrays have their core extents, all of them."""
-    case: Case = data.draw(properties_of(subject.contract).cases(subject, subject.small), label="case")
-    signature: Signature = subject.contract.signature
+    case: Case = data.draw(properties_of(implementation.contract).cases(implementation, implementation.small), label="case")
+    signature: Signature = implementation.contract.signature
     assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
-    return subject.note(case)
+    return implementation.note(case)
 
 
-def _unit(subject: Subject, data: st.DataObject, among: Callable[[str], bool] = draws.is_inexact) -> Case:
+def _unit(implementation: Implementation, data: st.DataObject, among: Callable[[str], bool] = draws.is_inexact) -> Case:
     """Draw a call whose entries are signed and of unit size, in a dtype that rounds."""
-    sizes = _small(subject, data, extents(subject.small, round(subject.small ** (1 / 3))).filter(bool))
-    return subject.note(data.draw(draws.calls(subject, sizes, among=among), label="case"))
+    sizes = _small(implementation, data, extents(implementation.small, round(implementation.small ** (1 / 3))).filter(bool))
+    return implementation.note(data.draw(draws.calls(implementation, sizes, among=among), label="case"))
 
 
-def _explicit(subject: Subject, case: Case) -> Case | None:
+def _explicit(implementation: Implementation, case: Case) -> Case | None:
     """Return the call with the arrays that were left out, which are those that stand in for them; None if it may not be made."""
-    defaults = {key: case.arrays[other].copy() for key, other in subject.contract.signature.defaults.items()}
+    defaults = {key: case.arrays[other].copy() for key, other in implementation.contract.signature.defaults.items()}
     whole = replace(case, arrays={**defaults, **case.arrays})
-    return whole if subject.claims(whole) else None
+    return whole if implementation.claims(whole) else None
 
 
 Change = Callable[[Array, int], Any]
@@ -214,56 +218,56 @@ def _along(argument: ArrayArgument, array: Array, extent: str, change: Change) -
     return array
 
 
-def _changed(subject: Subject, case: Case, extent: str, change: Change) -> Case:
+def _changed(implementation: Implementation, case: Case, extent: str, change: Change) -> Case:
     """Return the call with a change made along an extent of all its arrays."""
-    signature: Signature = subject.contract.signature
+    signature: Signature = implementation.contract.signature
     return replace(case, arrays={key: _along(signature.arrays[key], each, extent, change) for key, each in case.arrays.items()})
 
 
-def _require_same_change(subject: Subject, case: Case, changes: Mapping[str, Change], claim: str) -> None:
+def _require_same_change(implementation: Implementation, case: Case, changes: Mapping[str, Change], claim: str) -> None:
     """Hold a call with changes along some extents to the result with the same changes, within what both may be off by."""
 
     def image(entries: Any) -> Array:
         array: Array = np.broadcast_to(entries, once.shape)
         for extent, change in changes.items():
-            array = _along(subject.contract.signature.result, array, extent, change)
+            array = _along(implementation.contract.signature.result, array, extent, change)
         return array
 
     other = case
     for extent, change in changes.items():
-        other = _changed(subject, other, extent, change)
-    once, again = subject.call(case), subject.call(subject.note(other))
-    bound = subject.bound(other) + np.abs(image(subject.bound(case)))
-    subject.hold(again, image(once), bound, np.abs(image(subject.scale(case))), claim)
+        other = _changed(implementation, other, extent, change)
+    once, again = implementation.call(case), implementation.call(implementation.note(other))
+    bound = implementation.bound(other) + np.abs(image(implementation.bound(case)))
+    implementation.require_close(again, image(once), bound, np.abs(image(implementation.scale(case))), claim)
 
 
-def _sizes(subject: Subject, case: Case) -> dict[str, int]:
+def _sizes(implementation: Implementation, case: Case) -> dict[str, int]:
     """Return the extents of a call by name."""
-    arrays = {key: case.arrays[other] for key, other in subject.contract.signature.defaults.items()} | case.arrays
-    extents: dict[str, int] = subject.contract.signature.extents(arrays)
+    arrays = {key: case.arrays[other] for key, other in implementation.contract.signature.defaults.items()} | case.arrays
+    extents: dict[str, int] = implementation.contract.signature.extents(arrays)
     return extents
 
 
-def treats_rows_apart(subject: Subject, data: st.DataObject) -> None:
+def treats_rows_apart(implementation: Implementation, data: st.DataObject) -> None:
     """Some of the rows that the definition computes apart, in any order, some of them twice, give those rows of the result."""
-    case = _explicit(subject, _unit(subject, data)) or reject()
-    rows: str = subject.contract.module.ROWS
+    case = _explicit(implementation, _unit(implementation, data)) or reject()
+    rows: str = implementation.contract.module.ROWS
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the rows"))
-    chosen = rng.integers(_sizes(subject, case)[rows], size=data.draw(st.sampled_from([1, 2, 16, 17]), label="rows"))
+    chosen = rng.integers(_sizes(implementation, case)[rows], size=data.draw(st.sampled_from([1, 2, 16, 17]), label="rows"))
     claim = f"rows {chosen} by themselves are not those of the whole"
-    _require_same_change(subject, case, {rows: _taking(chosen)}, claim)
+    _require_same_change(implementation, case, {rows: _taking(chosen)}, claim)
 
 
-def commutes_with_permutations(subject: Subject, data: st.DataObject) -> None:
+def commutes_with_permutations(implementation: Implementation, data: st.DataObject) -> None:
     """The order of entries means nothing, nor their sign where that is stated: what the arrays do, the result does."""
-    case, own = _unit(subject, data), properties_of(subject.contract)
+    case, own = _unit(implementation, data), properties_of(implementation.contract)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the order"))
     changes = {}
     for extent in own.PERMUTES.split():
-        size = _sizes(subject, case)[extent]
+        size = _sizes(implementation, case)[extent]
         signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
         changes[extent] = _taking(rng.permutation(size), signs)
-    _require_same_change(subject, case, changes, "entries in another order, or with other signs, gave another result")
+    _require_same_change(implementation, case, changes, "entries in another order, or with other signs, gave another result")
 
 
 def _taking(chosen: Any, signs: Array | None = None) -> Change:
@@ -277,90 +281,94 @@ def _taking(chosen: Any, signs: Array | None = None) -> Change:
     return change
 
 
-def ignores_how_often_entries_are_repeated(subject: Subject, data: st.DataObject) -> None:
+def ignores_how_often_entries_are_repeated(implementation: Implementation, data: st.DataObject) -> None:
     """All entries along an extent twice or three times give the same result: a mean is no sum."""
-    case = _explicit(subject, _unit(subject, data)) or reject()
-    extent = data.draw(st.sampled_from(properties_of(subject.contract).REPEATS.split()), label="extent")
+    case = _explicit(implementation, _unit(implementation, data)) or reject()
+    extent = data.draw(st.sampled_from(properties_of(implementation.contract).REPEATS.split()), label="extent")
     times = data.draw(st.sampled_from([2, 3]), label="times")
 
     def tiled(array: Array, axis: int) -> Array:
         return np.concatenate([array] * times, axis)
 
-    _require_same_change(subject, case, {extent: tiled}, f"repeating all entries along {extent} changed the result")
+    _require_same_change(implementation, case, {extent: tiled}, f"repeating all entries along {extent} changed the result")
 
 
-def adds_up_over_a_split(subject: Subject, data: st.DataObject) -> None:
+def adds_up_over_a_split(implementation: Implementation, data: st.DataObject) -> None:
     """Where all arrays are cut along an extent, the results of the two parts add up to the result."""
-    case = _unit(subject, data)
-    extent = data.draw(st.sampled_from(properties_of(subject.contract).SPLITS.split()), label="extent")
-    size = _sizes(subject, case)[extent]
+    case = _unit(implementation, data)
+    extent = data.draw(st.sampled_from(properties_of(implementation.contract).SPLITS.split()), label="extent")
+    size = _sizes(implementation, case)[extent]
     cut = data.draw(st.integers(1, max(1, size - 1)), label="cut")
     assume(cut < size)
-    parts = [_changed(subject, case, extent, _taking(range(*part))) for part in ((0, cut), (cut, size))]
-    total: Any = sum(subject.call(part).astype(wide(case.dtype)) for part in parts)
-    bound = subject.bound(case) + sum(subject.bound(part) for part in parts)
+    parts = [_changed(implementation, case, extent, _taking(range(*part))) for part in ((0, cut), (cut, size))]
+    total: Any = sum(implementation.call(part).astype(wide(case.dtype)) for part in parts)
+    bound = implementation.bound(case) + sum(implementation.bound(part) for part in parts)
     claim = f"the results of the parts before and after {cut} along {extent} do not add up"
-    subject.hold(total, subject.call(case), bound, subject.scale(case), claim)
+    implementation.require_close(total, implementation.call(case), bound, implementation.scale(case), claim)
 
 
-def commutes_with_translations(subject: Subject, data: st.DataObject) -> None:
+def commutes_with_translations(implementation: Implementation, data: st.DataObject) -> None:
     """Moving arrays by the same offset moves the result by it, or leaves it as it is.
 
     Entries, and the offset, are whole numbers of a power of two, so that the moved ones are as exact.
     """
-    case = _unit(subject, data)
-    moves: Mapping[str, str] = data.draw(st.sampled_from(properties_of(subject.contract).SHIFTS), label="what is moved")
+    case = _unit(implementation, data)
+    moves: Mapping[str, str] = data.draw(st.sampled_from(properties_of(implementation.contract).SHIFTS), label="what is moved")
     bits = int(-np.log2(require_precision(case.dtype).unit))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the offset"))
     far = rng.integers(
-        2 ** (bits // 2 + 1), size=[_sizes(subject, case)[extent] for extent in next(iter(moves.values())).split()]
+        2 ** (bits // 2 + 1), size=[_sizes(implementation, case)[extent] for extent in next(iter(moves.values())).split()]
     )
     grid = 2.0 ** (bits // 3)
     case = replace(
         case, arrays={key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
     )
-    signature: Signature = subject.contract.signature
+    signature: Signature = implementation.contract.signature
 
     def placed(argument: ArrayArgument) -> Any:
         """Return the offset with an axis for each of the array's."""
-        return far.reshape([_sizes(subject, case)[e] if e in moves[argument.name].split() else 1 for e in argument.extents])
+        return far.reshape(
+            [_sizes(implementation, case)[e] if e in moves[argument.name].split() else 1 for e in argument.extents]
+        )
 
     arrays = {
         key: draws.rounded(array + placed(signature.arrays[key]), case.dtype) if key in moves else array
         for key, array in case.arrays.items()
     }
-    moved = subject.note(replace(case, arrays=arrays))
-    expected = subject.call(case).astype(wide(case.dtype))
+    moved = implementation.note(replace(case, arrays=arrays))
+    expected = implementation.call(case).astype(wide(case.dtype))
     expected = expected + placed(signature.result._replace(name="result")) if "result" in moves else expected
-    bound = subject.bound(case) + subject.bound(moved)
-    subject.hold(subject.call(moved), expected, bound, subject.scale(case), "moving everything changed more than the place")
+    bound = implementation.bound(case) + implementation.bound(moved)
+    implementation.require_close(
+        implementation.call(moved), expected, bound, implementation.scale(case), "moving everything changed more than the place"
+    )
 
 
-def scales_exactly_by_powers_of_two(subject: Subject, data: st.DataObject) -> None:
+def scales_exactly_by_powers_of_two(implementation: Implementation, data: st.DataObject) -> None:
     """Arguments times powers of two give the result times a power of two, bit for bit: no hidden epsilon, no constant."""
-    case = _unit(subject, data, lambda dtype: draws.is_inexact(dtype) and dtype != "float16")
-    exponents = [data.draw(st.integers(-20, 20), label="p") for _ in properties_of(subject.contract).SCALES]
-    other, factor = _times_powers_of_two(subject, case, exponents)
-    expected, other = subject.call(case), subject.note(other)
-    subject.same(subject.call(other), expected, other, factor, "scaling by powers of two changed the digits")
+    case = _unit(implementation, data, lambda dtype: draws.is_inexact(dtype) and dtype != "float16")
+    exponents = [data.draw(st.integers(-20, 20), label="p") for _ in properties_of(implementation.contract).SCALES]
+    other, factor = _times_powers_of_two(implementation, case, exponents)
+    expected, other = implementation.call(case), implementation.note(other)
+    implementation.same(implementation.call(other), expected, other, factor, "scaling by powers of two changed the digits")
 
 
-def keeps_its_digits_across_the_range(subject: Subject, data: st.DataObject) -> None:
+def keeps_its_digits_across_the_range(implementation: Implementation, data: st.DataObject) -> None:
     """Where results, arguments or their squares are near the ends of the dtype's range, results have the digits that they can."""
-    case = _unit(subject, data)
-    powers = data.draw(st.sampled_from(properties_of(subject.contract).RANGES), label="shares of the smallest exponent")
+    case = _unit(implementation, data)
+    powers = data.draw(st.sampled_from(properties_of(implementation.contract).RANGES), label="shares of the smallest exponent")
     working = require_precision(case.dtype)
     digits, least = round(float(-np.log2(working.unit))), float(np.log2(working.tiny))
     inside = data.draw(st.integers(-min(12, digits // 2), 4), label="further")
     exponents = [round(power * least) + (inside if power else 0) for power in powers]
-    other, _ = _times_powers_of_two(subject, case, exponents)
-    subject.judge(other, subject.call(subject.note(other)))
+    other, _ = _times_powers_of_two(implementation, case, exponents)
+    implementation.judge(other, implementation.call(implementation.note(other)))
 
 
-def _times_powers_of_two(subject: Subject, case: Case, exponents: Sequence[int]) -> tuple[Case, float]:
+def _times_powers_of_two(implementation: Implementation, case: Case, exponents: Sequence[int]) -> tuple[Case, float]:
     """Return the call with each of the operation's `SCALES` times a power of two, and what the result is multiplied by."""
     total: dict[str, int] = dict.fromkeys(("result", *case.arrays, *case.parameters), 0)
-    for powers, exponent in zip(properties_of(subject.contract).SCALES, exponents, strict=True):
+    for powers, exponent in zip(properties_of(implementation.contract).SCALES, exponents, strict=True):
         total |= {key: total[key] + power * exponent for key, power in powers.items() if key in total}
     return draws.scaled(case, total), 2.0 ** total["result"]
 
@@ -368,13 +376,15 @@ def _times_powers_of_two(subject: Subject, case: Case, exponents: Sequence[int])
 # Where entries are not finite
 
 
-def propagates_special_values_as_ieee(subject: Subject, data: st.DataObject) -> None:
+def propagates_special_values_as_ieee(implementation: Implementation, data: st.DataObject) -> None:
     """Zeros, NaN and infinities among the entries give what IEEE arithmetic gives, in any order: 0 inf is NaN, 2 inf is inf.
 
     Zeros also fill rows, columns and tiles, whose products may not be skipped. An operation that takes such entries, and whose
     definition says what comes of them, names this among its `PROPERTIES`.
     """
-    case = _unit(subject, data, lambda dtype: draws.is_inexact(dtype) and "complex" not in dtype and dtype != "clongdouble")
+    case = _unit(
+        implementation, data, lambda dtype: draws.is_inexact(dtype) and "complex" not in dtype and dtype != "clongdouble"
+    )
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the special values"))
     share = data.draw(st.sampled_from([0.1, 0.02, 0.004, 0.0]), label="share of special values")
     special = [0.0, *data.draw(st.sampled_from([(np.nan,), (np.inf,), (-np.inf,), (np.nan, np.inf, -np.inf)]), label="which")]
@@ -387,7 +397,7 @@ def propagates_special_values_as_ieee(subject: Subject, data: st.DataObject) -> 
         start = 16 * rng.integers(1 + zeros.shape[axis] // 16)
         zeros[(slice(None),) * axis + (slice(start, start + 16),)] = 0
     with np.errstate(invalid="ignore"):
-        expected, result = subject.reference(case), subject.call(subject.note(case))
+        expected, result = implementation.reference(case), implementation.call(implementation.note(case))
     require((np.isnan(result) == np.isnan(expected)).all(), "a NaN was lost or made up")
     infinite = np.isinf(expected)
     require((result[infinite] == expected[infinite]).all(), "an infinity was lost")

@@ -29,7 +29,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._conformance.cases import LARGE, Case
-from kernels._conformance.subject import Subject
+from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
 
 Array = np.ndarray[Any, Any]
@@ -40,43 +40,46 @@ SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or 
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
-FIRST, STEP = 3000, 20  # the product of the extents of the first of the calls that show how fast a subject is, and how they grow
+FIRST, STEP = (
+    3000,
+    20,
+)  # the product of the extents of the first of the calls that show how fast an implementation is, and how they grow
 SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
 
 
-def agrees_at_every_length(subject: Subject, data: st.DataObject) -> None:
+def agrees_at_every_length(implementation: Implementation, data: st.DataObject) -> None:
     """Each extent takes every length up to past two tiles of 64, one call each, while the others are small."""
-    rng, names = _generator(data), _names(subject.contract)
+    rng, names = _generator(data), _names(implementation.contract)
     for name in names:
         others = {other: int(rng.integers(2, SHORT + 1)) for other in names}
-        call = functools.partial(_claimed, subject, rng, *_choices(subject, rng))
+        call = functools.partial(_claimed, implementation, rng, *_choices(implementation, rng))
         lengths = range(1, SWEEP + 1)
-        if subject.most < LARGE:  # a stand-in for a device takes long for the smallest call
-            lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, subject.most // SHORT**2)), 24)
+        if implementation.most < LARGE:  # a stand-in for a device takes long for the smallest call
+            lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, implementation.most // SHORT**2)), 24)
         for length in lengths:
             case = call(others | {name: length})
             if case:
-                subject.judge(case, subject.call(subject.note(case)))
+                implementation.judge(case, implementation.call(implementation.note(case)))
 
 
-def agrees_at_ordinary_sizes(subject: Subject, data: st.DataObject) -> None:
-    """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as a subject can bear."""
+def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject) -> None:
+    """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as is bearable."""
     rng = _generator(data)
-    for long, others, share in _plan(subject.contract, rng):
-        dtype, parameters = _choices(subject, rng)
-        calls = functools.partial(_long_call, subject, rng, dtype, parameters, long, others, share)
-        first = calls(min(FIRST, subject.most))
+    for long, others, share in _plan(implementation.contract, rng):
+        dtype, parameters = _choices(implementation, rng)
+        calls = functools.partial(_long_call, implementation, rng, dtype, parameters, long, others, share)
+        first = calls(min(FIRST, implementation.most))
         if first is None:
             continue
-        apart = _rows_are_apart(subject, first)
-        case, result = _largest(subject, calls, WORK if apart and precision_of(dtype) else LARGE)
+        apart = _rows_are_apart(implementation, first)
+        case, result = _largest(implementation, calls, WORK if apart and precision_of(dtype) else LARGE)
         if apart:
-            rows = _sample(subject, case, rng)
-            subject.judge(_cut(subject, case, rows), np.take(result, rows, axis=_row_axis(subject.contract)))
-            _sums_agree(subject, case, result, rng)
+            rows = _sample(implementation, case, rng)
+            implementation.judge(_cut(implementation, case, rows), np.take(result, rows, axis=_row_axis(implementation.contract)))
+            _sums_agree(implementation, case, result, rng)
         else:
-            subject.judge(case, result)
+            implementation.judge(case, result)
 
 
 def _generator(data: st.DataObject) -> np.random.Generator:
@@ -106,7 +109,7 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
 
 
 def _long_call(
-    subject: Subject,
+    implementation: Implementation,
     rng: np.random.Generator,
     dtype: str,
     parameters: dict[str, Any],
@@ -115,14 +118,14 @@ def _long_call(
     share: float,
     room: int,
 ) -> Case | None:
-    """Return a call that the subject takes, the product of whose extents is at most `room`; None if it takes no such call."""
+    """Return a call that the implementation takes, whose extents' product is at most `room`; None if it takes no such call."""
     each = share * min((room / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
     sizes = others | {name: max(1, int(each * rng.uniform(0.9, 1))) for name in long}
-    for dimensions in _all_dimensions(subject.contract):
+    for dimensions in _all_dimensions(implementation.contract):
         size, shared = math.prod(sizes[name] for name in dimensions), [name for name in dimensions if name in long]
         if size > STORED:
             sizes |= {name: max(1, int(sizes[name] * (STORED / size) ** (1 / len(shared)))) for name in shared}
-    return _claimed(subject, rng, dtype, parameters, sizes)
+    return _claimed(implementation, rng, dtype, parameters, sizes)
 
 
 def _longest(dtype: str) -> int:
@@ -131,15 +134,15 @@ def _longest(dtype: str) -> int:
     return LONGEST if working is None else int(min(LONGEST, 0.25 / working.unit))
 
 
-def _largest(subject: Subject, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
-    """Make larger and larger calls, up to `most` or what the subject does in `SECONDS`; return the last, and its result."""
-    room = min(FIRST, subject.most)
-    most = subject.most if subject.most < LARGE else most
+def _largest(implementation: Implementation, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
+    """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
+    room = min(FIRST, implementation.most)
+    most = implementation.most if implementation.most < LARGE else most
     case: Any = calls(room)
     while True:
         for _ in range(2):  # the first call may compile
             started = time.process_time()
-            result = subject.call(subject.note(case))
+            result = implementation.call(implementation.note(case))
             seconds = time.process_time() - started
             if seconds * STEP <= SECONDS:
                 break
@@ -170,34 +173,36 @@ def _all_dimensions(contract: Any) -> list[tuple[str, ...]]:
     return [_dimensions(contract, each) for each in (*contract.signature.arrays.values(), contract.signature.result)]
 
 
-def _choices(subject: Subject, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     """Draw a dtype, most of the time one in which long sums keep digits, and parameters, which are 1 without choices or default.
 
     They stay while sizes change: a kernel that is compiled for each is not compiled anew for every call.
     """
-    floating = [dtype for dtype in subject.dtypes if precision_of(dtype) and _longest(dtype) == LONGEST]
-    dtype = str(rng.choice(floating if floating and rng.random() < 0.8 else subject.dtypes))
+    floating = [dtype for dtype in implementation.dtypes if precision_of(dtype) and _longest(dtype) == LONGEST]
+    dtype = str(rng.choice(floating if floating and rng.random() < 0.8 else implementation.dtypes))
     parameters = {}
-    for key, each in subject.contract.signature.parameters.items():
+    for key, each in implementation.contract.signature.parameters.items():
         if each.choices:
-            choices = subject.within(key, each.choices)
+            choices = implementation.within(key, each.choices)
             parameters[key] = choices[rng.integers(len(choices))]
         else:
             parameters[key] = each.type(1) if each.default is inspect.Parameter.empty else each.default
     return dtype, parameters
 
 
-def _claimed(subject: Subject, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes) -> Case | None:
-    """Return a call of these extents that the subject takes: with an array left out or the small extents 1, if it must be."""
+def _claimed(
+    implementation: Implementation, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes
+) -> Case | None:
+    """Return a call of these extents that it takes: with an array left out or the small extents 1, if it must be."""
     least = {name: size if size > FEW else 1 for name, size in sizes.items()}
     for each in (sizes, least):
-        short = _left_out(subject.contract, each)
-        calls = [(each, ()), (short, subject.contract.signature.defaults)]
+        short = _left_out(implementation.contract, each)
+        calls = [(each, ()), (short, implementation.contract.signature.defaults)]
         if 2 * math.prod(short.values()) > math.prod(each.values()) and rng.random() < 0.5:
             calls.reverse()
         for extents, left_out in calls:
-            case = _case(subject.contract, rng, dtype, parameters, extents, left_out)
-            if subject.claims(case):
+            case = _case(implementation.contract, rng, dtype, parameters, extents, left_out)
+            if implementation.claims(case):
                 return case
     return None
 
@@ -266,41 +271,41 @@ def _row_axis(contract: Any) -> int:
     return _dimensions(contract, contract.signature.result).index(_rows(contract))
 
 
-def _cut(subject: Subject, case: Case, rows: Array) -> Case:
+def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
     """Return the call whose result is these rows of a call's result."""
-    arrays = _given(subject.contract, case)
+    arrays = _given(implementation.contract, case)
     for key, array in arrays.items():
-        dimensions = _dimensions(subject.contract, subject.contract.signature.arrays[key])
-        if _rows(subject.contract) in dimensions:
-            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(subject.contract)))
+        dimensions = _dimensions(implementation.contract, implementation.contract.signature.arrays[key])
+        if _rows(implementation.contract) in dimensions:
+            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(implementation.contract)))
     return replace(case, arrays=arrays)
 
 
-def _sample(subject: Subject, case: Case, rng: np.random.Generator) -> Array:
+def _sample(implementation: Implementation, case: Case, rng: np.random.Generator) -> Array:
     """Draw rows to judge, the first and the last among them."""
-    count = _sizes(subject.contract, case)[_rows(subject.contract)]
-    drawn = int(min(SAMPLE, max(2, JUDGED * count // _work(subject.contract, case))))
+    count = _sizes(implementation.contract, case)[_rows(implementation.contract)]
+    drawn = int(min(SAMPLE, max(2, JUDGED * count // _work(implementation.contract, case))))
     return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
 
 
-def _rows_are_apart(subject: Subject, case: Case) -> bool:
+def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    if not _rows(subject.contract):
+    if not _rows(implementation.contract):
         return False
-    if subject.precision == "working":
+    if implementation.precision == "working":
         return True
-    rows = np.arange(0, _sizes(subject.contract, case)[_rows(subject.contract)], 2)
-    whole = np.take(subject.bound(case), rows, axis=_row_axis(subject.contract))
-    return bool((subject.bound(_cut(subject, case, rows)) >= whole * (1 - 2.0**-20)).all())
+    rows = np.arange(0, _sizes(implementation.contract, case)[_rows(implementation.contract)], 2)
+    whole = np.take(implementation.bound(case), rows, axis=_row_axis(implementation.contract))
+    return bool((implementation.bound(_cut(implementation, case, rows)) >= whole * (1 - 2.0**-20)).all())
 
 
-def _sums_agree(subject: Subject, case: Case, result: Array, rng: np.random.Generator) -> None:
+def _sums_agree(implementation: Implementation, case: Case, result: Array, rng: np.random.Generator) -> None:
     """Hold signed sums of the result to the result of signed sums, where an operation is linear.
 
     Rounding bounds of a linear operation are linear in magnitudes, up to what underflows. So n times the bound for the mean
     magnitude is at least the sum of n bounds. Both sums have roundings of their own, in the wider precision.
     """
-    contract, dtype = subject.contract, case.dtype
+    contract, dtype = implementation.contract, case.dtype
     for key, extent in getattr(contract, "LINEAR", {}).items() if precision_of(dtype) else ():
         axis = _dimensions(contract, contract.signature.arrays[key]).index(extent)
         n, kept = case.arrays[key].shape[axis], _dimensions(contract, contract.signature.result).index(extent)
@@ -312,7 +317,7 @@ def _sums_agree(subject: Subject, case: Case, result: Array, rng: np.random.Gene
         sizes = {name: np.abs(array).astype(wide(dtype)) for name, array in case.arrays.items()}
         sizes[key] = sizes[key].mean(axis=axis, keepdims=True)
         mean, few = replace(case, arrays=sizes), replace(case, arrays=case.arrays | {key: summed(case.arrays[key], axis)})
-        size = n * np.abs(subject.reference(mean))
-        bound = n * subject.bound(mean) + 2 * gamma(n + 1, float(np.finfo(wide(dtype)).eps) / 2) * size
+        size = n * np.abs(implementation.reference(mean))
+        bound = n * implementation.bound(mean) + 2 * gamma(n + 1, float(np.finfo(wide(dtype)).eps) / 2) * size
         claim = f"a sum of the result along {extent} is not the result of that sum of {key}"
-        subject.hold(summed(result, kept), subject.reference(few), bound, size, claim)
+        implementation.require_close(summed(result, kept), implementation.reference(few), bound, size, claim)

@@ -16,50 +16,54 @@ from typing import Any
 import numpy as np
 
 from kernels._conformance.cases import Case
-from kernels._conformance.subject import Bare, Record, Subject
+from kernels._conformance.implementation import Bare, Implementation, Record
 from kernels._dispatch import gufunc
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
 
 
-def snippet(subject: Subject, record: Record) -> str:
+def snippet(implementation: Implementation, record: Record) -> str:
     """Return the last call that was tried, and what came before it where that matters."""
     case: Any = record.case
     lines = list(record.circumstances)
     if record.before is not None:
-        lines += [*_arrays(subject, record, record.before), _call(subject, record, record.before)]
-    arrays = list(_arrays(subject, record, case))
+        lines += [*_arrays(implementation, record, record.before), _call(implementation, record, record.before)]
+    arrays = list(_arrays(implementation, record, case))
     if record.in_place:
         arrays = [line.replace(" = ", "[...] = ", 1) for line in arrays]
-    lines += [*arrays, _call(subject, record, case)]
-    return "\n".join([*_imports(subject, "\n".join(lines)), "", *lines])
+    lines += [*arrays, _call(implementation, record, case)]
+    return "\n".join([*_imports(implementation, "\n".join(lines)), "", *lines])
 
 
-def hints(subject: Subject, record: Record, error: Exception) -> list[str]:
+def hints(implementation: Implementation, record: Record, error: Exception) -> list[str]:
     """Say which claims might be missing where a function cannot take a call at all."""
-    if subject.form is None or not isinstance(error, TypeError | AttributeError):
+    if implementation.form is None or not isinstance(error, TypeError | AttributeError):
         return []
-    variant, limits = subject.form.variant, subject.form.variant.limits
+    variant, limits = implementation.form.variant, implementation.form.variant.limits
     arrays = {"numpy": "NumPy arrays; arrays='torch' gives it tensors", "torch": "tensors; arrays='numpy' gives it NumPy arrays"}
     lines = [
         f"it has no parameter {name!r}: one that needs none claims limits={{{name!r}: ({default!r},)}}"
-        for name, default in subject.form.lacking.items()
+        for name, default in implementation.form.lacking.items()
         if name not in limits
     ]
-    if subject.bare:
-        return [] if len(subject.kinds) == 1 else [f"it is called with every kind of array: {arrays['numpy']}, and the reverse"]
+    if implementation.bare:
+        return (
+            []
+            if len(implementation.kinds) == 1
+            else [f"it is called with every kind of array: {arrays['numpy']}, and the reverse"]
+        )
     layouts = record.case.layouts.values() if record.case else ()
     if isinstance(error, TypeError) and variant.layout == "any" and set(layouts) - {"contiguous"}:
         lines.append("it is called with every layout: layout='C' gives it writable C-contiguous arrays")
     return [*lines, f"it is called with {arrays[variant.arrays]}"]
 
 
-def _name(subject: Subject) -> str:
-    name = getattr(subject.form.function, "__name__", "") if subject.form else subject.operation
+def _name(implementation: Implementation) -> str:
+    name = getattr(implementation.form.function, "__name__", "") if implementation.form else implementation.operation
     return name if name.isidentifier() else "function"
 
 
-def _imports(subject: Subject, code: str) -> Iterator[str]:
+def _imports(implementation: Implementation, code: str) -> Iterator[str]:
     names = {
         "import numpy as np": "np.",
         "import torch": "torch.",
@@ -68,13 +72,13 @@ def _imports(subject: Subject, code: str) -> Iterator[str]:
         "from kernels._conformance.cases import LAYOUTS": "LAYOUTS[",
     }
     yield from (line for line, used in names.items() if used in code)
-    name = _name(subject)
-    if subject.form is None:
-        selector = getattr(subject.function, "__qualname__", "").partition(":")[2]
+    name = _name(implementation)
+    if implementation.form is None:
+        selector = getattr(implementation.function, "__qualname__", "").partition(":")[2]
         if selector:
-            yield f"from registry import get\n\n{name} = get({subject.operation!r}, {selector!r})"
+            yield f"from registry import get\n\n{name} = get({implementation.operation!r}, {selector!r})"
         return
-    function = inspect.unwrap(subject.form.function)  # the command wraps it in a limit of time
+    function = inspect.unwrap(implementation.form.function)  # the command wraps it in a limit of time
     module = getattr(function, "__module__", None) or "numpy"  # which NumPy's functions in C do not say
     if module != "__main__" and inspect.unwrap(getattr(sys.modules.get(module), name, _name)) is function:
         yield f"from {module} import {name}"
@@ -82,7 +86,7 @@ def _imports(subject: Subject, code: str) -> Iterator[str]:
         yield f"# {name} is the function on trial"
 
 
-def _arrays(subject: Subject, record: Record, case: Case) -> Iterator[str]:
+def _arrays(implementation: Implementation, record: Record, case: Case) -> Iterator[str]:
     """Yield the statements that make a case's arrays, each object once."""
     seen: dict[int, str] = {}
     for name, array in case.arrays.items():
@@ -91,43 +95,43 @@ def _arrays(subject: Subject, record: Record, case: Case) -> Iterator[str]:
         others = [other for other, one in case.arrays.items() if id(one) in seen and np.shares_memory(array, one)]
         seen[id(array)] = name
         shared = f"  # it shares memory with {', '.join(others)}" if others else ""
-        yield f"{name} = {_array(subject, record, case, name)}{shared}"
+        yield f"{name} = {_array(implementation, record, case, name)}{shared}"
 
 
-def _array(subject: Subject, record: Record, case: Case, name: str) -> str:
+def _array(implementation: Implementation, record: Record, case: Case, name: str) -> str:
     """Return one array as an expression, in the layout and of the kind that the function gets."""
-    array, variant = case.arrays[name], subject.form.variant if subject.form else None
+    array, variant = case.arrays[name], implementation.form.variant if implementation.form else None
     text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
-    kind = variant.arrays if variant and not subject.bare else record.kind
+    kind = variant.arrays if variant and not implementation.bare else record.kind
     turned = kind == "torch" and any(stride < 0 for stride in array.strides)  # torch knows no such layout
     if case.layouts.get(name, "contiguous") != "contiguous" and not (turned or (variant and variant.layout == "C")):
         text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
-    if kind == "torch" or case.dtype == "bfloat16" or subject.device != "cpu":
+    if kind == "torch" or case.dtype == "bfloat16" or implementation.device != "cpu":
         text = f"torch.from_dlpack({text})"
         text += ".to(torch.bfloat16)" if case.dtype == "bfloat16" else ""
-        return text + (f".to({subject.device!r})" if subject.device != "cpu" else "")
+        return text + (f".to({implementation.device!r})" if implementation.device != "cpu" else "")
     return f"array_api_strict.asarray({text})" if kind == "array_api_strict" else text
 
 
-def _call(subject: Subject, record: Record, case: Case) -> str:
+def _call(implementation: Implementation, record: Record, case: Case) -> str:
     """Return the call: of a registered variant as any caller's, of a function as dispatch makes it."""
     own = {id(array): name for name, array in reversed(case.arrays.items())}
 
     def written(value: Any) -> str:
         return own.get(id(value)) or repr(value)
 
-    name, given = _name(subject), {**case.arrays, **case.parameters}
-    if subject.form is None:
+    name, given = _name(implementation), {**case.arrays, **case.parameters}
+    if implementation.form is None:
         return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
-    if isinstance(subject.form, Bare):
-        by_position, kwargs = subject.form.arguments(given, record.left_out)
+    if isinstance(implementation.form, Bare):
+        by_position, kwargs = implementation.form.arguments(given, record.left_out)
         return f"{name}({', '.join([*map(written, by_position), *(f'{key}={written(value)}' for key, value in kwargs.items())])})"
-    args, kwargs = subject.contract.validate(**given)
+    args, kwargs = implementation.contract.validate(**given)
     arrays = [each for each in (*args, *kwargs.values()) if hasattr(each, "ndim")]
-    kwargs = subject.form.kept(args, {**kwargs, **subject.form.variant.options}, record.left_out)
+    kwargs = implementation.form.kept(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
-    core = subject.contract.CORE
-    if not (subject.form.variant.batches or gufunc.is_core(gufunc.parse(core), arrays)):
+    core = implementation.contract.CORE
+    if not (implementation.form.variant.batches or gufunc.is_core(gufunc.parse(core), arrays)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
         return f"gufunc.apply(gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
     return f"{name}({', '.join([*map(written, args), *keywords])})"

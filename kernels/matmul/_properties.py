@@ -10,7 +10,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance import draws, relations
-from kernels._conformance.subject import Subject, require
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import exactness
 
 Array = np.ndarray[Any, Any]
@@ -22,48 +22,48 @@ PERMUTES = MIRRORS = "m k n"
 SPLITS = "k"
 
 
-def is_exact_on_small_integers(subject: Subject, data: st.DataObject) -> None:
+def is_exact_on_small_integers(implementation: Implementation, data: st.DataObject) -> None:
     """Integers in [-8, 8] multiply without rounding in any order, as long as 64 k can be counted exactly.
 
     Times a power of two they still do, also where they no longer fit a type of integers.
     """
     sizes = {name: data.draw(st.sampled_from([1, 2, 3, 8, 15, 16, 17, 33, 65]), label=name) for name in "mkn"}
-    case = data.draw(draws.calls(subject, sizes, among=draws.is_inexact), label="case")
-    assume(64 * sizes["k"] < exactness(case.dtype) and np.prod(list(sizes.values())) <= subject.most)
+    case = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
+    assume(64 * sizes["k"] < exactness(case.dtype) and np.prod(list(sizes.values())) <= implementation.most)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the integers"))
     for array in case.arrays.values():
         array[...] = rng.integers(-8, 9, array.shape)
     expected = case.arrays["a"].astype(complex) @ case.arrays["b"].astype(complex)
     p, q = (0 if case.dtype == "float16" else data.draw(st.sampled_from([0, 0, 20, 40]), label=name) for name in "pq")
-    case = subject.note(draws.scaled(case, {"a": p, "b": q}))
-    require((subject.call(case) == expected * 2.0 ** (p + q)).all(), "an integer product was rounded")
+    case = implementation.note(draws.scaled(case, {"a": p, "b": q}))
+    require((implementation.call(case) == expected * 2.0 ** (p + q)).all(), "an integer product was rounded")
 
 
-def keeps_the_digits_of_what_it_picks(subject: Subject, data: st.DataObject) -> None:
+def keeps_the_digits_of_what_it_picks(implementation: Implementation, data: st.DataObject) -> None:
     """Columns of I pick columns of A, and rows of I rows of B: bit for bit, however long the sums, and in fresh memory.
 
     The bound grows with the inner extent, and past a few hundred hides a product in fewer digits. Classes of error that
     cut operands, or add them up first, are not asked.
     """
-    assume(subject.precision not in INEXACT)
+    assume(implementation.precision not in INEXACT)
     k = data.draw(st.sampled_from([1, 2, 5, 17, 33, 65, 129, 257, 513, 1025, 4097]), label="k")
-    most = max(1, subject.most // (60 * k))
+    most = max(1, implementation.most // (60 * k))
     m, n = (data.draw(st.sampled_from([size for size in (1, 2, 17) if size <= most]), label=name) for name in "mn")
-    case = data.draw(draws.calls(subject, {"m": m, "k": k, "n": n}, among=draws.is_inexact), label="case")
+    case = data.draw(draws.calls(implementation, {"m": m, "k": k, "n": n}, among=draws.is_inexact), label="case")
     a, b = case.arrays["a"], case.arrays["b"]
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of what is picked"))
     whole = k <= 17 and data.draw(st.booleans(), label="all are picked, in order")
     columns, rows = (np.arange(k),) * 2 if whole else (rng.integers(k, size=size) for size in (n, m))
     for picked, arrays in ((a[:, columns], {"a": a, "b": _units(columns, k, a).T}), (b[rows], {"a": _units(rows, k, b), "b": b})):
-        result = subject.call(subject.note(replace(case, arrays=arrays)))
+        result = implementation.call(implementation.note(replace(case, arrays=arrays)))
         require((result == picked).all(), "what was picked lost digits")
         require(not any(np.shares_memory(result, array) for array in arrays.values()), "the result shares memory with an operand")
 
 
-def propagates_special_values_as_ieee(subject: Subject, data: st.DataObject) -> None:
+def propagates_special_values_as_ieee(implementation: Implementation, data: st.DataObject) -> None:
     """As `relations` has it; a fast product adds rows and columns up before it multiplies, so "normwise" is not asked."""
-    assume(subject.precision != "normwise")
-    relations.propagates_special_values_as_ieee(subject, data)
+    assume(implementation.precision != "normwise")
+    relations.propagates_special_values_as_ieee(implementation, data)
 
 
 def _units(chosen: Array, k: int, like: Array) -> Array:

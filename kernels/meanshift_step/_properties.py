@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernels._conformance.cases import Case, extents
 from kernels._conformance.draws import WRAPS, beside_a_wrap
-from kernels._conformance.subject import Subject, require
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import gamma, require_precision
 from kernels.meanshift_step import KERNELS
 
@@ -27,10 +27,10 @@ REPEATS = "m"
 
 
 @st.composite
-def parameters(draw: st.DrawFn, subject: Subject, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(draw: st.DrawFn, implementation: Implementation, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """Draw a kernel, and a bandwidth for points of unit spread: from their spacing to beyond their extent."""
     spread = draw(st.sampled_from([1.0, 0.25, 4.0, 2.0**20])) * math.sqrt(max(1, arrays["x"].shape[1] / 4))  # as distances grow
-    return {"bandwidth": spread * (1 + draw(st.integers(1, 2**20)) / 2**20), "kernel": draw(kernels(subject))}
+    return {"bandwidth": spread * (1 + draw(st.integers(1, 2**20)) / 2**20), "kernel": draw(kernels(implementation))}
 
 
 def points(rng: np.random.Generator, form: str, n: int, d: int) -> np.ndarray[Any, Any]:
@@ -48,13 +48,13 @@ def points(rng: np.random.Generator, form: str, n: int, d: int) -> np.ndarray[An
 
 
 @st.composite
-def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
+def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     """Draw points, their scale and offset, and a bandwidth from far below their spacing to far above their extent."""
-    dtype = draw(st.sampled_from(subject.dtypes))
-    d = draw(st.one_of(*[dimensions(subject, choices) for choices in (DIMENSIONS, DIMENSIONS, WIDE)]))
+    dtype = draw(st.sampled_from(implementation.dtypes))
+    d = draw(st.one_of(*[dimensions(implementation, choices) for choices in (DIMENSIONS, DIMENSIONS, WIDE)]))
     room = most // max(1, d)
-    n = draw(extents(most, room if takes_data(subject) else math.isqrt(room)))
-    blurring = n == 0 or not takes_data(subject) or (n * n <= room and draw(st.booleans()))
+    n = draw(extents(most, room if takes_data(implementation) else math.isqrt(room)))
+    blurring = n == 0 or not takes_data(implementation) or (n * n <= room and draw(st.booleans()))
     m = n if blurring else max(1, draw(extents(most, room // n)))
     form = draw(st.sampled_from(["cloud", "clusters", "duplicates", "outlier", "cells"]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -65,52 +65,54 @@ def cases(draw: st.DrawFn, subject: Subject, most: int) -> Case:
     arrays = {"x": ((points(rng, form, n, d) + offset) * unit).astype(dtype)}
     if not blurring:
         arrays["data"] = ((points(rng, form, m, d) + offset) * unit).astype(dtype)
-    return Case(arrays, {"bandwidth": bandwidth, "kernel": draw(kernels(subject))}, dtype)
+    return Case(arrays, {"bandwidth": bandwidth, "kernel": draw(kernels(implementation))}, dtype)
 
 
-def dimensions(subject: Subject, choices: Iterable[int]) -> st.SearchStrategy[int]:
-    """Draw a number of dimensions that the subject takes."""
+def dimensions(implementation: Implementation, choices: Iterable[int]) -> st.SearchStrategy[int]:
+    """Draw a number of dimensions that the implementation takes."""
     choices = list(choices)
-    taken = subject.within("dimensions", choices) or subject.within("dimensions", range(min(choices), 1 + max(WIDE)))
+    taken = implementation.within("dimensions", choices) or implementation.within(
+        "dimensions", range(min(choices), 1 + max(WIDE))
+    )
     return st.sampled_from(taken) if taken else st.nothing()
 
 
 @st.composite
-def directions(draw: st.DrawFn, subject: Subject, choices: Iterable[int]) -> np.ndarray[Any, Any]:
-    """Draw a direction, along an axis or across, in a number of dimensions that the subject takes."""
-    d = draw(dimensions(subject, choices))
+def directions(draw: st.DrawFn, implementation: Implementation, choices: Iterable[int]) -> np.ndarray[Any, Any]:
+    """Draw a direction, along an axis or across, in a number of dimensions that the implementation takes."""
+    d = draw(dimensions(implementation, choices))
     across = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(d)
     along = draw(st.sampled_from([-1, 1])) * np.eye(d)[draw(st.integers(0, d - 1))]
     return draw(st.sampled_from([along, across / math.sqrt(across @ across)]))
 
 
-def takes_data(subject: Subject) -> bool:
-    """Whether the subject claims to move points towards others than themselves."""
-    return "data" not in subject.limits
+def takes_data(implementation: Implementation) -> bool:
+    """Whether the implementation claims to move points towards others than themselves."""
+    return "data" not in implementation.limits
 
 
-def kernels(subject: Subject) -> st.SearchStrategy[str]:
-    """Draw a kernel that the subject takes."""
-    return st.sampled_from(subject.within("kernel", KERNELS))
+def kernels(implementation: Implementation) -> st.SearchStrategy[str]:
+    """Draw a kernel that the implementation takes."""
+    return st.sampled_from(implementation.within("kernel", KERNELS))
 
 
-def stays_where_nothing_is_in_reach(subject: Subject, data: st.DataObject) -> None:
+def stays_where_nothing_is_in_reach(implementation: Implementation, data: st.DataObject) -> None:
     """A row with no data within a compact kernel's support stays bit for bit; a gaussian goes to the nearest, however far.
 
     Two data equally far off on either side stay so, also where a whole number of 32 bits goes round: it goes between them.
     """
-    assume(takes_data(subject))
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    d = data.draw(dimensions(subject, range(1, 7)), label="d")
+    assume(takes_data(implementation))
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
+    d = data.draw(dimensions(implementation, range(1, 7)), label="d")
     log2 = data.draw(st.one_of(st.integers(5, 40), st.sampled_from([29, 30, 31])), label="log2 of the distance in bandwidths")
     tie = data.draw(st.booleans(), label="data on either side")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
-    kernel = data.draw(kernels(subject), label="kernel")
+    kernel = data.draw(kernels(implementation), label="kernel")
     site = np.ldexp(rng.choice([-1, 1], d) * rng.integers(4, 8, d) / 4, log2) if tie else np.full(d, 2.0**log2)
     x = (np.zeros((33, d)) if tie else rng.standard_normal((33, d))).astype(dtype)
     sites = np.stack([site, -site] if tie else [site] * 5).astype(dtype)
-    case = subject.note(Case({"x": x, "data": sites}, {"bandwidth": 1.0, "kernel": kernel}, dtype))
-    result, middle = subject.call(case), sites.astype(np.longdouble).mean(axis=0)
+    case = implementation.note(Case({"x": x, "data": sites}, {"bandwidth": 1.0, "kernel": kernel}, dtype))
+    result, middle = implementation.call(case), sites.astype(np.longdouble).mean(axis=0)
     if kernel == "gaussian":
         arms = np.abs(sites[0].astype(np.longdouble) - x) + np.abs(sites[0])
         near = np.abs(result - middle) <= 32 * require_precision(dtype).unit * arms
@@ -119,71 +121,76 @@ def stays_where_nothing_is_in_reach(subject: Subject, data: st.DataObject) -> No
         require(result.tobytes() == x.tobytes(), "a point moved with nothing in reach")
 
 
-def meets_neighbours_wherever_they_are(subject: Subject, data: st.DataObject) -> None:
+def meets_neighbours_wherever_they_are(implementation: Implementation, data: st.DataObject) -> None:
     """Points beside each other where the number of a cell, counted in bandwidths in 8, 16 or 32 bits, goes round.
 
     The first is at zero, since cells may be numbered from there; after a centring step such points would bound nothing.
     """
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
-    d, side = data.draw(dimensions(subject, range(1, 4)), label="d"), data.draw(st.sampled_from([-1, 1]), label="side")
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
+    d, side = data.draw(dimensions(implementation, range(1, 4)), label="d"), data.draw(st.sampled_from([-1, 1]), label="side")
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     for bits in (bits for bits in WRAPS if 2.0 ** (bits + 4) * require_precision(dtype).unit < 1):
         x = side * h * beside_a_wrap(rng, (33, d), bits)
-        x[: subject.precision != "expansion"] = 0
-        parameters = {"bandwidth": h, "kernel": data.draw(kernels(subject), label="kernel")}
-        case = subject.note(Case({"x": x.astype(dtype)}, parameters, dtype))
-        subject.judge(case, subject.call(case))
+        x[: implementation.precision != "expansion"] = 0
+        parameters = {"bandwidth": h, "kernel": data.draw(kernels(implementation), label="kernel")}
+        case = implementation.note(Case({"x": x.astype(dtype)}, parameters, dtype))
+        implementation.judge(case, implementation.call(case))
 
 
-def is_exact_on_a_lattice(subject: Subject, data: st.DataObject) -> None:
+def is_exact_on_a_lattice(implementation: Implementation, data: st.DataObject) -> None:
     """On a 1-D integer lattice with a bandwidth that is a power of two, triangular weights and their sums are exact.
 
     What is left is the rounding of sums, products and quotients; a centring step would add its own, so the class
     "expansion" is not asked.
     """
-    assume(subject.precision != "expansion" and subject.within("kernel", ["triangular"]))
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    assume(implementation.precision != "expansion" and implementation.within("kernel", ["triangular"]))
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
     n = data.draw(st.sampled_from([1, 2, 3, 15, 16, 17, 33, 64, 65]), label="n")
     h = data.draw(st.sampled_from([1, 2, 4, 8, 16]), label="h")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     sites = rng.permutation(np.arange(n) - n // 2)
-    case = subject.note(Case({"x": sites.astype(dtype)[:, None]}, {"bandwidth": float(h), "kernel": "triangular"}, dtype))
+    case = implementation.note(Case({"x": sites.astype(dtype)[:, None]}, {"bandwidth": float(h), "kernel": "triangular"}, dtype))
     weights = np.maximum(h - np.abs(sites[:, None] - sites), 0)
     total, differences = weights.sum(axis=1).astype(np.longdouble), sites - sites[:, None]
     moved, arms = (((weights * arm).sum(axis=1) / total)[:, None] for arm in (differences, np.abs(differences)))
     expected = case.arrays["x"] + moved
     working = require_precision(dtype)
     bound = gamma(n + 3, working.unit) * arms + 2 * working.unit * np.abs(expected)  # weights may be divided by their sum first
-    subject.hold(subject.call(case), expected, bound, subject.scale(case), "weights without rounding errors")
+    implementation.require_close(
+        implementation.call(case), expected, bound, implementation.scale(case), "weights without rounding errors"
+    )
 
 
-def weighs_a_gaussian_to_its_end(subject: Subject, data: st.DataObject) -> None:
+def weighs_a_gaussian_to_its_end(implementation: Implementation, data: st.DataObject) -> None:
     """A gaussian has weight wherever it is above the smallest normal number: it ends at no 3, 4 or 7 bandwidths.
 
     Up to where its pull is the unit roundoff times the bandwidth a class that truncates is held to it too.
     """
-    assume(takes_data(subject) and subject.within("kernel", ["gaussian"]))
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    assume(takes_data(implementation) and implementation.within("kernel", ["gaussian"]))
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
     working = require_precision(dtype)
     lightest = data.draw(st.sampled_from([working.unit / 8, 4 * working.tiny]), label="weight at the end")
     distance = math.sqrt(-2 * math.log(lightest)) * data.draw(st.integers(1, 64), label="sixty-fourths of the end") / 64
-    far = distance * data.draw(directions(subject, range(1, 4)), label="direction")
+    far = distance * data.draw(directions(implementation, range(1, 4)), label="direction")
     sites = np.stack([np.zeros_like(far), far]).astype(dtype)  # the near one pulls by nothing, so that the far one shows
-    case = subject.note(Case({"x": sites[:1], "data": sites}, {"bandwidth": 1.0, "kernel": "gaussian"}, dtype))
-    subject.hold(subject.call(case), subject.reference(case), subject.bound(case), distance)
+    case = implementation.note(Case({"x": sites[:1], "data": sites}, {"bandwidth": 1.0, "kernel": "gaussian"}, dtype))
+    implementation.require_close(implementation.call(case), implementation.reference(case), implementation.bound(case), distance)
 
 
-def counts_what_lies_on_the_edge(subject: Subject, data: st.DataObject) -> None:
+def counts_what_lies_on_the_edge(implementation: Implementation, data: st.DataObject) -> None:
     """Flat weights reach to the bandwidth itself and no further: a datum on the edge counts, one just past it does not.
 
     Along an axis, with a bandwidth that is a power of two, the distance has no rounding that could take it over the edge.
     A centring step would add its own, so the class "expansion" is not asked.
     """
-    assume(takes_data(subject) and subject.precision != "expansion" and subject.within("kernel", ["flat"]))
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    assume(takes_data(implementation) and implementation.precision != "expansion" and implementation.within("kernel", ["flat"]))
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
     working = require_precision(dtype)
-    n, d = data.draw(st.sampled_from([1, 2, 17, 65]), label="n"), data.draw(dimensions(subject, [1, 2, 3, 4, 5, 9]), label="d")
+    n, d = (
+        data.draw(st.sampled_from([1, 2, 17, 65]), label="n"),
+        data.draw(dimensions(implementation, [1, 2, 3, 4, 5, 9]), label="d"),
+    )
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     finest = int(-math.log2(working.unit)) - 6  # 64 roundings: a square, a sum and a quotient keep their side
     margin = data.draw(st.sampled_from([0.0, 0.0, 1.0, -1.0]), label="side") * 2.0 ** -data.draw(
@@ -192,28 +199,28 @@ def counts_what_lies_on_the_edge(subject: Subject, data: st.DataObject) -> None:
     site = np.zeros((1, d), dtype)
     site[0, data.draw(st.integers(0, d - 1), label="axis")] = data.draw(st.sampled_from([-1, 1]), label="sign") * h * (1 + margin)
     x = np.zeros((n, d), dtype)
-    case = subject.note(Case({"x": x, "data": np.concatenate([x[:1], site])}, {"bandwidth": h, "kernel": "flat"}, dtype))
+    case = implementation.note(Case({"x": x, "data": np.concatenate([x[:1], site])}, {"bandwidth": h, "kernel": "flat"}, dtype))
     expected = site / 2 if margin <= 0 else x[:1]
-    close = np.abs(subject.call(case) - expected) <= 8 * working.unit * h
+    close = np.abs(implementation.call(case) - expected) <= 8 * working.unit * h
     require(close.all(), "flat weights do not end where the distance is the bandwidth, itself counted")
 
 
-def goes_to_the_only_datum_in_reach(subject: Subject, data: st.DataObject) -> None:
+def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.DataObject) -> None:
     """However little a lone datum just inside the support weighs, it is all the weight there is: no least sum, no epsilon."""
-    compact = subject.within("kernel", KERNELS[1:])
-    assume(takes_data(subject) and subject.precision != "expansion" and compact)
-    dtype = data.draw(st.sampled_from(subject.dtypes), label="dtype")
+    compact = implementation.within("kernel", KERNELS[1:])
+    assume(takes_data(implementation) and implementation.precision != "expansion" and compact)
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
     working = require_precision(dtype)
     kernel = data.draw(st.sampled_from(compact), label="kernel")
     h = 2.0 ** data.draw(st.integers(-8, 8), label="log2 h")
     margin = 2.0 ** -data.draw(st.integers(1, int(-math.log2(working.unit)) - 6), label="log2 of the margin")
-    direction = data.draw(directions(subject, range(1, 6)), label="direction")
+    direction = data.draw(directions(implementation, range(1, 6)), label="direction")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the place"))
     place = rng.uniform(-2, 2, len(direction)).astype(dtype)  # anywhere in the cells of a grid
     sites = place + np.stack([np.full_like(direction, 8), (1 - margin) * direction])
     arrays = {"x": (h * np.tile(place, (17, 1))).astype(dtype), "data": (h * sites).astype(dtype)}
-    case = subject.note(Case(arrays, {"bandwidth": h, "kernel": kernel}, dtype))
-    subject.judge(case, subject.call(case))
+    case = implementation.note(Case(arrays, {"bandwidth": h, "kernel": kernel}, dtype))
+    implementation.judge(case, implementation.call(case))
 
 
 PROPERTIES = (

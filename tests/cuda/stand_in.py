@@ -125,8 +125,8 @@ def hold(operation, name, max_examples, *damage):
         function = bordered(kernel_of(variant, folder, *damage))
         here = replace(variant, device="cpu", _why_not=lambda _: None)
         op = _dispatch.Operation(registry.zoo(), operation)
-        subject = replace(
-            _conformance.Subject(operation, op.contract, _dispatch.fixed(op, here, function)),
+        implementation = replace(
+            _conformance.Implementation(operation, op.contract, _dispatch.fixed(op, here, function)),
             dtypes=variant.dtypes,
             precision=variant.precision,
             deterministic=variant.deterministic,
@@ -137,7 +137,9 @@ def hold(operation, name, max_examples, *damage):
         sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
         properties = _conformance.all_properties(op.contract)
         for property_ in sorted(properties, key=lambda property_: not (damage and property_.__name__ in SOONEST)):
-            record = with_few_kernels(functools.partial(_conformance.run, property_, subject, int(max_examples)), max_examples)
+            record = with_few_kernels(
+                functools.partial(_conformance.run, property_, implementation, int(max_examples)), max_examples
+            )
             print(f"{property_.__name__}: {record.examples} examples, {record.worst:.3f} of the bound, {record.seconds:.1f} s")
 
 

@@ -72,7 +72,7 @@ def _3xtf32(a, b):
 @pytest.mark.parametrize(("precision", "function"), [("tf32", _tf32), ("3xtf32", _3xtf32)])
 def test_a_class_of_error_is_that_of_its_arithmetic(precision, function):
     """The interpreter takes TF32 as IEEE float32, so that its bounds are tried on its arithmetic; float32's refuse it."""
-    claimed = _conformance.function_subject(registry.zoo(), "matmul", function, dtypes=("float32",))
+    claimed = _conformance.implementation_from(registry.zoo(), "matmul", function, dtypes=("float32",))
     for property_ in _conformance.all_properties(claimed.contract):
         _conformance.run(property_, replace(claimed, precision=precision), EXAMPLES)
     with pytest.raises(registry.ConformanceError):

@@ -33,7 +33,7 @@ def require(condition: Any, failure: str) -> None:
 
 @dataclass
 class Record:
-    """What a property saw of a subject: how much it asked, and how close it came.
+    """What a property saw of an implementation: how much it asked, and how close it came.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Record:
     called : tuple of Case, str and array, or None
         The last call that returned, the kind of its arrays, and its result.
     changed : list of str
-        What the subject changed for the whole process.
+        What the implementation changed for the whole process.
     """
 
     examples: int = 0
@@ -205,7 +205,7 @@ def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Implementation:
     """A function on trial, in the operation's public form, and what it claims."""
 
     operation: str
@@ -217,7 +217,7 @@ class Subject:
     device: str = "cpu"
     kinds: tuple[str, ...] = ("numpy",)
     limits: Mapping[str, Any] = field(default_factory=dict)
-    most: int = LARGE  # bounds the work of a case further, for a subject that runs on a stand-in for its device
+    most: int = LARGE  # bounds the work of a case further, for an implementation that runs on a stand-in for its device
     form: Form | Bare | None = None  # of a function that is not registered
     first: FirstCall = field(default_factory=FirstCall)
     record: Record = field(default_factory=Record)
@@ -241,7 +241,7 @@ class Subject:
         return result
 
     def claims(self, case: Case) -> bool:
-        """Whether a call is within the subject's limits; data that is x itself counts as left out."""
+        """Whether a call is within the implementation's limits; data that is x itself counts as left out."""
         if not self.limits:
             return True
         signature = inspect.signature(self.contract.validate)
@@ -278,7 +278,7 @@ class Subject:
         return min(SMALL, self.most)
 
     def within(self, key: str, choices: Iterable[Any]) -> list[Any]:
-        """Return those choices for an argument, or a quantity of the operation's `work`, that the subject's limits allow."""
+        """Return the choices for an argument, or for a quantity of the operation's `work`, that the limits allow."""
         limit = self.limits.get(key, math.inf)
         return [
             each for each in choices if key not in self.limits or (each in limit if isinstance(limit, tuple) else each <= limit)
@@ -295,7 +295,7 @@ class Subject:
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
 
-        A call with an extent of more than 256 is made again, and must give the same bits if the subject is deterministic:
+        A call with an extent of more than 256 is made again, and must give the same bits if the implementation is deterministic:
         some kernels split long sums alone.
         """
         if not self.contract.by_entries:
@@ -308,7 +308,7 @@ class Subject:
             require(verdict.failure is None, str(verdict.failure))
             return
         expected, bound = answers.expected(self.contract, case, self.precision)
-        self.hold(result, expected, bound, self.scale(case))
+        self.require_close(result, expected, bound, self.scale(case))
         called = self.record.called
         if self.deterministic and called and called[2] is result:
             asked, kind, _ = called
@@ -316,18 +316,20 @@ class Subject:
                 require(same_bits(self.call(asked, kind), result), "the same call gave other bits")
 
     def same(self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], case: Case, factor: float, claim: str) -> None:
-        """Hold a case's result to another call's times a power of two: bit for bit, from a subject that is deterministic."""
+        """Hold a case's result to another call's times a power of two: bit for bit, if the implementation is deterministic."""
         expected = expected * expected.dtype.type(factor)
         if self.deterministic:
             require((result == expected).all(), claim)
         else:
-            self.hold(result, expected, 2 * self.bound(case), self.scale(case), claim)
+            self.require_close(result, expected, 2 * self.bound(case), self.scale(case), claim)
 
     def scale(self, case: Case) -> Any:
         """Return the size beyond which a bound says nothing."""
         return self.contract.scale(**case.arrays, **case.parameters)
 
-    def hold(self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any, scale: Any, claim: str = "") -> None:
+    def require_close(
+        self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any, scale: Any, claim: str = ""
+    ) -> None:
         """Hold a result to what it must be within a bound, entry by entry.
 
         Without a claim that is the reference, in its own precision. A claim says why another result, which may be no
@@ -400,6 +402,6 @@ def same_bits(a: Any, b: Any) -> bool:
     return bool(a.tobytes() == b.tobytes())
 
 
-def kinds_for(subject: Subject, dtype: str) -> list[str]:
-    """Return the kinds of array that a subject is called with and that know a dtype."""
-    return [kind for kind in subject.kinds if kind == "numpy" or hasattr(importlib.import_module(kind), dtype)]
+def kinds_for(implementation: Implementation, dtype: str) -> list[str]:
+    """Return the kinds of array that an implementation is called with and that know a dtype."""
+    return [kind for kind in implementation.kinds if kind == "numpy" or hasattr(importlib.import_module(kind), dtype)]
