@@ -228,7 +228,7 @@ SLIPS = [
         "kernels._conformance.cases.EXTENTS", (1, 2, 3, 0, 5, 8, 15, 16), drops_tails, id="shapes that stay within a tile"
     ),
     pytest.param(
-        "kernels._conformance.relations.LAYOUTS", {"contiguous": np.copy}, assumes_c_order, id="arrays that are all contiguous"
+        "kernels._conformance.calls.LAYOUTS", {"contiguous": np.copy}, assumes_c_order, id="arrays that are all contiguous"
     ),
 ]
 

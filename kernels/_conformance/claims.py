@@ -15,7 +15,8 @@ from hypothesis.errors import HypothesisException
 from kernels import _dispatch
 from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
-from kernels._conformance.implementation import Bare, Form, Implementation, properties_of
+from kernels._conformance.forms import Bare, Form
+from kernels._conformance.implementation import Implementation, properties_of
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
 from registry import Variant, VariantUnavailable, Zoo

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from kernels._conformance.cases import Case
-from kernels._conformance.implementation import Bare, Implementation, Record
+from kernels._conformance.forms import Bare
+from kernels._conformance.implementation import Implementation, Record
 from kernels._dispatch import gufunc
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file

@@ -1,0 +1,152 @@
+"""Calls of any operation that find bugs: every layout, long and empty extents, shared memory, defaults, the call before."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import assume, reject
+from hypothesis import strategies as st
+
+from kernels._conformance import draws
+from kernels._conformance.cases import LAYOUTS, Case, in_layouts, long_tiles, plain
+from kernels._conformance.implementation import Implementation, properties_of, require
+from kernels._definition.numerics import precision_of
+from kernels._definition.signature import ArrayArgument, Signature
+
+BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two or three extents at once
+
+
+def ordinary(implementation: Implementation, data: st.DataObject) -> Case:
+    """Draw a call whose arrays have their core extents, all of them."""
+    case: Case = data.draw(properties_of(implementation.contract).cases(implementation, implementation.small), label="case")
+    signature: Signature = implementation.contract.signature
+    assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
+    return implementation.note(case)
+
+
+def explicit(implementation: Implementation, case: Case) -> Case | None:
+    """Return the call with the arrays that were left out, which are those that stand in for them; None if it may not be made."""
+    defaults = {key: case.arrays[other].copy() for key, other in implementation.contract.signature.defaults.items()}
+    whole = replace(case, arrays={**defaults, **case.arrays})
+    return whole if implementation.claims(whole) else None
+
+
+def small_sizes(implementation: Implementation, data: st.DataObject, sizes: st.SearchStrategy[int]) -> dict[str, int]:
+    """Draw sizes for the extents of the arrays that a call gives."""
+    given = draws.names(implementation, data.draw(draws.given_arrays(implementation), label="arrays given"))
+    return {extent: data.draw(draws.allowed(implementation, extent, sizes), label=extent) for extent in given}
+
+
+def reads_every_layout(implementation: Implementation, data: st.DataObject) -> None:
+    """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
+    sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17]))
+    assume(len(set(sizes.values())) == len(sizes))
+    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
+    for layout in LAYOUTS:
+        case = implementation.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
+        implementation.judge(plain(case), implementation.call(case))
+
+
+def agrees_where_extents_are_long(implementation: Implementation, data: st.DataObject) -> None:
+    """Each extent in turn goes past every tile, split and counter of fast kernels, then two or three past smaller tiles.
+
+    Entries are of one sign, or all equal: there errors add up that cancel elsewhere. The bound of a long sum in a dtype of few
+    digits says nothing, and is not asked.
+    """
+    signature: Signature = implementation.contract.signature
+    arrays = draws.all_arrays(implementation)
+    whole = len(arrays) == len(signature.arrays)  # an array that is two arguments counts twice
+    most = implementation.most if whole else math.isqrt(implementation.most)
+    given = draws.names(implementation, arrays)
+    blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
+    for tiles in [*((tile,) for tile in long_tiles(most)), *data.draw(st.permutations(blocks), label="blocks")[:1]]:
+        past = [tile + data.draw(st.integers(-1 if len(tiles) == 1 else 1, 15), label="past a tile") for tile in tiles]
+        rest = st.integers(2, 4) if max(tiles) < 2**15 else st.just(2)  # a mean of one says nothing
+        drawn = past + [data.draw(rest, label="another extent") for _ in given[len(past) :]]
+        for turn in range(len(given)):
+            some = zip(given[turn:] + given[:turn], drawn, strict=True)
+            sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
+            case = data.draw(draws.calls(implementation, sizes, ("of one sign", "equal", "normal")), label="case")
+            working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
+            summed = [size for extent, size in sizes.items() if extent not in signature.result.extents]
+            if working is None or max(summed, default=0) * working.unit < 0.25:
+                implementation.judge(implementation.note(case), implementation.call(case))
+
+
+def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> None:
+    """Where extents are 0 the result is what the definition gives, if anything: a sum over nothing, an array of none."""
+    sizes = small_sizes(implementation, data, st.sampled_from([1, 2, 3, 5, 17]))
+    empty = data.draw(st.sets(st.sampled_from(list(sizes)), min_size=1), label="empty extents")
+    case = data.draw(draws.calls(implementation, {**sizes, **dict.fromkeys(empty, 0)}), label="case")
+    try:
+        implementation.contract.validate(**case.arrays, **case.parameters)
+        expected = implementation.reference(case)
+    except ValueError:  # nothing is defined there
+        reject()
+    result = implementation.call(implementation.note(case))
+    require(result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}")
+    implementation.judge(case, result)
+
+
+def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
+    """Return pairs of arrays that may be one array, and whether the second is the first one's transpose."""
+    arrays = [argument for argument in signature.arrays.values() if argument.extents]
+    pairs = [pair for pair in itertools.combinations(arrays, 2) if len(pair[0].extents) == len(pair[1].extents)]
+    return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
+
+
+def takes_arrays_that_share_memory(implementation: Implementation, data: st.DataObject) -> None:
+    """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
+    every = {extent for argument in implementation.contract.signature.arrays.values() for extent in argument.extents}
+    sizes = {extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
+    one, other, turned = data.draw(
+        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is turned"
+    )
+    for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
+        for a, b in zip(one.extents, other.extents[::-1] if turned else other.extents, strict=True):
+            sizes[a] = sizes[b] = min(sizes[a], sizes[b])
+    case = data.draw(draws.calls(implementation, sizes), label="case")
+    assume(one.name in case.arrays and other.name in case.arrays)
+    base = case.arrays[one.name]
+    longer = np.concatenate([base, base[::-1][:1]])
+    views = {
+        "the same": (base, base),
+        "the other way round": (base, base[::-1]),
+        "a step further": (longer[1:], longer[:-1]),
+        "a copy": (base, base.copy()),
+        "every other": (longer[:: max(1, len(longer) - len(base))][: len(base)], longer[: len(base)]),
+    }
+    first, second = views[data.draw(st.sampled_from(list(views)), label="how it lies over the other")]
+    case = implementation.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
+    implementation.judge(plain(case), implementation.call(case))
+
+
+def takes_what_is_left_out_for_its_default(implementation: Implementation, data: st.DataObject) -> None:
+    """An array that is left out, the one that stands in for it, and a copy of that, all mean the same."""
+    case, defaults = ordinary(implementation, data), implementation.contract.signature.defaults
+    given = {key: array for key, array in case.arrays.items() if key not in defaults}
+    same, copied = ({key: change(given[other]) for key, other in defaults.items()} for change in (lambda a: a, np.copy))
+    for stands_in in ({}, same, copied):
+        trial = replace(case, arrays=given | stands_in)
+        if implementation.claims(trial):
+            implementation.judge(trial, implementation.call(implementation.note(trial)))
+
+
+def keeps_nothing_of_the_call_before(implementation: Implementation, data: st.DataObject) -> None:
+    """The same again, but for a parameter or an array that was another before: nothing made for that call is taken for this."""
+    case = ordinary(implementation, data)
+    case = explicit(implementation, case) or case
+    changed = data.draw(st.sampled_from([*case.arrays, *case.parameters]), label="what is another before")
+    if changed in case.parameters:
+        others = data.draw(
+            properties_of(implementation.contract).parameters(implementation, case.arrays), label="parameters before"
+        )
+        before = replace(case, parameters=case.parameters | {changed: others[changed]})
+    else:
+        before = replace(case, arrays=case.arrays | {changed: np.roll(case.arrays[changed][::-1], 1).copy()})
+    implementation.call(implementation.note(before))
+    implementation.record.before = before
+    implementation.judge(implementation.note(case), implementation.call(case))
