@@ -65,30 +65,26 @@ def _load(name: str) -> None:
         spec.loader.exec_module(module)
 
 
-for _name in ("_machine", "_catalogue", "_imports"):
+for _name in ("_machine", "_variant", "_catalogue", "_imports"):
     _load(_name)
 
-from kernels._catalogue import (  # noqa: E402 (each was loaded above)
+from kernels._catalogue import Provider, Reading, one_line, providers, read  # noqa: E402 (each was loaded above)
+from kernels._imports import import_module  # noqa: E402
+from kernels._machine import ON_DEVICE, System  # noqa: E402
+from kernels._variant import (  # noqa: E402
     DEFAULTS,
     DEVICES,
     DTYPES,
     SELECTORS,
     ConformanceError,
     DuplicateVariant,
-    Provider,
-    Reading,
     UnknownOperation,
     UnknownVariant,
     Variant,
     VariantUnavailable,
     declare,
-    one_line,
-    providers,
-    read,
     unknown,
 )
-from kernels._imports import import_module  # noqa: E402
-from kernels._machine import ON_DEVICE, System  # noqa: E402
 
 for _public in (ConformanceError, DuplicateVariant, System, UnknownOperation, UnknownVariant, Variant, VariantUnavailable):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them

@@ -7,9 +7,9 @@ import pytest
 from verdicts import torch, verdict, without_shrinking  # noqa: F401 (a fixture for all)
 
 import registry
-from kernels._catalogue import DEFAULTS
 from kernels._cli.check import _claimed
 from kernels._conformance.claims import implementation_from
+from kernels._variant import DEFAULTS
 from registry import ConformanceError
 
 # Right kernels that need a class of error of their own

@@ -21,7 +21,12 @@ from neighbours import ROOT, Machine, fresh_zoo, python
 import registry
 from registry import DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
 
-READERS = {"kernels._catalogue", "kernels._imports", "kernels._machine"}  # loaded by their place, without a package `kernels`
+READERS = {
+    "kernels._catalogue",
+    "kernels._imports",
+    "kernels._machine",
+    "kernels._variant",
+}  # loaded by their place, without a package `kernels`
 
 
 def test_importing_the_registry_loads_the_standard_library_alone():
@@ -129,9 +134,9 @@ def test_public_functions_travel_by_name():
 
 
 def test_classes_are_the_same_wherever_they_are_imported_from():
-    from kernels import _catalogue, _machine
+    from kernels import _machine, _variant
 
-    assert _catalogue.Variant is registry.Variant
+    assert _variant.Variant is registry.Variant
     assert _machine.System is registry.System
     for name in (
         "Variant",

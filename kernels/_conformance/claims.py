@@ -13,12 +13,12 @@ from hypothesis import Phase, configuration, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
-from kernels._catalogue import declare
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.forms import Bare, Form
 from kernels._conformance.implementation import Implementation, properties_of
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
+from kernels._variant import declare
 from registry import Variant, VariantUnavailable, Zoo
 
 HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
