@@ -21,7 +21,7 @@ from neighbours import ROOT, Machine, fresh_zoo, python
 import registry
 from registry import DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
 
-READERS = {
+READERS = {f"kernels._{name}" for name in ("catalogue", "imports", "machine", "variant")}  # loaded by their place
     "kernels._catalogue",
     "kernels._imports",
     "kernels._machine",

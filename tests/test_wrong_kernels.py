@@ -14,7 +14,7 @@ from test_definitions import LOGSUMEXP, by_rows
 import registry
 from kernels import _conformance
 from kernels._conformance import general
-from kernels._conformance.implementation import properties_of
+from kernels._conformance.draws import properties_of
 
 FOLDER = Path(__file__).parent / "wrong_kernels"
 

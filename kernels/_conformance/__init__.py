@@ -42,8 +42,9 @@ from hypothesis.errors import Unsatisfiable
 
 from kernels._conformance import relations
 from kernels._conformance.claims import implementation_from, nothing_stored
+from kernels._conformance.draws import properties_of
 from kernels._conformance.general import GENERAL, SHARES, Property
-from kernels._conformance.implementation import Implementation, Record, properties_of
+from kernels._conformance.implementation import Implementation, Record
 from kernels._conformance.snippet import hints, snippet
 from kernels._conformance.state import watched
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from kernels._conformance import draws
 from kernels._conformance.cases import LAYOUTS, Case, in_layouts, long_tiles, plain
-from kernels._conformance.implementation import Implementation, properties_of, require
+from kernels._conformance.draws import properties_of
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import precision_of
 from kernels._definition.signature import ArrayArgument, Signature
 

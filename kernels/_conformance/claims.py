@@ -14,8 +14,9 @@ from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
+from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare, Form
-from kernels._conformance.implementation import Implementation, properties_of
+from kernels._conformance.implementation import Implementation
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
 from kernels._variant import declare

@@ -20,8 +20,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance.cases import SMALL, Case, laid_out, plain, present
+from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare
-from kernels._conformance.implementation import Implementation, kinds_for, properties_of, require, same_bits
+from kernels._conformance.implementation import Implementation, kinds_for, require, same_bits
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
 from kernels._conformance.state import circumstances, watched
 from kernels._definition.results import map_parts, parts

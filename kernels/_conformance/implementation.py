@@ -16,7 +16,6 @@ from hypothesis import reject
 from kernels import _arrays
 from kernels._conformance import answers
 from kernels._conformance.cases import LARGE, SMALL, Case, present, values
-from kernels._conformance.draws import properties_of as properties_of
 from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare

@@ -46,7 +46,8 @@ from kernels._conformance.calls import (
     takes_what_is_left_out_for_its_default,
 )
 from kernels._conformance.cases import Case, extents
-from kernels._conformance.implementation import Implementation, properties_of, require
+from kernels._conformance.draws import properties_of
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import require_precision, wide
 from kernels._definition.signature import ArrayArgument, Signature
 
