@@ -22,11 +22,6 @@ import registry
 from registry import DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
 
 READERS = {f"kernels._{name}" for name in ("catalogue", "imports", "machine", "variant")}  # loaded by their place
-    "kernels._catalogue",
-    "kernels._imports",
-    "kernels._machine",
-    "kernels._variant",
-}  # loaded by their place, without a package `kernels`
 
 
 def test_importing_the_registry_loads_the_standard_library_alone():
