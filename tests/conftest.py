@@ -45,7 +45,7 @@ def _children_end_with_their_test():
         children.end(os.environ[children.MARK], servers=False)
 
 
-# A module of tests that starts processes, or that asks for a compiler, is for the long run.
+# A module of tests that starts processes, asks for a compiler, or needs a device or what stands in for one, is for the long run.
 SLOW = re.compile(r"^(import (subprocess|multiprocessing)|from children)|importorskip\(\"numba\"\)", re.MULTILINE)
 
 
@@ -53,7 +53,8 @@ def pytest_collection_modifyitems(items):
     """Mark the quick tests; of those that are repeated for many kernels, that is the first kernel of each operation."""
     seen = set()
     for item in items:
-        if not SLOW.search(inspect.getsource(item.module)) and _is_quick(item, seen):
+        slow = item.path.parent.name == "cuda" or SLOW.search(inspect.getsource(item.module))
+        if not slow and _is_quick(item, seen):
             item.add_marker(pytest.mark.quick)
 
 

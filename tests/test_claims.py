@@ -68,7 +68,7 @@ CLASSES = [("matmul", strassen, "normwise", "digits"), ("meanshift_step", as_the
 @pytest.mark.parametrize(("operation", "function", "precision", "property_"), CLASSES)
 def test_a_class_of_error_lets_through_what_needs_it_and_no_fewer_digits(operation, function, precision, property_):
     registry.check(operation, function, precision=precision, max_examples=4)
-    assert verdict([property_], function, operation)
+    assert verdict([property_], function, operation, examples=100)
     assert verdict(["agrees_with"], in_half(function), operation, precision=precision)
 
 
@@ -147,10 +147,10 @@ def test_a_right_function_conforms_by_its_claim_and_not_without(claim):
     assert _claimed((f"{claim}={value!r}",)) == {claim: value}  # as the command reads it
     registry.check("matmul", function, max_examples=2, **{claim: value})
     if claim == "limits":
-        assert "MemoryError" in verdict(["larger"], function, examples=400)
+        assert "MemoryError" in verdict(["ordinary_sizes"], function)
     elif claim in NEEDED and claim != "arrays":  # which is found out
         with pytest.raises(ConformanceError):
-            registry.check("matmul", function, max_examples=12)
+            registry.check("matmul", function, max_examples=40)
 
 
 def test_a_package_that_is_not_here_is_said_so():

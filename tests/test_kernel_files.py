@@ -45,7 +45,8 @@ def test_no_file_of_an_operation_imports_one_that_registers_kernels(name):
 
 
 def test_every_registered_file_was_looked_at():
-    files = {Path(variant.file).resolve() for operation in registry.operations() for variant in registry.variants(operation)}
+    variants = [variant for operation in registry.operations() for variant in registry.variants(operation)]
+    files = {Path(variant.file).resolve() for variant in variants if not variant.is_definition}
     ours = {file for file in files if KERNELS in file.parents}
     assert ours == {KERNELS.parent / f"{name.replace('.', '/')}.py" for name in REGISTERED}
 

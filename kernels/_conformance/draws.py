@@ -334,7 +334,7 @@ def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[A
     argument, first = signature.arrays[key], next(iter(signature.arrays))
     wrong: list[tuple[Any, type[Exception]]] = [
         (array.tolist(), TypeError),
-        (array.astype("U5"), TypeError),
+        *([] if array.dtype == object else [(array.astype("U5"), TypeError)]),  # text and objects promote to objects
         (np.ma.masked_array(array), TypeError),
     ]
     if key not in signature.defaults:

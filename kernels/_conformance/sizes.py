@@ -28,9 +28,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from kernels._conformance.arguments import whole_array
 from kernels._conformance.cases import LARGE, Case
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
+from kernels._definition.results import map_parts
 
 Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
@@ -76,7 +78,7 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
         case, result = _largest(implementation, calls, WORK if apart and precision_of(dtype) else LARGE)
         if apart:
             rows = _sample(implementation, case, rng)
-            implementation.judge(_cut(implementation, case, rows), np.take(result, rows, axis=_row_axis(implementation.contract)))
+            implementation.judge(_cut(implementation, case, rows), _rows_of(implementation.contract, result, rows))
             _sums_agree(implementation, case, result, rng)
         else:
             implementation.judge(case, result)
@@ -101,8 +103,8 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
             others = [name for name in names if name not in long]
             if count > 1:
                 yield long, dict.fromkeys(others, 1), 1.0
-            if others:
-                few = {name: int(rng.integers(2, FEW + 1)) for name in others}
+            few = {name: int(rng.integers(2, FEW + 1)) for name in others}
+            if others or count == 1:
                 yield long, few, 1.0
             if count == 1:
                 yield long, few, float(2 ** rng.uniform(-4, 0))
@@ -226,7 +228,10 @@ def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[
     for key, argument in contract.signature.arrays.items():
         if key not in left_out:
             shape = [sizes[extent] for extent in _dimensions(contract, argument)]
-            arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)
+            if argument.apart:
+                arrays[key] = whole_array(rng, argument, shape, sizes.get(contract.signature.indices.get(key, "")))
+            else:
+                arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)
     return Case(arrays, {key: given.get(key, value) for key, value in parameters.items()}, dtype)
 
 
@@ -267,8 +272,14 @@ def _rows(contract: Any) -> str:
     return str(getattr(contract, "ROWS", None) or (batches[0] if batches else ""))
 
 
-def _row_axis(contract: Any) -> int:
-    return _dimensions(contract, contract.signature.result).index(_rows(contract))
+def _rows_of(contract: Any, result: Any, rows: Array) -> Any:
+    """Return these rows of a result, of all its parts."""
+
+    def chosen(part: Array, stated: Any) -> Array:
+        return np.take(part, rows, axis=_dimensions(contract, stated).index(_rows(contract)))
+
+    stated = tuple(contract.signature.results.values())
+    return map_parts(chosen, result, stated if isinstance(result, tuple) else stated[0])
 
 
 def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
@@ -295,7 +306,7 @@ def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     if implementation.precision == "working":
         return True
     rows = np.arange(0, _sizes(implementation.contract, case)[_rows(implementation.contract)], 2)
-    whole = np.take(implementation.bound(case), rows, axis=_row_axis(implementation.contract))
+    whole = _rows_of(implementation.contract, implementation.bound(case), rows)
     return bool((implementation.bound(_cut(implementation, case, rows)) >= whole * (1 - 2.0**-20)).all())
 
 
