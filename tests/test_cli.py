@@ -316,10 +316,10 @@ def test_check_counts_what_it_did():
     rows = json.loads(zoo("check", "matmul", "numpy", "--examples", 20, "--json").stdout)["properties"]
     seen = {row["property"]: row for row in rows}
     assert max(row["examples"] for row in rows) == 20
-    assert seen["is_associative"]["examples"] == 20
-    assert seen["returns_fresh_memory_for_the_identity"]["worst_error_over_bound"] is None
+    assert seen["is_exact_on_small_integers"]["examples"] == 20
+    assert seen["scales_exactly_by_powers_of_two"]["worst_error_over_bound"] is None
     text = zoo("check", "matmul", "numpy", "--examples", 2).stdout
-    assert re.search(r"returns_fresh_memory_for_the_identity +2 examples, worst error +-\n", text)
+    assert re.search(r"scales_exactly_by_powers_of_two +2 examples, worst error +-\n", text)
 
 
 def test_a_reader_that_leaves_is_no_error():

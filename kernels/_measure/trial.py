@@ -18,6 +18,7 @@ from kernels._definition.examples import Example
 from kernels._definition.numerics import Agreement, compare, precision_of
 from kernels._definition.results import map_parts, parts
 
+GOLDEN = (5**0.5 - 1) / 2  # its multiples, modulo 1, stay apart from each other
 CHECKED_ROWS = 256  # a large result is held to the reference on this many rows, drawn at random
 TIMED_ROWS = 16  # and the result of a timed run on this many, so that the references do not take longer than the runs
 SAMPLE_SECONDS = 2e-3  # what is faster is repeated until one sample takes this long
@@ -85,6 +86,7 @@ class Trial:
         self.before_run: Callable[[], None] = lambda: None
         self.clock: Callable[[Callable[[], None], Callable[[], None]], float] = host_clock
         self._change = max(2.0**-10, 16 * (precision.unit if (precision := precision_of(dtype)) else 0.0))
+        self._place = CHANCE.random()
         self._expected: dict[str, tuple[Any, Any]] = {}
         self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
 
@@ -119,7 +121,8 @@ class Trial:
 
     def draw_factor(self) -> float:
         """Draw what to multiply the contents by: near 1, but far enough from it that the dtype tells every entry apart."""
-        return 1 - self._change * (1 + CHANCE.random()) / 2
+        self._place = (self._place + GOLDEN) % 1  # of two draws by chance alone, some would be the same number
+        return 1 - self._change * (1 + self._place) / 2
 
     def run(self, function: Callable[..., Any], each: Callable[[Any, Any], None] = lambda before, after: None) -> None:
         """Apply the operation as often as the example says, each time to the last result; `each` sees every step."""
