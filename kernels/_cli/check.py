@@ -182,7 +182,7 @@ def _failure(row: dict[str, Any], explained: set[str]) -> str:
 
 def _verdict(row: dict[str, Any], stats: bool) -> str:
     if not row["examples"]:
-        return "   no examples: it is about nothing that is claimed"
+        return "   no examples: about nothing that is claimed, or large calls, for which so few are too few"
     worst = row["worst_error_over_bound"]
     verdict = f"{row['examples']:5} examples, worst error {'   -' if worst is None else f'{worst:4.0%} of bound'}"
     if stats:

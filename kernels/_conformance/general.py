@@ -293,8 +293,6 @@ GENERAL: tuple[Property, ...] = (
 
 # The share of the asked-for examples that a property gets: each of these does the work of many.
 SHARES: dict[Property, float] = {
-    agrees_at_every_length: 0.01,
-    agrees_at_ordinary_sizes: 0.01,
     serves_eight_threads: 0.1,
     leaves_the_process_as_it_was: 0.1,
     leaves_its_arguments_alone: 0.5,

@@ -290,7 +290,6 @@ STATEMENTS: dict[str, Property] = {
 
 # The share of the asked-for examples that a property gets: calls are large, or what it catches is caught by others too.
 SHARES: dict[Property, float] = {
-    agrees_where_extents_are_long: 0.04,
     reads_every_layout: 0.5,
     takes_empty_extents: 0.3,
     takes_arrays_that_share_memory: 0.3,
