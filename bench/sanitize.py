@@ -37,8 +37,8 @@ def small_run(variant):
     import torch
 
     from kernels import _dispatch
-    from kernels._dispatch.choice import beyond_limits
     from kernels._definition.numerics import compare
+    from kernels._dispatch.choice import beyond_limits
 
     op, count = _dispatch.Operation(registry.zoo(), variant.operation), 0
     calls = works.of(variant.operation, "crossing_tiles")
