@@ -72,6 +72,7 @@ def _is_quick(item, seen):
 
 def pytest_addoption(parser):
     parser.addoption("--seeds", type=int, default=1, help="seeds for the search for false alarms")
+    parser.addoption("--kill-table", action="store_true", help="ask every property of every wrong kernel: a quarter of an hour")
 
 
 @pytest.fixture

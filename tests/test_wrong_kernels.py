@@ -187,8 +187,10 @@ def test_there_are_controls_for_every_operation():
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_shrinking")
 @pytest.mark.parametrize("operation", CONTROLS)
-def test_which_property_catches_which(operation):
-    """Print the kill table (`pytest -s`): a few examples of each property for each wrong kernel."""
+def test_which_property_catches_which(operation, request):
+    """Print the kill table (`pytest -s --kill-table`): a few examples of each property for each wrong kernel."""
+    if not request.config.getoption("--kill-table"):
+        pytest.skip("--kill-table asks every property of every wrong kernel; that each is refused is a test of its own")
     properties = sorted(_conformance.all_properties(registry.contract(operation)), key=_place)
     kills = {property_.__name__: [] for property_ in properties}
     for function in _wrong(operation):

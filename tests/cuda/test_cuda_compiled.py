@@ -6,11 +6,9 @@ expression costs a device tens of times its speed, and shows nowhere else.
 """
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
-import sys
 import types
 from pathlib import Path
 from typing import NamedTuple
@@ -28,18 +26,6 @@ STATIC, DYNAMIC = 48 * 1024, 160 * 1024  # bytes of shared memory for a block, a
 # The nightly profile compiles every specialisation for each generation; others some of them, each for one generation in turn.
 EVERY = settings.default.max_examples > 1000
 TRITON = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
-
-
-PATH = os.pathsep.join((str(Path(registry.__file__).parent), str(Path(__file__).parent)))
-KEYS = """
-import types
-import numba.cuda.dispatcher
-import test_cuda_compiled
-numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=(8, 0))
-codegen = types.SimpleNamespace(magic_tuple=lambda: ())
-for label, kernel, *_ in test_cuda_compiled.numba_builds():
-    print(label, kernel._cache._index_key((), codegen))
-"""
 
 
 class Resources(NamedTuple):
@@ -238,21 +224,6 @@ def test_a_slip_of_the_type_is_found(tmp_path):
     ptx, _ = cuda.compile_ptx(total.py_func, (float32[::1], float32[::1]), cc=CAPABILITIES[0])
     with pytest.raises(AssertionError, match="float64 instruction"):
         hold(Resources(1, 0, 0), ptx, "float32", 1, 1, 0)
-
-
-def test_what_one_process_has_compiled_another_finds():
-    """Numba keeps a kernel on disk under a key made of all that it closes over, which must be the same in every process."""
-    _needs("numba", "torch", "numba_cuda")
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", KEYS],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": PATH},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for seed in "12"
-    ]
-    assert found[0] == found[1] != b""
 
 
 def test_every_kernel_written_by_hand_is_compiled():
