@@ -18,6 +18,7 @@ from kernels._definition.numerics import precision_of
 from kernels._definition.results import parts
 from kernels._definition.signature import ArrayArgument, Signature
 
+FORMS = ("of one sign", "equal", "normal")  # of long sums: errors add up in the first two
 BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two or three extents at once
 
 
@@ -71,18 +72,20 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
         asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
     for tiles in asked:
-        past = [tile + int(rng.integers(-1 if len(tiles) == 1 else 1, 16)) for tile in tiles]
-        rest = 5 if max(tiles) < 2**15 else 3  # the least is 2: a mean of one says nothing
+        counted = max(tiles) >= 2**15  # a counter goes round there: it shows where long sums keep their digits
+        past = [tile + int(rng.integers(-1 if len(tiles) == 1 and not counted else 1, 16)) for tile in tiles]
+        rest = 3 if counted else 5  # the least is 2: a mean of one says nothing
+        among = (lambda dtype: dtype == "float64") if counted and "float64" in implementation.dtypes else (lambda dtype: True)
         drawn = past + [int(rng.integers(2, rest)) for _ in given[len(past) :]]
         for turn in turns:
             some = zip(given[turn:] + given[:turn], drawn, strict=True)
             sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
-            form = str(rng.choice(["of one sign", "equal", "normal"]))
-            case = data.draw(draws.calls(implementation, sizes, (form,)), label="case")
-            working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
-            summed = [size for extent, size in sizes.items() if extent not in signature.result.extents]
-            if working is None or max(summed, default=0) * working.unit < 0.25:
-                implementation.judge(implementation.note(case), implementation.call(case))
+            summed = max((size for extent, size in sizes.items() if extent not in signature.result.extents), default=0)
+            for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(FORMS))]:
+                case = data.draw(draws.calls(implementation, sizes, (form,), among), label="case")
+                working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
+                if working is None or summed * working.unit < 0.25:
+                    implementation.judge(implementation.note(case), implementation.call(case))
 
 
 def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> None:
