@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 __version__: str
 DEVICES: tuple[str, ...]
@@ -30,6 +30,19 @@ class _MeanshiftStep(Protocol):
         check_finite: bool = True,
         batch_size: int = ...,
     ) -> _A: ...
+
+class _Claims(TypedDict, total=False):
+    device: str
+    arrays: str
+    requires: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    options: Mapping[str, Any]
+    precision: str
+    deterministic: bool
+    rank: int
+    limits: Mapping[str, Any]
+    layout: str
+    batches: bool
 
 class UnknownOperation(LookupError): ...
 class UnknownVariant(LookupError): ...
@@ -101,17 +114,7 @@ class Zoo:
         *,
         max_examples: int = 100,
         bare: bool = False,
-        device: str = "cpu",
-        arrays: str = ...,
-        requires: tuple[str, ...] = (),
-        dtypes: tuple[str, ...] = ...,
-        options: Mapping[str, Any] = ...,
-        precision: str = "working",
-        deterministic: bool = True,
-        rank: int = 0,
-        limits: Mapping[str, Any] = ...,
-        layout: str = "any",
-        batches: bool = False,
+        **claims: Unpack[_Claims],
     ) -> None: ...
     def conformance_test(
         self,
@@ -120,17 +123,7 @@ class Zoo:
         *,
         max_examples: int = 100,
         bare: bool = False,
-        device: str = "cpu",
-        arrays: str = ...,
-        requires: tuple[str, ...] = (),
-        dtypes: tuple[str, ...] = ...,
-        options: Mapping[str, Any] = ...,
-        precision: str = "working",
-        deterministic: bool = True,
-        rank: int = 0,
-        limits: Mapping[str, Any] = ...,
-        layout: str = "any",
-        batches: bool = False,
+        **claims: Unpack[_Claims],
     ) -> Callable[..., None]: ...
     def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation: ...
     def function(self, variant: Variant) -> Callable[..., Any]: ...

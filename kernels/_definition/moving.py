@@ -36,9 +36,7 @@ def full(carried: Any, array: Rounded) -> np.ndarray[Any, Any]:
 class Moving:
     """These functions, of a namespace for `Rounded` arrays, for `Truth`, and for plain arrays of whole numbers."""
 
-    def asarray(self, x: Any, **_: Any) -> Any:
-        """Return an array of this namespace."""
-        raise NotImplementedError
+    asarray: Callable[..., Any]  # of the namespace that this is a part of
 
     def _move(self, move: Callable[..., Any], x: Any) -> Any:
         if isinstance(x, Truth):
