@@ -2,6 +2,7 @@
 
 import types
 
+import numpy as np
 import pytest
 from hypothesis import Phase
 
@@ -34,3 +35,18 @@ def without_shrinking(monkeypatch):
 
 def torch():
     return pytest.importorskip("torch")
+
+
+def refusal(function, operation="matmul", **claims):
+    with pytest.raises(ConformanceError) as caught:
+        registry.check(operation, function, max_examples=50, **claims)
+    return str(caught.value)
+
+
+def flat_alone(x, bandwidth, *, data, kernel):
+    """Take flat weights, and complain of any others as a kernel for tensors would of arrays."""
+    if kernel != "flat":
+        raise AttributeError(f"no {kernel} here")
+    near = (((data - x[:, None]) / bandwidth) ** 2).sum(axis=2) <= 1
+    total = np.maximum(near.sum(axis=1), 1)[:, None].astype(x.dtype)
+    return x + np.stack([(near * (data[:, k] - x[:, k, None])).sum(axis=1) for k in range(x.shape[1])], axis=1) / total
