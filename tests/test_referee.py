@@ -17,6 +17,7 @@ from verdicts import flat_alone, refusal
 import registry
 from kernels import _arrays, _conformance
 from kernels._conformance import answers, cases, general
+from kernels._conformance.state import watched
 from kernels._definition import numerics
 from registry import ConformanceError
 
@@ -336,7 +337,7 @@ def doubles_by_default_dtype(a, b):
 
 
 def test_the_code_of_a_failure_has_the_circumstances_that_matter():
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     properties = {property_.__name__: property_ for property_ in _conformance.all_properties(registry.contract("matmul"))}
 
     def message(name, function):
@@ -350,10 +351,8 @@ def test_the_code_of_a_failure_has_the_circumstances_that_matter():
     names, result = pasted(stale)
     assert not np.array_equal(result, names["a"] @ names["b"])
     leaning = message("leaves_the_process_as_it_was", doubles_by_default_dtype)
-    try:
+    with watched(unusual=False):  # the code of a failure sets what a process shares, and leaves it so
         names, result = pasted(leaning)
-    finally:
-        torch.set_default_dtype(torch.float32)
     assert not np.array_equal(result, names["a"] @ names["b"])
 
 
