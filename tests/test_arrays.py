@@ -131,6 +131,9 @@ def test_unusual_numpy_arrays(arrays, tmp_path):
     assert seen[0] is not mapped
 
 
+# Dtypes, bfloat16 among them
+
+
 def test_mixed_dtypes_promote_as_the_callers_library_says():
     function, _ = probe("numpy")
     for left, right in (("float32", "float64"), ("int8", "int32"), ("int16", "uint8"), ("complex64", "float64")):
@@ -216,6 +219,9 @@ def test_a_field_of_a_structured_array_is_read_as_any_array_is(arrays, layout):
         field, plain = records["value"], records["value"].astype(np.float32)
         for view, same in ((field, plain), (field.T, plain.T), (field[::-1], plain[::-1])):
             np.testing.assert_array_equal(function(view, field), same @ plain)
+
+
+# Arrays whose meaning a kernel would lose, and transformations
 
 
 class Named(torch.Tensor):
@@ -337,6 +343,9 @@ def test_a_kernel_that_reads_memory_is_given_the_values_that_are_there():
     assert pending == [False] * 16
 
 
+# What is refused, of callers and of kernels
+
+
 class OnlyDLPack:
     """Speaks DLPack, from a package that has no from_dlpack to hand results back."""
 
@@ -425,6 +434,8 @@ def test_what_is_not_an_array_that_a_kernel_can_read_is_refused_by_name():
 
 
 EXTENT = st.integers(0, 3)
+
+# Batches, and the scan for finite numbers
 
 
 @given(batch=st.lists(EXTENT, max_size=3), m=EXTENT, k=EXTENT, n=EXTENT, data=st.data())
