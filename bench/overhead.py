@@ -16,6 +16,7 @@ import numpy as np
 
 import registry
 from kernels import _dispatch, _measure
+from kernels._definition.examples import derived_example
 
 ROUNDS = 31
 
@@ -49,6 +50,15 @@ def dispatch_seconds(variant, args, kwargs):
     return statistics.median(differences)
 
 
+def adapted(value, arrays):
+    """Return an argument as a variant takes it."""
+    if arrays == "numpy" or not isinstance(value, np.ndarray):
+        return value
+    import torch
+
+    return torch.asarray(value)
+
+
 def main():
     registry.get("matmul", "numpy")
     figures = {"import registry": import_seconds()}
@@ -57,16 +67,14 @@ def main():
     for operation in registry.operations():
         for variant in registry.variants(operation):
             if variant.available and variant.device == "cpu" and variant.arrays != "any":
-                array = np.ones((4, 4) if operation == "matmul" else (4, 2), np.float32)
-                if variant.arrays == "torch":
-                    import torch
-
-                    array = torch.asarray(array)
-                args = (array, array) if operation == "matmul" else (array, 2.5)
+                contract = registry.contract(operation)
+                example = derived_example(contract.signature, 2)  # the cost does not depend on the extents
+                args = tuple(adapted(value, variant.arrays) for value in example.args)
+                kwargs = {key: adapted(value, variant.arrays) for key, value in example.kwargs.items()}
                 registry.get(operation, variant.name)
-                figures[f"{operation} {variant.name}, through dispatch"] = dispatch_seconds(variant, args, {})
-                if operation == "meanshift_step":
-                    cost = dispatch_seconds(variant, args, {"check_finite": False})
+                figures[f"{operation} {variant.name}, through dispatch"] = dispatch_seconds(variant, args, kwargs)
+                if contract.signature.finite:
+                    cost = dispatch_seconds(variant, args, kwargs | {"check_finite": False})
                     figures[f"{operation} {variant.name}, check_finite=False"] = cost
     if "--json" in sys.argv:
         print(json.dumps({"environment": _measure.environment(), "seconds": figures}, indent=2))
