@@ -15,6 +15,7 @@ import registry
 from kernels import _conformance
 
 FOLDER = Path(__file__).parent / "wrong_kernels"
+EVERY = settings.default.max_examples > 1000  # the nightly profile asks all wrong kernels, and correct ones in large calls too
 
 
 def _load(path):
@@ -28,22 +29,32 @@ generic = _load(FOLDER / "generic.py")
 CONTROLS = {path.stem: _load(path) for path in sorted(FOLDER.glob("*.py")) if path.stem != "generic"}
 
 
-# What is no bug: where no argument is as large as 4,200 times 4,200; and where terms have no order, nor the result x's shape.
-NONE = {
-    "matmul": ("wrong_past_4200_on_both_sides",),
-    "logsumexp": ("wrong_past_4200_on_both_sides", "returns_its_operand", "negative_strides_forgotten"),
-}
+def _made_wrong(operation):
+    """Return the wrong kernels that are made from an operation's first right one."""
+    module = CONTROLS[operation]
+    return generic.made_wrong(module.RIGHT[0], registry.contract(operation), but=module.NO_BUG)
 
 
 def _wrong(operation):
-    """Return an operation's own wrong kernels, and those that are made from a right one."""
-    module = CONTROLS[operation]
-    return module.WRONG + generic.made_wrong(module.RIGHT[0], registry.contract(operation), but=NONE.get(operation, ()))
+    return CONTROLS[operation].WRONG + _made_wrong(operation)
+
+
+def _asked(operation):
+    """Return the wrong kernels that are asked: of those that are made, every fourth where others have had them all."""
+    made = _made_wrong(operation)
+    if not (EVERY or operation in ("matmul", "meanshift_step")):
+        made = made[sorted(CONTROLS).index(operation) % 4 :: 4]
+    return CONTROLS[operation].WRONG + made
 
 
 def _right(operation):
     module = CONTROLS[operation]
     return module.RIGHT + generic.made_right(module.RIGHT[0], registry.contract(operation))
+
+
+def _claims(operation):
+    """Return what the kernels of an operation's controls claim."""
+    return getattr(CONTROLS[operation], "CLAIMS", {})
 
 
 def _functions(which):
@@ -76,29 +87,8 @@ def _restores_what_a_process_shares():
     random.setstate(pythons)
 
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-ASKED_FIRST = {
-    "agrees_at_ordinary_sizes": "wrong_past_256_everywhere wrong_past_600_on_both_sides wrong_past_4200_on_both_sides "
-    "at_most_4200_terms at_most_4200_rows counter_of_rows_wraps at_most_512_terms rows_beyond_512_stay",
-    "agrees_at_every_length": "at_most_128_terms at_most_128_rows counter_of_terms_wraps wrong_at_a_length_of_130",
-    "agrees_where_extents_are_long": "tf32_past_1025_terms tf32_to_nearest_past_1025_terms bfloat16_past_4090_terms "
-    "rows_counted_in_16_bits columns_counted_in_16_bits terms_counted_in_16_bits data_counted_in_16_bits",
-    "leaves_its_arguments_alone": "order_by_chance writes_into_an_argument returns_one_buffer",
-    "sees_fresh_contents": "cached_by_shape cached_by_identity cached_by_address",
-    "serves_eight_threads": "races_through_an_operand races_through_the_result",
-    "stays_within_what_it_allocates": "stores_pairs_past_the_end",
-    "leaves_the_process_as_it_was": "seeds_the_generators",
-    "propagates_special_values_as_ieee": "nan_swallowed nan_spreads infinity_becomes_nan zeros_skipped",
-    "is_exact_on_small_integers": "byte_sums_for_integers",
-    "keeps_its_digits_across_the_range": "bandwidth_squared small_products_flushed",
-    "stays_where_nothing_is_in_reach": "gaussian_divides_zero_by_zero gaussian_stays_far_away far_tie_goes_to_the_first "
-    "far_distances_in_32_bits",
-    "meets_neighbours_wherever_they_are": "cells_in_8_bits cells_in_16_bits cells_in_32_bits cells_from_the_least_in_16_bits",
-}
-
 # Properties whose calls are large. They are asked last, and where one of the others has refused a kernel not at all.
 LARGE = [property_.__name__ for property_ in _conformance.LARGE]
-EVERY = settings.default.max_examples > 1000  # the nightly profile asks correct kernels in large calls too
 
 
 def _place(property_):
@@ -112,17 +102,18 @@ def _hold(zoo, operation, function, max_examples, **claims):
     """
     implementation = _conformance.implementation_from(zoo, operation, function, **claims)
     ordered = sorted(_conformance.all_properties(implementation.contract), key=lambda property_: _place(property_))
-    first = [each for each in ordered if function.__name__ in ASKED_FIRST.get(each.__name__, "").split()]
+    hint = {**generic.CAUGHT_BY, **getattr(CONTROLS.get(operation), "CAUGHT_BY", {})}
+    first = [each for each in ordered if function.__name__ in hint.get(each.__name__, ())]
     for asked, examples in ((first, max_examples), (ordered, min(5, max_examples)), (ordered, max_examples)):
         for property_ in asked:
             _conformance.run(property_, implementation, examples)
 
 
 @pytest.mark.usefixtures("without_shrinking")
-@pytest.mark.parametrize(("operation", "function"), _functions(_wrong))
+@pytest.mark.parametrize(("operation", "function"), _functions(_asked))
 def test_a_wrong_kernel_is_refused(operation, function):
     with pytest.raises(registry.ConformanceError) as refusal:
-        _hold(registry.zoo(), operation, function, 50)
+        _hold(registry.zoo(), operation, function, 50, **_claims(operation))
     message = str(refusal.value)
     names = [property_.__name__ for property_ in _conformance.all_properties(registry.contract(operation))]
     assert message.startswith(tuple(f"{operation}: {name} failed: " for name in names)), message
@@ -137,7 +128,7 @@ def test_an_operation_without_wrong_kernels_refuses_the_generic_ones(tmp_path, m
     (tmp_path / "kernels" / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
     monkeypatch.delitem(sys.modules, "kernels.logsumexp", raising=False)
     zoo = registry.Zoo(tmp_path / "kernels")
-    for function in generic.made_wrong(by_rows, zoo.contract("logsumexp"), but=NONE["logsumexp"]):
+    for function in generic.made_wrong(by_rows, zoo.contract("logsumexp"), but=generic.NO_BUG_IN_SUMS):
         with np.errstate(all="ignore"), pytest.raises(registry.ConformanceError):
             _hold(zoo, "logsumexp", function, 50, batches=True)
 
@@ -159,7 +150,9 @@ def test_a_correct_kernel_passes(operation, kernel, seeds):
     zoo = registry.zoo()
     registered = isinstance(kernel, registry.Variant)
     implementation = (
-        _conformance.implementation_of(zoo, kernel) if registered else _conformance.implementation_from(zoo, operation, kernel)
+        _conformance.implementation_of(zoo, kernel)
+        if registered
+        else _conformance.implementation_from(zoo, operation, kernel, **_claims(operation))
     )
     properties = _conformance.all_properties(implementation.contract)
     asked = [property_ for property_ in properties if EVERY or registered or property_.__name__ != "agrees_at_ordinary_sizes"]
@@ -179,9 +172,11 @@ def test_the_failing_example_is_small():
 def test_there_are_controls_for_every_operation():
     assert set(CONTROLS) == set(registry.operations())
     for operation in CONTROLS:
-        for which, least in ((_wrong(operation), 60), (_right(operation), 8)):
-            assert len({function.__name__ for function in which}) == len(which) >= least
-            assert all(function.__doc__ for function in which)
+        module = CONTROLS[operation]
+        for own, all_, least in ((module.WRONG, _wrong(operation), 8), (module.RIGHT, _right(operation), 3)):
+            assert len(own) >= least
+            assert len({function.__name__ for function in all_}) == len(all_)
+            assert all(function.__doc__ for function in all_)
 
 
 @pytest.mark.slow
@@ -194,7 +189,8 @@ def test_which_property_catches_which(operation, request):
     properties = sorted(_conformance.all_properties(registry.contract(operation)), key=_place)
     kills = {property_.__name__: [] for property_ in properties}
     for function in _wrong(operation):
-        implementation, refused = _conformance.implementation_from(registry.zoo(), operation, function), False
+        implementation = _conformance.implementation_from(registry.zoo(), operation, function, **_claims(operation))
+        refused = False
         for property_ in properties:
             if refused and property_.__name__ in LARGE:
                 break

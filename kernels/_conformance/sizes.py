@@ -53,9 +53,10 @@ JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are
 def agrees_at_every_length(implementation: Implementation, data: st.DataObject) -> None:
     """Each extent takes every length up to past two tiles of 64, one call each, while the others are small."""
     rng, names = _generator(data), _names(implementation.contract)
+    choices = _all_choices(implementation, rng)
     for name in names:
         others = {other: int(rng.integers(2, SHORT + 1)) for other in names}
-        call = functools.partial(_claimed, implementation, rng, *_choices(implementation, rng))
+        call = functools.partial(_claimed, implementation, rng, *next(choices))
         lengths = range(1, SWEEP + 1)
         if implementation.most < LARGE:  # a stand-in for a device takes long for the smallest call
             lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, implementation.most // SHORT**2)), 24)
@@ -68,8 +69,9 @@ def agrees_at_every_length(implementation: Implementation, data: st.DataObject) 
 def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject) -> None:
     """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as is bearable."""
     rng = _generator(data)
+    choices = _all_choices(implementation, rng)
     for long, others, share in _plan(implementation.contract, rng):
-        dtype, parameters = _choices(implementation, rng)
+        dtype, parameters = next(choices)
         calls = functools.partial(_long_call, implementation, rng, dtype, parameters, long, others, share)
         first = calls(min(FIRST, implementation.most))
         if first is None:
@@ -173,6 +175,13 @@ def _dimensions(contract: Any, argument: Any) -> tuple[str, ...]:
 def _all_dimensions(contract: Any) -> list[tuple[str, ...]]:
     """Return the extents of each array and of the result."""
     return [_dimensions(contract, each) for each in (*contract.signature.arrays.values(), contract.signature.result)]
+
+
+def _all_choices(implementation: Implementation, rng: np.random.Generator) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Draw a dtype and parameters again and again; for a stand-in, which compiles a kernel for each of them, once."""
+    while True:
+        drawn = _choices(implementation, rng)
+        yield from itertools.repeat(drawn) if implementation.most < LARGE else (drawn,)
 
 
 def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 from typing import NamedTuple
 
+import operations
 import pytest
 from hypothesis import settings
 
@@ -25,7 +26,6 @@ STATIC, DYNAMIC = 48 * 1024, 160 * 1024  # bytes of shared memory for a block, a
 
 # The nightly profile compiles every specialisation for each generation; others some of them, each for one generation in turn.
 EVERY = settings.default.max_examples > 1000
-TRITON = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}
 
 
 class Resources(NamedTuple):
@@ -74,85 +74,6 @@ def hold(used, ptx, dtype, threads, registers, shared):
         assert ".f64" not in ptx, "a float64 instruction in a kernel for narrower numbers"
 
 
-def numba_builds():
-    """Yield each build: what it is, the kernel, its arguments' types, the threads of a block, and its budget of registers."""
-    from numba import float32, float64, int64, uint8
-
-    from kernels.matmul import numba_cuda, numba_cuda_blocked, numba_cuda_tiled
-    from kernels.meanshift_step import KERNELS
-    from kernels.meanshift_step import numba_cuda as step
-    from kernels.meanshift_step import numba_cuda_grid as grid
-
-    for dtype in (float32, float64):
-        single, matrices = dtype is float32, (dtype[:, ::1],) * 3
-        yield f"matmul/numba_cuda {dtype}", numba_cuda.kernel(dtype), matrices, numba_cuda.TILE**2, 40
-        tile = numba_cuda_tiled.TILE
-        yield f"matmul/numba_cuda_tiled {dtype}", numba_cuda_tiled.kernel(dtype, tile), matrices, tile**2, 40
-        blocked = numba_cuda_blocked.kernel(dtype)
-        yield f"matmul/numba_cuda_blocked {dtype}", blocked, matrices, numba_cuda_blocked.ACROSS**2, 128
-        signature, threads = (dtype[:, ::1], dtype[:, ::1], dtype, dtype[:, ::1]), step.LANES * step.WARPS
-        for kind, name in enumerate(KERNELS):
-            for d in range(1, step.NARROW + 1):
-                for n in (1, step.CROWD):
-                    gaussian = d == 2 or (single and n > 1 and d in (1, 3, step.NARROW))
-                    compact = n > 1 and (d == step.NARROW if single else d == 2 and kind == 1)
-                    if EVERY or (compact if kind else gaussian):
-                        per_thread = step.points_per_thread(n, d, dtype)
-                        label = f"meanshift_step/numba_cuda {dtype} {name} d={d}, {per_thread} for each thread"
-                        yield label, step.narrow(dtype, kind, d, per_thread), signature, threads, 96 if single else 164
-            if EVERY or kind < 2:
-                label = f"meanshift_step/numba_cuda {dtype} {name} any d"
-                yield label, step.wide(dtype, kind), signature, threads, 96 if single else 128
-        keys, sites = (int64[::1], int64[::1], dtype[:, ::1]), (dtype[:, ::1], dtype, dtype[:, ::1], uint8[::1])
-        for d in range(grid.NARROW + 1):
-            label = f"meanshift_step/numba_cuda_grid {dtype} {{}} d={d or 'any'}"
-            for kind, name in enumerate(KERNELS):
-                if EVERY or (kind == 0 and (d in (2, 3, grid.NARROW) if single else d == 2)) or (kind < 2 and d == 0):
-                    registers = (128 if d == 0 else 80) + (0 if single else 32)
-                    near = grid.near(dtype, kind, d)
-                    yield label.format(name), near, (*keys, int64[::1], *sites), grid.THREADS, registers
-            if EVERY or d in (0, 2):
-                registers = 96 if d == 0 else 48 if single else 80
-                yield label.format("all data"), grid.far(dtype, d), (*keys[1:], *sites), grid.THREADS, registers
-
-
-def triton_builds():
-    """Yield each build: what it is, the function, its arguments' types, constants, warps, stages, and its budget of registers."""
-    from kernels.matmul import triton as matmul
-    from kernels.meanshift_step import KERNELS
-    from kernels.meanshift_step import triton as step
-
-    arithmetic = [("ieee", "float32"), ("tf32", "float32"), ("tf32x3", "float32"), ("half", "float16"), ("float64", "float64")]
-    for precision, dtype in [*arithmetic, *([("half", "bfloat16")] if EVERY else [])]:
-        pointers = dict.fromkeys("abc", f"*{TRITON[dtype]}")
-        for at, (top, left, warps, stages) in enumerate(matmul.TILES[precision]):
-            depth = matmul.DEPTHS[getattr(matmul.torch, dtype)]
-            constants = {"DEPTH": depth, "PRECISION": precision if dtype == "float32" else "ieee", "TOP": top, "LEFT": left}
-            signature = pointers | dict.fromkeys(("m", "k", "n", "size"), "i32")
-            # Extents that are multiples of 16 allow wide loads, and with them more stages.
-            for aligned in ("", "kn") if EVERY else ("" if at % 2 else "kn",):
-                label = f"matmul/triton {dtype} {precision} {top}x{left} {aligned}"
-                yield label, matmul.product, signature, aligned, constants, warps, stages, 255
-    for dtype in ("float32", "float64"):
-        single = dtype == "float32"
-        pointers = dict.fromkeys(("x", "data", "y"), f"*{TRITON[dtype]}")
-        types_ = pointers | dict.fromkeys("nmd", "i32") | {"bits": "i32" if single else "i64"}
-        for kind, name in enumerate(KERNELS):
-            for d in (1, 2, 3, step.NARROW, 2 * step.NARROW):
-                for n in (1, step.CROWD):
-                    if EVERY or (kind == 0 and (single or d == 2)) or (d == 2 and kind < 2):
-                        count = min(d, step.NARROW)
-                        constants = {
-                            "KERNEL": kind,
-                            "ALONE": d <= count,
-                            "POINTS": step.WARPS * step.points_per_thread(n, count, single),
-                            "DATA": step.LANES,
-                            "COUNT": count,
-                        }
-                        label = f"meanshift_step/triton {dtype} {name} d={d}, {constants['POINTS']} points"
-                        yield label, step.step, types_, "", constants, step.WARPS, 3, 216
-
-
 @pytest.fixture
 def without_driver(monkeypatch):
     """Let Numba compile device functions: it asks the driver which device for, though their code is the same for all."""
@@ -182,7 +103,9 @@ def test_numba_kernels_fit(capability, tmp_path, subtests):
         pytest.skip("needs ptxas (pip install 'cuda-toolkit[nvcc]')")
     from numba import cuda
 
-    builds = list({kernel: (label, kernel, *rest) for label, kernel, *rest in numba_builds()}.values())  # some have two labels
+    builds = list(
+        {kernel: (label, kernel, *rest) for label, kernel, *rest in operations.builds("numba_builds", EVERY)}.values()
+    )  # some have two labels
     for label, kernel, signature, threads, registers in _turn(builds, capability):
         with subtests.test(label):
             ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=capability)
@@ -197,7 +120,7 @@ def test_triton_kernels_fit(capability, tmp_path, subtests):
     from triton.compiler import ASTSource
 
     target = GPUTarget("cuda", 10 * capability[0] + capability[1], 32)
-    for build in _turn(list(triton_builds()), capability):
+    for build in _turn(list(operations.builds("triton_builds", EVERY)), capability):
         label, function, arguments, multiples, constants, warps, stages, registers = build
         with subtests.test(label):
             by_16 = [at for at, (key, kind) in enumerate(arguments.items()) if kind.startswith("*") or key in multiples]
@@ -228,7 +151,7 @@ def test_a_slip_of_the_type_is_found(tmp_path):
 
 def test_every_kernel_written_by_hand_is_compiled():
     _needs("numba", "triton", "torch")
-    labels = {label.partition(" ")[0] for builds in (numba_builds, triton_builds) for label, *_ in builds()}
+    labels = {label.partition(" ")[0] for of in ("numba_builds", "triton_builds") for label, *_ in operations.builds(of, EVERY)}
     files = {
         f"{operation}/{Path(variant.file).stem}"
         for operation in registry.operations()

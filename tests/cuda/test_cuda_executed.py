@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from test_cuda_simulated import DAMAGE, VARIANTS
+from operations import DAMAGE
+from test_cuda_simulated import VARIANTS
 
 import registry
 
