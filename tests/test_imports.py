@@ -31,8 +31,8 @@ def script(folder, source, name="script.py"):
 def test_importing_the_registry_imports_no_package_of_others(tmp_path):
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels" / "__init__.py").write_text("raise SystemExit('imported')")
-    code = "import json, registry; print(json.dumps([list(registry.operations()), len(registry.variants('matmul')) > 9]))"
-    assert script(tmp_path, code) == [[["matmul", "meanshift_step"], True]]
+    code = "import json, registry; print(json.dumps(['matmul' in registry.operations(), len(registry.variants('matmul')) > 9]))"
+    assert script(tmp_path, code) == [[True, True]]
 
 
 @pytest.mark.parametrize("first", ["theirs first", "ours first", "theirs never"])

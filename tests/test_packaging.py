@@ -49,7 +49,7 @@ class Environment:
     def both(self):
         """Use the zoo and ask whether the other distribution's package is there too."""
         product, step, other, operations, file = json.loads(self.run("-c", TRY))
-        assert (product, step, operations) == ([[1, 0], [0, 1]], [2, 2], ["matmul", "meanshift_step"])
+        assert (product, step, operations) == ([[1, 0], [0, 1]], [2, 2], list(registry.operations()))
         return other, Path(file)
 
 

@@ -133,9 +133,9 @@ def serve(connection: Any, trace: Any, session: str, arguments: dict[str, Any], 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout.flush()
-    os.dup2(2, 1)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):  # before the other takes its place: a stream on a file asks where in it it is
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    os.dup2(2, 1)
     faulthandler.enable(trace.fileno())
     limit = Limit(timeout, trace.fileno())
     made: Any = None
