@@ -169,8 +169,8 @@ class Contract:
     def extents(self, call: dict[str, Any]) -> dict[str, int]:
         """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
         arrays = {key: call[key] for key in self.ARRAYS}
-        batch = np.broadcast_shapes(*(own for _, own in self.signature.batches(arrays)))
-        return self.signature.extents(arrays) | ({"batch": math.prod(batch)} if batch else {})
+        batches = [own for _, own in self.signature.batches(arrays) if own]
+        return self.signature.extents(arrays) | ({"batch": math.prod(np.broadcast_shapes(*batches))} if batches else {})
 
     # Readings
 
