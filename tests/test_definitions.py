@@ -12,38 +12,13 @@ import pytest
 from array_api_compat import array_namespace
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from logsumexp import LOGSUMEXP, by_rows
 
 import registry
 from kernels import _conformance
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded, pivot, weighted_mean
 from registry import ConformanceError, Zoo
-
-LOGSUMEXP = '''"""logsumexp: the logarithm of a row's sum of exponentials."""
-
-from __future__ import annotations
-
-from array_api_compat import array_namespace
-
-from kernels._definition.rounding import pivot
-
-
-def logsumexp(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
-    """Logarithm of the sum of exponentials over the last axis.
-
-    Parameters
-    ----------
-    x : array, shape (..., n)
-        Floating, n at least 1.
-
-    Returns
-    -------
-    array, shape (...)
-    """
-    xp = array_namespace(x)
-    most = pivot(xp.max(x, axis=-1, keepdims=True))
-    return most[..., 0] + xp.log(xp.sum(xp.exp(x - most), axis=-1))
-'''
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +29,6 @@ def zoo(tmp_path_factory):
     (folder / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
     yield Zoo(folder)
     sys.modules.pop("kernels.logsumexp", None)
-
-
-def by_rows(x):
-    most = x.max(axis=-1, keepdims=True)
-    return np.asarray(most[..., 0] + np.log(np.exp(x - most).sum(axis=-1)), x.dtype)
 
 
 def online(x):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from grids import CONTRACT, DTYPES, judge, meets_neighbours_at_exactly_the_bandwidth
 
 import registry
 from kernels import _conformance
@@ -14,34 +15,6 @@ from kernels.meanshift_step import KERNELS, _properties
 
 pytest.importorskip("numba")
 from kernels.meanshift_step import _cells, _grid, grid
-
-CONTRACT = registry.contract("meanshift_step")
-DTYPES = ("float32", "float64")
-
-
-def judge(x, bandwidth, data, kernel, step=grid.meanshift_step, precision="truncated"):
-    dtype = str(x.dtype)
-    call = {"data": data, "kernel": kernel, "dtype": dtype}
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        result = step(x, bandwidth, data, kernel)
-        agreement = compare(
-            result, CONTRACT.reference(x, bandwidth, **call), CONTRACT.bound(x, bandwidth, **call, precision=precision)
-        )
-    assert agreement.passes, f"{kernel}, {dtype}: entry {agreement.worst} is off by {agreement.share:.3g} bounds"
-    return result
-
-
-def meets_neighbours_at_exactly_the_bandwidth(step, count, dtype, d, offset):
-    """Whole numbers apart by 7 in one coordinate: their quotients by 7 round, their difference does not."""
-    for axis in range(d):
-        left = np.zeros((count, d))
-        left[:, axis] = offset + 29 * (np.arange(count) - count // 2)
-        right = left.copy()
-        right[:, axis] += 7
-        x = np.concatenate([left, right]).astype(dtype)
-        middle = np.concatenate([left, right])
-        middle[:, axis] = np.tile(left[:, axis] + 3.5, 2)
-        np.testing.assert_array_equal(step(x, 7.0, x, "flat"), middle.astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,8 +43,8 @@ def test_points_very_far_apart_are_still_told_apart(dtype, kernel):
             x[1::7] -= far
             alone = 10.0 ** rng.uniform(0, np.log10(far), (30, d)) * rng.choice([-1, 1], (30, d))
             x = np.concatenate([x, alone]).astype(dtype)
-            judge(x, 1.0, x, kernel)
-            judge(x[::5].copy(), 1.0, x[1:], kernel)
+            judge(grid.meanshift_step, x, 1.0, x, kernel)
+            judge(grid.meanshift_step, x[::5].copy(), 1.0, x[1:], kernel)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -80,7 +53,7 @@ def test_an_axis_is_left_out_where_keys_would_overflow(kernel, monkeypatch):
     x = np.random.default_rng(2).uniform(-1, 1, (50, 3)) * 2.0**30
     x = np.concatenate([x, x + 0.3])
     assert len(_cells.Grid((x,), 1.0, 1, 1.0).axes) < 3
-    judge(x, 1.0, x, kernel)
+    judge(grid.meanshift_step, x, 1.0, x, kernel)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -92,8 +65,8 @@ def test_a_crowd_at_any_distance_is_weighed_or_proven_light(dtype, d):
         data[0, -1] = c
         data[5000:, 0] -= 1e-3  # a crowd, not one site
         data = data.astype(dtype)
-        judge(data[:2].copy(), 1.0, data, "gaussian")  # the lone point has itself
-        judge(data[:1].copy(), 1.0, data[1:], "gaussian")  # and has nothing nearer
+        judge(grid.meanshift_step, data[:2].copy(), 1.0, data, "gaussian")  # the lone point has itself
+        judge(grid.meanshift_step, data[:1].copy(), 1.0, data[1:], "gaussian")  # and has nothing nearer
 
 
 def test_most_points_of_a_large_set_prove_a_shorter_cutoff():
@@ -114,7 +87,7 @@ def test_few_points_take_all_data_however_far(d):
     data = rng.standard_normal((700, d)).astype("float32")
     x = rng.standard_normal((_grid.SORT_PAIRS_PER_DATUM, d))
     x[::2, 0] += 10.0 ** rng.uniform(0, 30, len(x[::2]))
-    judge(x.astype("float32"), 1.0, data, "gaussian", lambda x, h, data, _: _grid.gaussian_step(x, h, data), "working")
+    judge(lambda x, h, data, _: _grid.gaussian_step(x, h, data), x.astype("float32"), 1.0, data, "gaussian", "working")
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from test_types import require_signatures
+from signatures import require_signatures
 
 import registry
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
-from test_definitions import LOGSUMEXP, by_rows
+from logsumexp import LOGSUMEXP, by_rows
 
 import registry
 from kernels import _conformance

@@ -3,11 +3,11 @@
 import functools
 import itertools
 
+import grids
 import numpy as np
 import pytest
-import test_grid
 import torch
-from test_grid import DTYPES
+from grids import DTYPES
 
 from kernels.meanshift_step import KERNELS, numba_cuda_grid
 
@@ -17,14 +17,14 @@ def step(x, bandwidth, data, kernel):
     return numba_cuda_grid.meanshift_step(points, bandwidth, points if data is x else torch.from_numpy(data), kernel).numpy()
 
 
-judge = functools.partial(test_grid.judge, step=step)
+judge = functools.partial(grids.judge, step)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("d", [1, 2, 3, 4])
 @pytest.mark.parametrize("offset", [0, -1000, 1_000_000])
 def test_a_neighbour_at_exactly_the_bandwidth_is_met(dtype, d, offset):
-    test_grid.meets_neighbours_at_exactly_the_bandwidth(step, 15, dtype, d, offset)
+    grids.meets_neighbours_at_exactly_the_bandwidth(step, 15, dtype, d, offset)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -8,10 +8,10 @@ import ptx
 import ptx_arithmetic
 import pytest
 import torch
+from grids import judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda, float32
-from test_grid import judge
 
 from kernels.matmul import numba_cuda as elements
 from kernels.matmul import numba_cuda_blocked as blocked
@@ -186,7 +186,7 @@ def test_a_thread_moves_several_points(module, d, kernel, monkeypatch):
     def step(*arrays):
         return module.meanshift_step(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays)).numpy()
 
-    judge(x, 1.5, data, kernel, step=step, precision="working")
+    judge(step, x, 1.5, data, kernel, precision="working")
 
 
 @pytest.fixture
