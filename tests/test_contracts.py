@@ -194,3 +194,12 @@ def test_the_referee_reads_nan_past_the_edge():
     inside = cases.LAYOUTS["bordered"](np.ones((2, 2)))
     assert np.isnan(inside.base).sum() == 16 - 4
     assert np.isfinite(inside).all()
+
+
+@pytest.mark.parametrize("small", [2.0**-64, 2.0**-130])
+def test_a_product_of_bfloat16_may_lose_what_is_below_the_smallest_normal_number(small):
+    """Processors' instructions for it flush such products, and such operands; those for float32 do not."""
+    a, b = np.full((1, 3), small, np.float32), np.full((3, 1), 2.0**-64 if small > 2.0**-126 else 1.0, np.float32)
+    contract = registry.contract("matmul")
+    assert contract.bound(a, b, dtype="bfloat16") >= contract.reference(a, b, dtype="bfloat16")
+    assert contract.bound(a, b, dtype="float32") < contract.reference(a, b, dtype="float32") / 10

@@ -23,14 +23,14 @@ class Precision(NamedTuple):
 
 
 FLOAT32 = Precision(2.0**-24, 2.0**-126, 2.0**-149, float(np.finfo(np.float32).max))
-_BFLOAT16 = Precision(2.0**-8, 2.0**-126, 2.0**-133, 3.3895313892515355e38)  # float32's exponents, eight bits of significand
+BFLOAT16 = Precision(2.0**-8, 2.0**-126, 2.0**-133, 3.3895313892515355e38)  # float32's exponents, eight bits of significand
 _REAL_PART = {"complex64": "float32", "complex128": "float64", "clongdouble": "longdouble"}
 
 
 def precision_of(dtype: str) -> Precision | None:
     """Return the format of a real or complex dtype by name, or None for one whose arithmetic is exact."""
     if dtype == "bfloat16":
-        return _BFLOAT16
+        return BFLOAT16
     kind = np.dtype(_REAL_PART.get(dtype, dtype))
     if kind.kind != "f":
         return None

@@ -31,7 +31,7 @@ import numpy as np
 
 from kernels._definition.certain import Choice, Truth, truth
 from kernels._definition.moving import full, moved
-from kernels._definition.numerics import Precision, gamma
+from kernels._definition.numerics import BFLOAT16, Precision, gamma
 from kernels._definition.ordering import Ordering
 
 Array = np.ndarray[Any, Any]
@@ -421,8 +421,19 @@ def gammas(counts: Any, unit: float) -> Any:
 
 
 def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = None) -> Rounded:
-    """Return a matrix product, in the accumulator's format where it is another, whose sums are off by a share of |A||B|."""
+    """Return a matrix product, in the accumulator's format where it is another, whose sums are off by a share of |A||B|.
+
+    Processors' dot products of bfloat16 take operands and sums below the smallest normal number as zeros.
+
+    References
+    ----------
+    Intel 2018, BFLOAT16 - Hardware Numerics Definition, section 2; VDPBF16PS.
+    """
     format = accumulator or a.format
+    least = format.subnormal
+    if format == BFLOAT16:
+        a, b = (_without_subnormal(each) for each in (a, b))
+        least = 2 * format.tiny  # of a product, and of the sum so far
     size_a, size_b = np.abs(a.value), np.abs(b.value)
     sizes = full(a.magnitude, a) @ full(b.magnitude, b)
     error: Any = 0.0
@@ -438,10 +449,16 @@ def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = 
     with np.errstate(invalid="ignore"):
         # Each part of a complex product is made of two products, and each of those may underflow.
         each = 2 * math.sqrt(2) if np.iscomplexobj(a.value) or np.iscomplexobj(b.value) else 1
-        underflow = each * a.value.shape[-1] * format.subnormal
+        underflow = each * a.value.shape[-1] * least
         error = error + share * sizes + underflow * (sizes > 0)  # a sum of zeros is exact
         error = np.where(sizes < a.format.largest, error, np.inf)  # past that, whether it overflows depends on the order
         return Rounded(a.value @ b.value, error, format=format, drift=drift)
+
+
+def _without_subnormal(x: Rounded) -> Rounded:
+    """Return an operand each of whose entries below the smallest normal number may be taken as zero."""
+    size = np.abs(x.value)
+    return Rounded(x.value, x.error + np.where(size < x.format.tiny, size, 0), format=x.format, drift=x.drift)
 
 
 def rounded_to(x: Rounded, format: Precision) -> Rounded:
