@@ -9,10 +9,10 @@ the definition, in functions of the array API. One definition has many readings:
 - on the caller's own arrays, the first variant.
 
 What the file may state beside it: `PRECISIONS`, further classes of error, each as another expression of the same operation;
-`ROWS`, the extent along which the result's entries are computed apart; `QUANTITIES`, products of extents that rates and limits
-are given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is
-judged otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant,
-such as its dtypes, as literals; and what `Signature` reads.
+`ROWS`, the extent along which the result's entries are computed apart, without which it is the first of a batch;
+`QUANTITIES`, products of extents that rates and limits are given in, and `RATE`, the one for rates; `scale`, the size beyond
+which a bound says nothing; `judge`, where an answer is judged otherwise than entry by entry (`judging.py`); `DEFINITION`, what a
+register line would say of the definition as a variant, such as its dtypes, as literals; and what `Signature` reads.
 Sizes, examples and files that people bring stand in `_examples.py` beside it.
 """
 
@@ -92,6 +92,8 @@ class Contract:
     def _row_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
         """Return the axis of the rows that are computed apart, in each array that has it and in each part of the result."""
         rows: str | None = getattr(self.module, "ROWS", None)
+        if rows is None:
+            return self._batch_axis(call)
         axes = {}
         for key, argument in self.signature.arrays.items():
             present = argument.present(call[key].ndim)
@@ -101,7 +103,17 @@ class Contract:
         given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
         if not axes or hasattr(self.module, "judge") or not all(rows in own for own in given):
             return None
-        return axes, [own.index(rows) - len(own) for own in given]  # type: ignore[arg-type]
+        return axes, [own.index(rows) - len(own) for own in given]
+
+    def _batch_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
+        """Return the first axis of the batch, where an operation states no rows: what stands apart along it is computed apart."""
+        batches = dict(self.signature.batches({key: call[key] for key in self.ARRAYS}))
+        shape = np.broadcast_shapes(*batches.values())
+        parts = self.signature.results.values()
+        if not shape or hasattr(self.module, "judge") or not all(part.batch for part in parts):
+            return None
+        axes = {key: 0 for key, own in batches.items() if len(own) == len(shape) and own[0] == shape[0]}
+        return axes, [-len(shape) - len(part.extents) for part in parts]
 
     def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the call whose result is these rows of the result."""
