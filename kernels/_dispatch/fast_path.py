@@ -2,8 +2,8 @@
 
 Like the validator, it is Python source made for one variant, as `dataclasses` makes an `__init__`. It stands in for everything
 that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, of the core
-dimensions alone, in a neutral state. Any other call goes the slow path, and so does one whose kernel returns what it must
-not: the slow path says so.
+dimensions alone, in a neutral state; or the one array of a kernel for batches, whatever stands before its core dimensions. Any
+other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 """
 
 from __future__ import annotations
@@ -88,9 +88,11 @@ def _source(op: Operation, variant: Variant, of_state: Sequence[str], of_array: 
     """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0, extent_0_1 and so on."""
     core = op.core.inputs[: op.leading]
     arrays = [f"array_{i}" for i in range(op.leading)]
+    batched = variant.batches and all(argument.batch for argument in op.contract.signature.arrays.values())
+    batch = "*batch, " if batched and len(op.core.inputs) == 1 and op.core.output and not op.core.optional else ""
     extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(core) for axis, extent in enumerate(operand)]
     named = dict(reversed(extents))  # each extent by where it comes first
-    unpacked = ["".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(core)]
+    unpacked = [batch + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(core)]
     alone, numpy = op.shapes_alone, variant.arrays == "numpy"
     strange = [
         f"len(args) {'!=' if alone else '<'} {op.leading}",
@@ -104,7 +106,7 @@ def _source(op: Operation, variant: Variant, of_state: Sequence[str], of_array: 
     rejected = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
     rejected += [f"not condition_{i}(*plain, **named)" for i in range(conditions)]
     rejected += ["beyond_limits(op, variant, plain, named)"] if variant.limits else []
-    shape = "".join(f"{named[extent]}, " for extent in op.core.output)
+    shape = batch + "".join(f"{named[extent]}, " for extent in op.core.output)
     return SOURCE.format(
         strange_array=" or ".join(test.format("array") for test in of_array) or "False",
         strange=" or ".join(strange),
