@@ -1,4 +1,4 @@
-"""What is asked of a softmax besides what its signature gives: its symmetries, rows that are apart, and sums of small terms."""
+"""What is asked of a softmax besides what its signature gives: its symmetries, what hides entries, and sums of small terms."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def keeps_what_is_not_finite_in_its_row(implementation: Implementation, data: st
     implementation.judge(case, implementation.call(case))
 
 
+def leaves_out_a_hidden_stretch(implementation: Implementation, data: st.DataObject) -> None:
+    """Any stretch of a row may be -inf, whole tiles of a kernel and the first ones too, and the rest far below 0."""
+    n = data.draw(st.sampled_from([2, 17, 33, 65, 129, 257, 300]), label="n")
+    case = data.draw(draws.calls(implementation, {"n": n}), label="case")
+    far = data.draw(st.sampled_from([-800, 0]), label="offset")  # of which exponentials underflow
+    end = data.draw(
+        st.sampled_from([0, *(tile for tile in (16, 32, 64, 128, 256) if tile < n), n - 1]), label="end of the stretch"
+    )
+    x = draws.rounded(case.arrays["x"] + far, case.dtype)
+    x[:end] = -np.inf
+    x = x[::-1].copy() if data.draw(st.booleans(), label="from the other end") else x
+    case = implementation.note(replace(case, arrays={"x": x}))
+    implementation.judge(case, implementation.call(case))
+
+
 def adds_up_many_small_terms(implementation: Implementation, data: st.DataObject) -> None:
     """Beside the largest entry there are so many, each so small, that together they count for as much."""
     most = max(2, implementation.most // 4)
@@ -40,5 +55,5 @@ def adds_up_many_small_terms(implementation: Implementation, data: st.DataObject
     implementation.judge(case, implementation.call(case))
 
 
-PROPERTIES = (keeps_what_is_not_finite_in_its_row, adds_up_many_small_terms)
-SHARES = {adds_up_many_small_terms: 0.3}
+PROPERTIES = (keeps_what_is_not_finite_in_its_row, leaves_out_a_hidden_stretch, adds_up_many_small_terms)
+SHARES = {leaves_out_a_hidden_stretch: 0.5, adds_up_many_small_terms: 0.3}
