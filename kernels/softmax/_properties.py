@@ -38,7 +38,7 @@ def leaves_out_a_hidden_stretch(implementation: Implementation, data: st.DataObj
     )
     x = draws.rounded(case.arrays["x"] + far, case.dtype)
     x[:end] = -np.inf
-    x = x[::-1].copy() if data.draw(st.booleans(), label="from the other end") else x
+    x = x[::-1].copy() if data.draw(st.integers(0, 2), label="from the other end") == 2 else x
     case = implementation.note(replace(case, arrays={"x": x}))
     implementation.judge(case, implementation.call(case))
 
@@ -56,4 +56,4 @@ def adds_up_many_small_terms(implementation: Implementation, data: st.DataObject
 
 
 PROPERTIES = (keeps_what_is_not_finite_in_its_row, leaves_out_a_hidden_stretch, adds_up_many_small_terms)
-SHARES = {leaves_out_a_hidden_stretch: 0.5, adds_up_many_small_terms: 0.3}
+SHARES = {adds_up_many_small_terms: 0.3}

@@ -1,0 +1,42 @@
+"""softmax's CUDA kernels."""
+
+DAMAGE = [
+    ("numba_cuda", "cuda.syncthreads()  # until all threads have read it", "pass"),
+    ("numba_cuda", "n, THREADS):\n            y[", "n - 1, THREADS):\n            y["),
+    ("triton", "total = total * exp(most - shift) +", "total = total +"),
+    ("triton", "mask=(i < count) & (j < n), other=hidden", "mask=(i < count) & (j < n), other=0"),
+    ("triton", "y.dtype.element_ty), mask=(i < count) & (j < n)", "y.dtype.element_ty), mask=j < n"),
+]
+
+
+def numba_builds(every):
+    from numba import float32, float64
+
+    from kernels.softmax import numba_cuda
+
+    for dtype in (float32, float64):
+        label = f"softmax/numba_cuda {dtype}"
+        yield label, numba_cuda.kernel(dtype), (dtype[:, ::1],) * 2, numba_cuda.THREADS, 40 if dtype is float32 else 64
+
+
+def triton_builds(every):
+    from kernels.softmax import triton
+    from operations import TRITON
+
+    for dtype in ("float32", "float16", "float64", *(("bfloat16",) if every else ())):
+        signature = dict.fromkeys("xy", f"*{TRITON[dtype]}") | {"count": "i32", "n": "i32"}
+        for block, (rows, warps) in triton.BLOCKS.items():
+            for fits in (True, False) if block == max(triton.BLOCKS) else (True,):
+                if every or (dtype == "float32" and block > 32) or (block == max(triton.BLOCKS) and not fits):
+                    constants = {"ROWS": rows, "BLOCK": block, "FITS": fits}
+                    label = f"softmax/triton {dtype} {rows} x {block}{'' if fits else ', longer rows'}"
+                    yield (
+                        label,
+                        triton.softmax_of_rows,
+                        signature,
+                        "n" if fits else "",
+                        constants,
+                        warps,
+                        3,
+                        64 if dtype != "float64" else 128,
+                    )
