@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kernels._arrays import Array
 
 SPECIAL = {"x": (-math.inf,)}
+RATE = "bytes"  # what a fused pass takes
 
 
 def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:

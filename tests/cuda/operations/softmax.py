@@ -25,18 +25,10 @@ def triton_builds(every):
 
     for dtype in ("float32", "float16", "float64", *(("bfloat16",) if every else ())):
         signature = dict.fromkeys("xy", f"*{TRITON[dtype]}") | {"count": "i32", "n": "i32"}
+        registers = 128 if dtype == "float64" else 96
         for block, (rows, warps) in triton.BLOCKS.items():
             for fits in (True, False) if block == max(triton.BLOCKS) else (True,):
                 if every or (dtype == "float32" and block > 32) or (block == max(triton.BLOCKS) and not fits):
                     constants = {"ROWS": rows, "BLOCK": block, "FITS": fits}
                     label = f"softmax/triton {dtype} {rows} x {block}{'' if fits else ', longer rows'}"
-                    yield (
-                        label,
-                        triton.softmax_of_rows,
-                        signature,
-                        "n" if fits else "",
-                        constants,
-                        warps,
-                        3,
-                        64 if dtype != "float64" else 128,
-                    )
+                    yield label, triton.softmax_of_rows, signature, "n" if fits else "", constants, warps, 3, registers
