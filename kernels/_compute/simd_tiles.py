@@ -113,9 +113,9 @@ def add_distances(_, tile, array, row, column, vectors):  # type: ignore[no-unty
 
 @intrinsic
 def largest_distances(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
-    """Return the larger of tile[r, v], not negative, and |vectors[v] - array[row + r, column]|, for all r and v; NaN if either is.
+    """Return the larger of tile[r, v] and |vectors[v] - array[row + r, column]| for all r and v, and NaN where one of them is.
 
-    Without their sign, numbers are in the order of their bits, and NaN comes after infinity.
+    No entry of the tile may be negative: such numbers are in the order of their bits, and NaN comes after infinity.
     """
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
