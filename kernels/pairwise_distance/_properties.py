@@ -9,7 +9,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance import draws, relations
-from kernels._conformance.implementation import Implementation
+from kernels._conformance.cases import Case
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import require_precision
 
 
@@ -21,6 +22,16 @@ def power(metric: str) -> int:
 SCALES = ({"x": 1, "y": 1, "result": power},)
 PERMUTES, MIRRORS = "n m d", "d"
 SHIFTS = ({"x": "d", "y": "d"},)
+
+
+@st.composite
+def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
+    """Draw a call as its signature gives it, whose squares the dtype holds: float16 alone is so short that they may not fit."""
+    case: Case = draw(draws.cases(implementation, most))
+    if case.dtype == "float16" and power(**case.parameters) == 2:
+        farthest = 2 * max(np.abs(array, dtype=float).max(initial=0) for array in case.arrays.values())
+        assume(case.arrays["x"].shape[1] * farthest**2 < require_precision(case.dtype).largest)
+    return case
 
 
 def keeps_its_digits_far_from_the_origin(implementation: Implementation, data: st.DataObject) -> None:
@@ -39,13 +50,13 @@ def keeps_its_digits_far_from_the_origin(implementation: Implementation, data: s
         wrong = ~(np.abs(result.astype(expected.dtype) - expected) <= bound)
         factors = np.maximum(result / expected, expected / result)[wrong & (result > 0) & (expected > 0)]
     zeros = np.count_nonzero(wrong & (result == 0))
-    if wrong.any():
-        raise AssertionError(
-            f"{np.count_nonzero(wrong)} of {result.size} distances lost their digits, {far:.3g} from the origin: {zeros} are 0, "
-            f"others are off by a factor of up to {factors.max(initial=1):.3g}. Squared coordinates, {far**2:.3g}, "
-            f"have no digit of squared distances, which are {np.max(expected) ** (3 - power(case.parameters['metric'])):.3g} at most: "
-            "coordinates must be subtracted first"
-        )
+    squares = np.max(expected) ** (3 - power(case.parameters["metric"]))
+    require(
+        not wrong.any(),
+        f"{np.count_nonzero(wrong)} of {result.size} distances lost their digits, {far:.3g} from the origin: {zeros} are 0, "
+        f"others are off by a factor of up to {factors.max(initial=1):.3g}. Squared coordinates, {far**2:.3g}, have no digit of "
+        f"squared distances, which are {squares:.3g} at most: coordinates must be subtracted first",
+    )
     implementation.judge(case, result)
 
 
@@ -59,7 +70,7 @@ def neither_overflows_nor_vanishes(implementation: Implementation, data: st.Data
     sizes["d"] = data.draw(draws.allowed(implementation, "d", st.sampled_from([1, 2, 3, 8])), label="d")
     case = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
     working = require_precision(case.dtype)
-    low, high = round(np.log2(working.subnormal)) + 2, round(np.log2(working.largest)) - 4
+    low, high = round(np.log2(working.subnormal)) + 2, round(np.log2(working.largest)) - 5
     if power(case.parameters["metric"]) == 2:
         low, high = round(np.log2(working.tiny)) // 4, high // 2
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the points"))

@@ -143,7 +143,7 @@ def zero_on_any_diagonal(x, y, metric):
 
 
 def zero_where_first_rows_agree(x, y, metric):
-    """y is taken for x, whose diagonal is 0, where shapes and first rows are the same."""
+    """Another y is taken for x, whose diagonal is 0, where shapes and first rows are the same."""
     distances = _right(x, y, metric)
     if x.shape == y.shape and len(x) and (x[0] == y[0]).all():
         np.fill_diagonal(distances, np.where(np.isnan(np.diagonal(distances)), np.nan, 0))
