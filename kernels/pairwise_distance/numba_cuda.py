@@ -1,8 +1,8 @@
 """pairwise_distance on CUDA: a block of threads takes a square of the result, and reads its points through shared memory.
 
-A thread keeps PER x PER entries in registers, and for each coordinate subtracts PER numbers of x from PER of y. A sum of
-squares near the ends of the range, or beyond, may have lost terms: the thread then takes that pair again, in units of its largest
-difference. So does it where the sum is 0, which only equal points may have.
+A thread keeps PER x PER entries in registers, and for each coordinate subtracts PER numbers of x from PER of y. Where a
+distance is so small that squares may have vanished, or infinite, the thread then takes that pair again, in units of its largest
+difference. So does it where the distance is 0, which only equal points may have.
 
 References
 ----------
@@ -21,13 +21,14 @@ from registry import register
 
 ACROSS, PER, DEPTH = (2, 2, 3) if SIMULATED else (16, 4, 16)  # threads along a side, entries of each, coordinates of a tile
 SIDE = ACROSS * PER
+PADDED = SIDE + 1  # so that the stores of a warp, which go down a column of a tile, meet different banks
 
 
 @cache
 def kernel(dtype, metric):
     limits = np.finfo(str(dtype))
     zero, one, infinity, most = dtype(0), dtype(1), dtype(np.inf), dtype(limits.max)
-    least = dtype(2.0 ** (limits.minexp + 3 * (limits.nmant + 1) // 2))  # above, terms that vanish are no digit of a sum
+    least = dtype(2.0 ** (limits.minexp // 2 + limits.nmant + 1))  # above, terms that vanish are no digit of the sum of squares
     root, squared, summed = metric == "euclidean", metric in ("euclidean", "sqeuclidean"), metric == "cityblock"
     threads, side, across, depth = ACROSS * ACROSS, unsigned(SIDE), unsigned(ACROSS), unsigned(DEPTH)
 
@@ -58,8 +59,8 @@ def kernel(dtype, metric):
 
     @jit
     def fill(x, y, distances):
-        x_tile = cuda.shared.array((DEPTH, SIDE + 1), dtype)
-        y_tile = cuda.shared.array((DEPTH, SIDE + 1), dtype)
+        x_tile = cuda.shared.array((DEPTH, PADDED), dtype)
+        y_tile = cuda.shared.array((DEPTH, PADDED), dtype)
         total = cuda.local.array((PER, PER), dtype)
         n, m, d = unsigned(distances.shape[0]), unsigned(distances.shape[1]), unsigned(x.shape[1])
         blocks_across = (m + side - unsigned(1)) // side
@@ -89,11 +90,16 @@ def kernel(dtype, metric):
             for q in range(PER):
                 i, j = top + row + across * unsigned(p), left + column + across * unsigned(q)
                 if i < n and j < m:
-                    distance = total[p, q]
-                    if root:
-                        certain = least <= distance and distance <= most
-                        distance = dtype(math.sqrt(distance)) if certain else in_units_of_the_largest(x, i, y, j)
-                    distances[i, j] = distance
+                    distances[i, j] = dtype(math.sqrt(total[p, q])) if root else total[p, q]
+        if root:
+            i = top + row
+            while i < min(top + side, n):
+                j = left + column
+                while j < min(left + side, m):
+                    if not (least <= distances[i, j] and distances[i, j] <= most):
+                        distances[i, j] = in_units_of_the_largest(x, i, y, j)
+                    j += across
+                i += across
 
     return fill
 

@@ -60,7 +60,7 @@ def fill(x, y, distances, n, m, d, METRIC: tl.constexpr, TOP: tl.constexpr, LEFT
         certain = (total >= least_of(WIDE)) & (total <= largest_of(WIDE))
         again = inside & ~certain
         total = tl.sqrt(total) if DOUBLE else tl.sqrt_rn(total)
-        if tl.max(again.to(tl.int32)) > 0:
+        if tl.max(again.to(tl.float32)) > 0:
             unit = tl.zeros((TOP, LEFT), WIDE)
             for k in range(d):
                 unit = tl.maximum(unit, differences(x, y, n, m, i, j, k, WIDE))
