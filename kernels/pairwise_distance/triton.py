@@ -53,7 +53,7 @@ def fill(x, y, distances, n, m, d, METRIC: tl.constexpr, TOP: tl.constexpr, LEFT
         if METRIC == CITYBLOCK:
             total += apart
         elif METRIC == CHEBYSHEV:
-            total = tl.maximum(total, apart, propagate_nan=tl.PropagateNan.ALL)
+            total = tl.where((apart > total) | (apart != apart), apart, total)  # NaN if either is
         else:
             total += apart * apart
     if METRIC == EUCLIDEAN:
