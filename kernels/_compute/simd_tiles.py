@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -93,6 +94,57 @@ def add_squares(_, tile, array, row, column, vectors):  # type: ignore[no-untype
         return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
 
     return tile(tile, array, types.intp, types.intp, vectors), generate
+
+
+@intrinsic
+def add_distances(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+    """Return tile[r, v] + |vectors[v] - array[row + r, column]| for all r and v."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, row, column, entries = operands
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            return builder.fadd(total, emit_call(builder, "llvm.fabs", Vector(array.dtype), builder.fsub(entry, factor)))
+
+        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
+
+    return tile(tile, array, types.intp, types.intp, vectors), generate
+
+
+@intrinsic
+def largest_distances(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+    """Return the larger of tile[r, v] and |vectors[v] - array[row + r, column]| for all r and v, and NaN where one of them is.
+
+    No entry of the tile may be negative: such numbers are in the order of their bits, and NaN comes after infinity.
+    """
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        sums, value, row, column, entries = operands
+        vector, bits = Vector(array.dtype), array.dtype.bitwidth
+        whole = ir.VectorType(ir.IntType(bits), vector.lanes)
+        no_sign = ir.Constant(whole, [2 ** (bits - 1) - 1] * vector.lanes)
+
+        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
+            apart = builder.and_(builder.bitcast(builder.fsub(entry, factor), whole), no_sign)
+            so_far = builder.bitcast(total, whole)
+            return builder.bitcast(builder.select(builder.icmp_unsigned(">", apart, so_far), apart, so_far), vector.ir)
+
+        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
+
+    return tile(tile, array, types.intp, types.intp, vectors), generate
+
+
+@intrinsic
+def scaled_roots(_, tile, factor):  # type: ignore[no-untyped-def]
+    """Return the square roots of a tile's entries, times a factor."""
+
+    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(factor)
+        factors = emit_splat(builder, vector, operands[1])
+        roots = [emit_call(builder, "llvm.sqrt", vector, entries) for entries in unpack_tuple(builder, operands[0])]
+        return pack_tuple(context, builder, tile, [builder.fmul(root, factors) for root in roots])
+
+    return tile(tile, factor), generate
 
 
 @intrinsic

@@ -110,18 +110,31 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     sizes = long_extent(draw, signature, most)
     room = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
+    twice = _counted_twice(signature, arrays)
     for extent in draw(
         st.permutations([name for name in names(implementation, arrays) if name not in sizes])
     ):  # each in turn is the one that may be largest
+        own = math.isqrt(room) if extent in twice else room
         sizes[extent] = max(
-            1, draw(allowed(implementation, extent, extents(most, room)))
+            1, draw(allowed(implementation, extent, extents(most, own)))
         )  # over nothing, few reductions are defined
-        room //= max(1, sizes[extent])
+        room //= max(1, sizes[extent]) ** (2 if extent in twice else 1)
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
     shapes = {key: tuple(sizes.get(e, e) for e in shape[key]) for key in arrays}
     case = draw(filled(implementation, shapes, forms))
     return scaled(case, draw(_exponents(implementation, case.dtype)))
+
+
+def _counted_twice(signature: Signature, arrays: Mapping[str, ArrayArgument]) -> set[str]:
+    """Return the extents that stand for another as well, of an array that is left out: those of all pairs of x are squared."""
+    return {
+        extent
+        for key, other in signature.defaults.items()
+        if key not in arrays
+        for own, extent in zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
+        if own != extent
+    }
 
 
 @st.composite
@@ -222,7 +235,7 @@ def _exponents(draw: st.DrawFn, implementation: Implementation, dtype: str) -> d
         most = 6 if dtype == "float16" else 24
         p = -total if dtype == "float16" and total else draw(st.integers(-most, most))
         total += p
-        drawn |= {key: power * p for key, power in powers.items()}
+        drawn |= {key: power * p for key, power in powers.items() if key != "result"}
     return drawn
 
 

@@ -6,7 +6,8 @@ apply `takes_arrays_that_share_memory`, `takes_what_is_left_out_for_its_default`
 its arguments and extents, and each statement gives a property:
 
 SCALES, such as ``({"x": 1, "bandwidth": 1, "result": 1},)``
-    For each entry: times 2^p to these powers, arguments give the result times 2^p to its power, bit for bit (homogeneity).
+    For each entry: times 2^p to these powers, arguments give the result times 2^p to its power, bit for bit (homogeneity). A
+    power of the result that depends on parameters is a function of them: ``lambda metric: 2 if metric == "sqeuclidean" else 1``.
 RANGES, such as ``((0.5, 0.5), (1, 0))``
     For each entry: the power p of each of `SCALES`, as a share of the exponent of the smallest normal number, at which results
     keep the digits that they can.
@@ -142,6 +143,11 @@ def commutes_with_permutations(implementation: Implementation, data: st.DataObje
         size = _sizes(implementation, case)[extent]
         signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
         changes[extent] = _taking(rng.permutation(size), signs)
+    stated = implementation.contract.signature
+    for key, other in stated.defaults.items():  # the extents of an array that is left out are those of what stands in for it
+        if key not in case.arrays:
+            same = zip(stated.arrays[key].extents, stated.arrays[other].extents, strict=True)
+            changes |= {extent: changes[its] for extent, its in same if extent in changes and its in changes}
     _require_same_change(implementation, case, changes, "entries in another order, or with other signs, gave another result")
 
 
@@ -244,7 +250,8 @@ def _times_powers_of_two(implementation: Implementation, case: Case, exponents: 
     """Return the call with each of the operation's `SCALES` times a power of two, and what the result is multiplied by."""
     total: dict[str, int] = dict.fromkeys(("result", *case.arrays, *case.parameters), 0)
     for powers, exponent in zip(properties_of(implementation.contract).SCALES, exponents, strict=True):
-        total |= {key: total[key] + power * exponent for key, power in powers.items() if key in total}
+        known = {key: power(**case.parameters) if callable(power) else power for key, power in powers.items()}
+        total |= {key: total[key] + power * exponent for key, power in known.items() if key in total}
     return draws.scaled(case, total), 2.0 ** total["result"]
 
 
