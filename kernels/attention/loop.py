@@ -1,4 +1,4 @@
-"""attention, one query at a time: its score with each key it sees, the softmax of these, and the mean of the values."""
+"""attention, one query at a time: its scores with the keys that it sees, their softmax, and the mean of the values."""
 
 import math
 
@@ -13,9 +13,8 @@ def attention(q, k, v, causal):
     y = np.zeros((n, v.shape[1]), q.dtype)
     for i in range(n):
         seen = max(0, i + m - n + 1) if causal else m
-        scores = np.array([key @ q[i] for key in k[:seen]], q.dtype) / math.sqrt(max(1, d))
         if seen:
+            scores = k[:seen] @ q[i] / q.dtype.type(math.sqrt(max(1, d)))
             weights = np.exp(scores - scores.max())
-            for weight, value in zip(weights / weights.sum(), v[:seen], strict=True):
-                y[i] += weight * value
+            y[i] = weights / weights.sum() @ v[:seen]
     return y

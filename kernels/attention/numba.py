@@ -1,4 +1,4 @@
-"""attention compiled: tiles of queries against tiles of keys in registers, and softmax over a few hundred keys in the first-level cache.
+"""attention compiled: tiles of queries against tiles of keys in registers, a softmax over a few hundred keys at a time in cache.
 
 A tile is a few queries by three vectors of keys, or of values. The keys are packed into panels as wide as a tile, a row for each
 of their entries. A few queries go through a block of keys at a time: products give their scores, which become weights relative
@@ -16,7 +16,6 @@ import math
 import platform
 
 import numpy as np
-from numba import types
 from numba.extending import intrinsic
 
 from kernels._compute.jit import jit
@@ -60,7 +59,7 @@ def largest_of(_, a):
 def attend(rows, panels, v, n, m, d, shift, causal, like_block, like_few, c, largest, totals, sums, start, stop):
     """Add up the values, and the weights, of tiles of queries from `start` to `stop`.
 
-    Shapes: rows (n, d), padded to whole tiles; panels (panels d, width); v (m, e), e padded to whole vectors; sums as rows, (n, e).
+    Shapes: rows (n, d) and sums (n, e), n padded to whole tiles; panels (panels d, width); v (m, e); e padded to whole vectors.
     Query i sees keys j <= i + shift where `causal`.
     """
     lanes = BYTES // rows.itemsize
