@@ -14,6 +14,8 @@ PROPERTIES
     Further properties, functions of an `Implementation` and a drawn `hypothesis.strategies.DataObject`.
 refused(dtype)
     Further calls that must be refused by a kernel that takes a dtype: pairs of keyword arguments and the expected error.
+hint(case, result)
+    What a failure says further of a wrong result of a call, such as which mistake gives the same; or None.
 SHARES
     Of the asked-for examples, for properties whose calls are large; 1 where it says nothing.
 """

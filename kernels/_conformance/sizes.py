@@ -193,8 +193,8 @@ def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[
     dtype = str(rng.choice(floating if floating and rng.random() < 0.8 else implementation.dtypes))
     parameters = {}
     for key, each in implementation.contract.signature.parameters.items():
-        if each.choices:
-            choices = implementation.within(key, each.choices)
+        if each.choices or each.type is bool:
+            choices = implementation.within(key, each.choices or (False, True))
             parameters[key] = choices[rng.integers(len(choices))]
         else:
             parameters[key] = each.type(1) if each.default is inspect.Parameter.empty else each.default
@@ -310,7 +310,7 @@ def _sample(implementation: Implementation, case: Case, rng: np.random.Generator
 
 def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    if not _rows(implementation.contract):
+    if not (_rows(implementation.contract) and implementation.contract.rows_are_apart(case.parameters)):
         return False
     if implementation.precision == "working":
         return True

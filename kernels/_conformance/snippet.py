@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from kernels._conformance.cases import Case
+from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare
 from kernels._conformance.implementation import Implementation, Record
 from kernels._dispatch import gufunc
@@ -37,7 +38,11 @@ def snippet(implementation: Implementation, record: Record) -> str:
 
 
 def hints(implementation: Implementation, record: Record, error: Exception) -> list[str]:
-    """Say which claims might be missing where a function cannot take a call at all."""
+    """Say what an operation knows of a wrong result, and which claims might be missing where a function takes no such call."""
+    known = getattr(properties_of(implementation.contract), "hint", None)
+    if known and record.called and isinstance(error, AssertionError):
+        case, _, result = record.called
+        return [hint] if (hint := known(case, result)) else []
     if implementation.form is None or not isinstance(error, TypeError | AttributeError):
         return []
     variant, limits = implementation.form.variant, implementation.form.variant.limits

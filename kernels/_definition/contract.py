@@ -9,10 +9,11 @@ the definition, in functions of the array API. One definition has many readings:
 - on the caller's own arrays, the first variant.
 
 What the file may state beside it: `PRECISIONS`, further classes of error, each as another expression of the same operation;
-`ROWS`, the extent along which the result's entries are computed apart, without which it is the first of a batch;
-`QUANTITIES`, products of extents that rates and limits are given in, and `RATE`, the one for rates; `scale`, the size beyond
-which a bound says nothing; `judge`, where an answer is judged otherwise than entry by entry (`judging.py`); `DEFINITION`, what a
-register line would say of the definition as a variant, such as its dtypes, as literals; and what `Signature` reads.
+`ROWS`, the extent along which the result's entries are computed apart, without which it is the first of a batch, and `APART`, the
+values that parameters must have for that where it is not always so; `QUANTITIES`, products of extents that rates and limits are
+given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is judged
+otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant, such as
+its dtypes, as literals; and what `Signature` reads.
 Sizes, examples and files that people bring stand in `_examples.py` beside it.
 """
 
@@ -89,9 +90,13 @@ class Contract:
 
     # Rows
 
+    def rows_are_apart(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether these values of parameters let rows be computed apart."""
+        return all(parameters[key] == value for key, value in getattr(self.module, "APART", {}).items())
+
     def _row_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
         """Return the axis of the rows that are computed apart, in each array that has it and in each part of the result."""
-        rows: str | None = getattr(self.module, "ROWS", None)
+        rows: str | None = getattr(self.module, "ROWS", None) if self.rows_are_apart(call) else None
         if rows is None:
             return self._batch_axis(call)
         axes = {}

@@ -70,12 +70,31 @@ def _rounded_mean(weights: Rounded, values: Rounded) -> Rounded:
     total, spared = w.sum(axis=-1), w.sum(axis=-1) - e.sum(axis=-1)
     m = np.count_nonzero((w != 0) | (e != 0), axis=-1)[..., None]
     with np.errstate(all="ignore"):
-        mean = np.einsum("...j,...jk->...k", w, z) / np.where(total == 0, 1, total)[..., None]
-        spread = np.einsum("...j,...jk->...k", e, np.abs(z - mean[..., None, :]))
+        mean = _sums(w, z) / np.where(total == 0, 1, total)[..., None]
+        spread = _distances(e, z, mean)
         roundings = gammas(m + 2, format.unit) + gammas(m, format.unit) + 2 * format.unit
-        sizes = np.einsum("...j,...jk->...k", w + e, full(np.abs(z) + values.drift, values))
-        carried = np.einsum("...j,...jk->...k", w + e, full(values.error, values)) if np.any(values.error) else 0.0
+        sizes = _sums(w + e, full(np.abs(z) + values.drift, values))
+        carried = _sums(w + e, full(values.error, values)) if np.any(values.error) else 0.0
         error = (spread + roundings * (sizes + carried) + carried + m * format.tiny) / spared[..., None]
         error = np.where((spared[..., None] > 0) & ~np.isnan(error), error, np.where(m > 0, np.inf, 0.0))
     drift = np.max(full(values.drift, values), axis=-2) if np.ndim(values.drift) else values.drift
     return Rounded(mean, error, format=format, drift=drift)
+
+
+def _sums(weights: Any, values: Any) -> Any:
+    """Return sum_j w_j z_j."""
+    if values.ndim == 2 or (
+        values.ndim == weights.ndim + 1 and values.shape[-3] == 1
+    ):  # all rows of weights have the same values
+        return weights @ values.reshape(*values.shape[:-3], *values.shape[-2:])
+    return np.einsum("...j,...jk->...k", weights, values)
+
+
+def _distances(weights: Any, values: Any, mean: Any) -> Any:
+    """Return sum_j w_j |z_j - mean|, for some columns of the values at a time: no array is much larger than the weights."""
+    columns = max(1, 2**16 // max(1, weights.size))
+    sums = [
+        np.einsum("...j,...jk->...k", weights, np.abs(values[..., k : k + columns] - mean[..., None, k : k + columns]))
+        for k in range(0, values.shape[-1], columns)
+    ]
+    return np.concatenate(sums, axis=-1) if sums else np.zeros(mean.shape)

@@ -341,11 +341,12 @@ class Threads:
 
     def _shuffle(self, instruction, lanes):
         target, source, other, _, _ = instruction.operands
-        if instruction.modifiers != ("sync", "bfly"):
+        if instruction.modifiers not in (("sync", "bfly"), ("sync", "idx")):
             raise Unknown(instruction)
         self._warps(lanes)
-        whole = self.registers[source]
-        self._write(target, lanes, whole[self.everybody[lanes] ^ int(other, 0)])
+        whole, own = self.registers[source], self.everybody[lanes]
+        place = self._value(other, TYPES["s32"], lanes)
+        self._write(target, lanes, whole[own ^ place if "bfly" in instruction.modifiers else own - own % WARP + place % WARP])
 
     def _load_matrices(self, instruction, lanes):
         """Load matrices of 8 x 8 entries of two bytes: the address of row i is thread i's, and each gets two entries of each."""
