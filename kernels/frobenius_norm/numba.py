@@ -24,9 +24,9 @@ GRAIN = 2**19 // CHUNK  # chunks that are worth waking a thread
 def sum_squares(entries, scale, sums, start, stop):
     """Sum the squares of the scaled entries of some chunks."""
     for chunk in range(start, stop):
-        total = entries.dtype.type(0)
-        for entry in entries[chunk * CHUNK : (chunk + 1) * CHUNK]:
-            scaled = entry * scale
+        own, total = entries[chunk * CHUNK : (chunk + 1) * CHUNK], entries.dtype.type(0)
+        for i in range(len(own)):
+            scaled = own[i] * scale
             total += scaled * scaled
         sums[chunk] = total
 
