@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from kernels._conformance import draws
 from kernels._conformance.implementation import Implementation
-from kernels._conformance.relations import propagates_special_values_as_ieee
 from kernels._definition.numerics import require_precision
 
 SCALES = ({"x": 1, "result": 1},)
-RANGES = ((0.5,), (-0.5,), (1,))  # squares underflow, squares overflow, entries are subnormal
+RANGES = ((-0.5,), (0.5,), (1,))  # squares overflow, squares underflow, entries are subnormal
 PERMUTES = MIRRORS = "m n"
+
+SPECIAL = ((np.nan,), (np.inf,), (-np.inf,), (np.inf, -np.inf), (np.nan, np.inf), (0.0,))
 
 
 def has_its_digits_to_the_ends_of_the_range(implementation: Implementation, data: st.DataObject) -> None:
@@ -34,4 +35,17 @@ def has_its_digits_to_the_ends_of_the_range(implementation: Implementation, data
     implementation.judge(case, implementation.call(implementation.note(case)))
 
 
-PROPERTIES = (has_its_digits_to_the_ends_of_the_range, propagates_special_values_as_ieee)
+def is_as_special_as_its_entries(implementation: Implementation, data: st.DataObject) -> None:
+    """NaN where an entry is, wherever it stands and whatever else is there; otherwise infinite where one, or several, are; 0 of zeros alone."""
+    sizes = {name: data.draw(st.sampled_from([1, 2, 3, 17, 33]), label=name) for name in "mn"}
+    case = data.draw(draws.calls(implementation, sizes, ("normal", "equal"), draws.is_inexact), label="case")
+    x = case.arrays["x"]
+    x *= data.draw(st.sampled_from([1, 0]), label="other entries")
+    special = data.draw(st.sampled_from(SPECIAL), label="special")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of their places"))
+    places = rng.integers(x.size, size=data.draw(st.sampled_from([1, 2, 5]), label="at most so many"))
+    x.flat[places] = np.resize(rng.permutation(special), len(places))
+    implementation.judge(case, implementation.call(implementation.note(case)))
+
+
+PROPERTIES = (has_its_digits_to_the_ends_of_the_range, is_as_special_as_its_entries)

@@ -1,4 +1,4 @@
-"""frobenius_norm compiled: one parallel pass over the entries as they lie, and a second one, scaled, where squares leave the range.
+"""frobenius_norm compiled: one parallel pass over the entries as they lie, and a scaled one where squares leave the range.
 
 The entries are divided into chunks of one length, and each chunk's sum of squares is kept: so the number of cores changes no bit
 of the result. A sum that is not finite, or so small that squares may have underflowed, is computed again from entries times
