@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._conformance import draws
-from kernels._conformance.implementation import Implementation
+from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import require_precision
 
 Array = np.ndarray[Any, Any]
@@ -20,23 +20,27 @@ SHIFTS = ({"x": "d"},)
 REPEATS = "n"
 
 SPECIAL = {"with a NaN": np.nan, "with an infinity": np.inf, "with a negative infinity": -np.inf}
-KINDS = ("constant", "constant but for one", "far from zero", "over the whole range", "subnormal", "ordinary")
+KINDS = ("zero", "constant", "constant but for one", "far from zero", "over the whole range", "subnormal", "ordinary")
 
 
 def is_right_about_every_kind_of_column(implementation: Implementation, data: st.DataObject) -> None:
     """Columns of every kind beside each other: equal numbers, whose mean may round to another, and zeros come of them.
 
-    Equal numbers but for one, which differs in its last bit; a mean far above the deviation; numbers whose difference overflows;
+    Zeros, which stay zeros, in fresh memory. Equal numbers but for one, which differs in its last bit; a mean far above the deviation; numbers whose difference overflows;
     numbers that are subnormal; NaN and infinities, of which NaN comes. A column of one kind changes nothing in its neighbours.
     """
     sizes = {name: data.draw(st.sampled_from([1, 2, 3, 5, 7, 16, 17, 33, 65]), label=name) for name in "nd"}
     case = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the columns"))
-    kinds = data.draw(st.sampled_from([KINDS, (*KINDS, *SPECIAL), *([kind] for kind in KINDS), [*SPECIAL]]), label="kinds of column")
+    kinds = data.draw(
+        st.sampled_from([KINDS, (*KINDS, *SPECIAL), *([kind] for kind in KINDS), [*SPECIAL]]), label="kinds of column"
+    )
     x = case.arrays["x"]
     for j in range(x.shape[1]):
         x[:, j] = draws.rounded(column(rng, str(rng.choice(kinds)), len(x), case.dtype), case.dtype)
-    implementation.judge(case, implementation.call(implementation.note(case)))
+    result = implementation.call(implementation.note(case))
+    implementation.judge(case, result)
+    require(not np.shares_memory(result, x), "what need not be changed is passed through, and is no fresh memory")
 
 
 def column(rng: np.random.Generator, kind: str, n: int, dtype: str) -> Array:
@@ -44,6 +48,8 @@ def column(rng: np.random.Generator, kind: str, n: int, dtype: str) -> Array:
     working = require_precision(dtype)
     digits, top = round(-np.log2(working.unit)), np.log2(working.largest)
     normal = rng.standard_normal(n)
+    if kind == "zero":
+        return np.zeros(n)
     if kind.startswith("constant"):
         numbers: Array = draws.rounded(np.full(n, np.ldexp(rng.uniform(-2, 2), rng.integers(-top // 2, top // 2))), dtype)
         if kind != "constant":

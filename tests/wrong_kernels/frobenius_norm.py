@@ -234,8 +234,7 @@ def three_sums(x):
     up, down = real(2.0 ** (info.nmant - info.minexp // 2)), real(2.0 ** -(info.maxexp // 2 + info.nmant))
     large, small = size > high, size < low
     big, ordinary, little = (
-        ((part * scale) ** 2).sum()
-        for part, scale in ((size[large], down), (size[~large & ~small], real(1)), (size[small], up))
+        ((part * scale) ** 2).sum() for part, scale in ((size[large], down), (size[~large & ~small], real(1)), (size[small], up))
     )
     if big:
         return np.sqrt(big + ordinary * down * down) / down
