@@ -36,7 +36,7 @@ def has_its_digits_to_the_ends_of_the_range(implementation: Implementation, data
 
 
 def is_as_special_as_its_entries(implementation: Implementation, data: st.DataObject) -> None:
-    """NaN where an entry is, wherever it stands and whatever else is there; otherwise infinite where one, or several, are; 0 of zeros alone."""
+    """NaN where an entry is, whatever else is there; otherwise infinite where one is, or several are; 0 of zeros alone."""
     sizes = {name: data.draw(st.sampled_from([1, 2, 3, 17, 33]), label=name) for name in "mn"}
     case = data.draw(draws.calls(implementation, sizes, ("normal", "equal"), draws.is_inexact), label="case")
     x = case.arrays["x"]

@@ -26,8 +26,9 @@ KINDS = ("zero", "constant", "constant but for one", "far from zero", "over the 
 def is_right_about_every_kind_of_column(implementation: Implementation, data: st.DataObject) -> None:
     """Columns of every kind beside each other: equal numbers, whose mean may round to another, and zeros come of them.
 
-    Zeros, which stay zeros, in fresh memory. Equal numbers but for one, which differs in its last bit; a mean far above the deviation; numbers whose difference overflows;
-    numbers that are subnormal; NaN and infinities, of which NaN comes. A column of one kind changes nothing in its neighbours.
+    Zeros, which stay zeros, in fresh memory; equal numbers but for one, which differs in its last bit; a mean far above the
+    deviation; numbers whose difference overflows; numbers that are subnormal; NaN and infinities, of which NaN comes. A column
+    of one kind changes nothing in its neighbours.
     """
     sizes = {name: data.draw(st.sampled_from([1, 2, 3, 5, 7, 16, 17, 33, 65]), label=name) for name in "nd"}
     case = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")

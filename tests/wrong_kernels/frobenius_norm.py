@@ -295,7 +295,7 @@ CAUGHT_BY = {
     "agrees_at_every_length": ["counter_of_terms_wraps", "at_most_128_terms"],
 }
 
-# Of the generic ones: the sum has no order; the result has neither rows nor the shape of x, and dispatch gives NumPy's scalar for it.
+# Of the generic ones: the sum has no order; the result has neither rows nor the shape of x, and NumPy gets it as a scalar.
 NO_BUG = (
     "memory_order_of_the_first",
     "memory_order_of_the_last",

@@ -372,7 +372,7 @@ def halves_merged(x):
 
 @quiet
 def from_the_first_row(x):
-    """Differences of quarters from the first row, but for columns that are too small to be divided; columns of equal numbers apart."""
+    """Differences from the first row, of quarters where the column is large enough for these to be exact."""
     if not x.size:
         return np.empty(x.shape, x.dtype)
     quarter = np.where(np.abs(x).max(axis=0) > 1, x.dtype.type(0.25), x.dtype.type(1))
