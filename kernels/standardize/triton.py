@@ -1,7 +1,7 @@
 """standardize in Triton in three launches: the ends of each column's range, its mean and squares about the mean, and the result.
 
-A program takes a tile of adjacent columns, and goes through a part of the rows, in two passes for the squares: the second one finds
-the rows in the cache. All numbers are differences from the middle of the column's range, over the largest of them. What the
+A program takes a tile of adjacent columns, and goes through a part of the rows, in two passes for the squares: the second one
+finds the rows in the cache. All numbers are differences from the middle of the column's range, over the largest of them. What the
 parts have is merged by Chan's formula in a fixed order. Half precision is computed with in float32.
 
 References
@@ -73,7 +73,7 @@ def frame(ends, d, parts, column):
     for part in range(1, parts):
         low = tl.minimum(low, tl.load(ends + part * d + at))
         high = tl.maximum(high, tl.load(ends + (parts + part) * d + at))
-    middle = low / 2 + high / 2
+    middle = low * 0.5 + high * 0.5
     return middle[None, :], tl.where(low == high, 1, tl.maximum(high - middle, middle - low))[None, :], (low != high)[None, :]
 
 
@@ -81,7 +81,7 @@ def frame(ends, d, parts, column):
 def summarize(x, ends, moments, n, d, parts, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     wide: tl.constexpr = ends.dtype.element_ty
     column, part, start, stop = place(n, d, parts, COLUMNS)
-    middle, largest, _ = frame(ends, d, parts, column)
+    middle, largest, _varies = frame(ends, d, parts, column)
     total = tl.zeros((ROWS, COLUMNS), wide)
     for top in range(start, stop, ROWS):
         entries, there, _ = tile(x, d, top, stop, column, wide, ROWS)
