@@ -1,6 +1,7 @@
 """The machine for PTX, and what only it can show of the kernels; test_cuda_executed.py runs this in a process of its own."""
 
 from collections import Counter
+from fractions import Fraction
 
 import compiled
 import numpy as np
@@ -146,6 +147,20 @@ def test_whole_numbers_are_those_of_the_manual(data, dtype):
 def test_exponentials_are_off_by_what_the_manual_allows(x):
     error = float(ptx_arithmetic.exp2(np.float32([x]))[0]) / 2.0**x - 1
     assert 0.7 * 2.0**-22 < abs(error) < 1.3 * 2.0**-22  # and the rounding
+
+
+@given(*[st.floats(-(2.0**30), 2.0**30, width=32)] * 3)
+def test_a_product_and_a_sum_are_rounded_downwards(a, b, c):
+    got, exact = ptx_arithmetic.fma_down(*map(np.float32, ([a], [b], [c])))[0], Fraction(a) * Fraction(b) + Fraction(c)
+    assert Fraction(float(got)) <= exact < Fraction(float(np.nextafter(got, np.float32(np.inf))))
+
+
+def test_conversions_are_those_of_the_manual():
+    assert ptx_arithmetic.saturated(np.float32([-2, -np.inf, np.nan, 0.25, 1, 3, np.inf])).tolist() == [0, 0, 0, 0.25, 1, 1, 1]
+    brains = torch.tensor([1.5, -0.0, -np.inf, 3e38], dtype=torch.bfloat16)
+    words = brains.view(torch.int16).numpy().astype(np.uint16).astype(np.uint32).view(np.float32)
+    assert ptx_arithmetic.convert([words], np.dtype("f4"), ("bf16",)).tolist() == brains.float().tolist()
+    assert (ptx_arithmetic.convert([brains.float().numpy()], np.dtype("f4"), ("rn", "bf16")) == words.view(np.uint32)).all()
 
 
 # The kernels

@@ -15,7 +15,19 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from ptx_arithmetic import ARITHMETIC, FRAGMENTS, KNOWN, Unknown, compare, convert, flushed, towards_zero, upper_half
+from ptx_arithmetic import (
+    ARITHMETIC,
+    FRAGMENTS,
+    KNOWN,
+    Unknown,
+    compare,
+    convert,
+    flushed,
+    fma_down,
+    saturated,
+    towards_zero,
+    upper_half,
+)
 from ptx_memory import WARP, Fault, Memory
 
 SPACING = 2**40  # between the addresses of two arrays: what does not fit into 32 bits shows
@@ -258,7 +270,8 @@ class Threads:
         if name in BEYOND_REGISTERS:
             getattr(self, BEYOND_REGISTERS[name])(instruction, lanes)
             return
-        if name not in WITHIN_REGISTERS or not KNOWN.issuperset(modifiers):
+        down = name == "fma" and "rm" in modifiers
+        if name not in WITHIN_REGISTERS or not KNOWN.issuperset({*modifiers} - ({"rm"} if down else set())):
             raise Unknown(instruction)
         target, *sources = operands
         dtype = types[-1]
@@ -284,7 +297,8 @@ class Threads:
         elif name == "mul" and "hi" in modifiers:
             result = upper_half(*values)
         else:
-            result = ARITHMETIC[name](*values)
+            result = fma_down(*values) if down else ARITHMETIC[name](*values)
+        result = saturated(result) if "sat" in modifiers else result
         self._write(target, lanes, flushed(result) if "ftz" in modifiers else result)
 
     def _access(self, instruction, lanes):

@@ -26,6 +26,23 @@ def fma(a, b, c):
     return (a.astype(wider) * b + c).astype(a.dtype)
 
 
+def fma_down(a, b, c):
+    """Round float32 once, downwards: a product is exact in extended precision, and so is what its sum leaves out (Knuth)."""
+    product, c = a.astype(np.longdouble) * b, c.astype(np.longdouble)
+    total = product + c
+    left = (product - (total - (total - product))) + (c - (total - product))
+    rounded = total.astype(a.dtype)
+    above = (rounded > total) | ((rounded == total) & (left < 0))
+    return np.where(above, np.nextafter(rounded, a.dtype.type(-np.inf)), rounded)
+
+
+def saturated(x):
+    """Return what lies between 0 and 1, the nearer of them for what does not, and 0 for NaN."""
+    if x.dtype.kind != "f":
+        raise Unknown("sat of whole numbers")
+    return np.where(x > 0, np.fmin(x, x.dtype.type(1)), x.dtype.type(0))
+
+
 def exp2(x):
     """ex2.approx: within 2^-22 of the power."""
     off = np.where(x.view(np.uint32) & 1, 2.0**-22, -(2.0**-22))
@@ -79,8 +96,8 @@ def brain(value):
 
 def convert(values, dtype, modifiers):
     rounding, value = (modifiers[0] if modifiers else None), values[0]
-    if "bf16" in modifiers:
-        return brain(value)
+    if "bf16" in modifiers:  # without a rounding, from it: its bits are the upper ones of float32
+        return brain(value) if rounding == "rn" else (value.view(np.uint32) << np.uint32(16)).view(np.float32)
     for pair, narrow in (("f16x2", half), ("bf16x2", brain)):
         if pair in modifiers:
             high, low = np.broadcast_arrays(*map(narrow, values))
@@ -143,6 +160,7 @@ KNOWN = {
     *ROUNDINGS,
     "approx",
     "ftz",
+    "sat",
     "tf32",
     "f16x2",
     "bf16",
