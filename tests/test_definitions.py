@@ -17,7 +17,7 @@ from logsumexp import LOGSUMEXP, by_rows
 import registry
 from kernels import _conformance
 from kernels._definition.numerics import precision_of
-from kernels._definition.rounding import Rounded, pivot, weighted_mean
+from kernels._definition.rounding import Rounded, off_by, pivot, settled, weighted_mean
 from registry import ConformanceError, Zoo
 
 
@@ -225,6 +225,24 @@ def test_a_pivot_may_be_any_number_and_a_weight_moves_a_mean_by_a_distance():
     assert np.isinf(
         weighted_mean(Rounded(np.full((1, 3), 1e-4), np.full((1, 3), 1e-3), format=format), centred[0][:, None]).error
     )
+
+
+def test_the_size_of_a_pivot_is_forgotten_where_it_has_cancelled_and_its_rounding_is_not():
+    """Whatever number of the column's range is subtracted first, the differences from the mean are within the bound."""
+    format, unit = precision_of("float32"), 2.0**-24
+    entries = np.random.default_rng(0).uniform(1e4, 1e4 + 3, (50, 1)).astype("float32")
+    x = Rounded(entries.astype(float), format=format)
+    xp = x.__array_namespace__()
+    apart = x - pivot(off_by(xp.min(x, axis=0), 3.0))
+    apart = apart - xp.mean(apart, axis=0)
+    assert (settled(apart).error == apart.error).all()
+    assert (apart**2).error.max() > (settled(apart) ** 2).error.max() > 2 * unit
+    for centre in (*entries[:, 0], np.float32(1e4), np.float32(1e4 + 3)):
+        shifted = entries - centre
+        assert (np.abs(shifted - shifted.mean(axis=0) - apart.value) <= apart.error).all()
+    largest = Rounded(np.array([0.75 * format.largest]), format=format)
+    assert np.isfinite((largest - pivot(off_by(largest, 0.75 * format.largest))).error).all()  # a kernel takes no such pivot
+    assert np.isinf((largest + largest).error).all()
 
 
 def test_a_function_without_error_arithmetic_is_named():

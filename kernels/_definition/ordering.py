@@ -25,7 +25,7 @@ class Ordering(Moving):
     def _extreme(self, function: Callable[..., Any], x: Rounded, **along: Any) -> Rounded:
         value = function(x.value, **along)
         if not np.any(x.error):
-            return type(x)(value, format=x.format, drift=np.max(x.drift, **along) if np.ndim(x.drift) else x.drift)
+            return type(x)(value, format=x.format, drift=np.max(full(x.drift, x), **along))
         with np.errstate(invalid="ignore"):
             error = np.maximum(function(x.value + x.error, **along) - value, value - function(x.value - x.error, **along))
         return type(x)(value, np.where(np.isnan(error), 0.0, error), format=x.format)

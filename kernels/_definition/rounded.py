@@ -200,14 +200,12 @@ def rounded(value: Any, error: Any, roundings: float, format: Precision, drift: 
     share = gamma(roundings, format.unit)
     with np.errstate(invalid="ignore", over="ignore"):
         size = np.abs(value)
-        if _some(drift):
-            size = size + drift
-        total = share * size
+        total = share * (size + drift)
         if _some(error):
             size = size + error
             total = total + error * (1 + share)
         if tiny:
-            total = total + format.subnormal * (size != 0)
+            total = total + format.subnormal * (size + drift != 0)
         if not np.max(size, initial=0.0) < format.largest:  # it may overflow, or the value is no number
             exact = np.isinf(value) & np.asarray(error == 0)  # an infinity that was brought stays one
             total = np.where(size < format.largest, total, np.where(exact, 0.0, np.inf))

@@ -1,9 +1,9 @@
 """What a definition may say beyond the array API's functions, so that its bound is tight: what error arithmetic cannot see.
 
 They are ordinary functions on ordinary arrays, and tell arrays of `Rounded` numbers more. `pivot` marks a number that the exact
-result does not depend on, such as a centre or the largest exponent of a softmax. `weighted_mean` moves, for an error in a weight,
-by the distance of that weight's value from the mean. `off_by` grants what a class of error leaves out. The arrays themselves, and
-what each of the array API's functions costs, stand in `rounded.py`.
+result does not depend on, such as a centre or the largest exponent of a softmax; `settled`, where it has cancelled.
+`weighted_mean` moves, for an error in a weight, by the distance of that weight's value from the mean. `off_by` grants what a
+class of error leaves out. The arrays themselves, and what each of the array API's functions costs, stand in `rounded.py`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ import numpy as np
 from kernels._definition.moving import full
 from kernels._definition.rounded import Rounded, gammas, inner, rounded_to
 
-__all__ = ["Rounded", "inner", "off_by", "pivot", "rounded_to", "unit_roundoff", "weighted_mean"]
+__all__ = ["Rounded", "inner", "off_by", "pivot", "rounded_to", "settled", "unit_roundoff", "weighted_mean"]
 
 
 def pivot(c: Any) -> Any:
     """Mark numbers that the exact result does not depend on: a centre, or the largest exponent of a softmax.
 
     Whatever a kernel takes for them, it takes the same number wherever it uses them, so that their own error counts for
-    nothing. Only the size of what is left may differ by it.
+    nothing. Only the size of what is left may differ by it. A kernel may not take a number with which something overflows.
     """
     return Rounded(c.value, 0.0, format=c.format, drift=c.error) if isinstance(c, Rounded) else c
+
+
+def settled(x: Any) -> Any:
+    """Say that a pivot has cancelled, as a centre does in differences from the mean of what was centred.
+
+    What size these numbers have does not depend on the pivot any more. Their error does, and stays.
+    """
+    return Rounded(x.value, x.error, format=x.format) if isinstance(x, Rounded) else x
 
 
 def off_by(x: Any, amount: Any) -> Any:
