@@ -121,7 +121,12 @@ class Implementation:
         return result
 
     def claims(self, case: Case) -> bool:
-        """Whether a call is within the implementation's limits; data that is x itself counts as left out."""
+        """Whether a call is valid, and within the implementation's limits; data that is x itself counts as left out."""
+        if self.contract.signature.own:
+            try:
+                self.contract.validate(**case.arrays, **case.parameters)
+            except (TypeError, ValueError):
+                return False
         if not self.limits:
             return True
         signature = inspect.signature(self.contract.validate)
