@@ -20,7 +20,7 @@ FUNCTIONS = {
     arrays="torch",
     requires=("torch",),
     dtypes=("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-    rank=50,
+    rank=40,
 )
 @register(
     "outer",
@@ -29,7 +29,7 @@ FUNCTIONS = {
     requires=("torch",),
     device="cuda",
     dtypes=("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
-    rank=50,
+    rank=40,
 )
 def outer(a, b, function):
     return FUNCTIONS[function](a[:, None], b[None, :])

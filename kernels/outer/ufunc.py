@@ -5,6 +5,6 @@ import numpy as np
 from registry import register
 
 
-@register("outer", "ufunc", dtypes=("bool", "numeric"), rank=40)
+@register("outer", "ufunc", dtypes=("bool", "numeric"), rank=50)
 def outer(a, b, function):
     return getattr(np, function).outer(a, b)
