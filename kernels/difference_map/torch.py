@@ -8,12 +8,18 @@ from registry import register
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def sums(a, b, factor):
-    """Add plane by plane: torch's own sum adds in another order at the end of a row, where a constant is no constant then."""
-    total = torch.zeros_like(a[0, 0])
-    for here, there in zip(a.flatten(0, 1), b.flatten(0, 1), strict=True):
-        total += (here * factor - there * factor).abs_() if factor != 1 else (here - there).abs_()
-    return total
+def sum_planes(apart):
+    """Add one half of the planes to the other, again and again: in one order for all places, so that a constant stays one.
+
+    Torch's own sum adds the last places of a row in another order than the others.
+    """
+    planes = apart.flatten(0, 1)
+    while len(planes) > 1:
+        half = len(planes) // 2
+        added, rest = planes[:half].add_(planes[half : 2 * half]), planes[2 * half :]
+        added[: len(rest)] += rest
+        planes = added
+    return planes[0]
 
 
 @register(
@@ -38,12 +44,12 @@ def sums(a, b, factor):
 def difference_map(a, b):
     if a.dtype in HALVES:
         return difference_map(a.float(), b.float()).to(a.dtype)
-    total = sums(a, b, 1)
+    total = sum_planes((a - b).abs_())
     if not total.numel():
         return total
     overflowed = total.amax().isinf()
     if a.is_cuda or overflowed:  # on CUDA both sums are computed, so that the host need not wait for this
-        total = torch.where(overflowed, sums(a, b, share(a)), total)
+        total = torch.where(overflowed, sum_planes((a * share(a) - b * share(a)).abs_()), total)
     above = total - total.amin()
     span = above.amax()
     return above / torch.where(span == 0, torch.ones_like(span), span)
