@@ -19,7 +19,20 @@ FUNCTIONS = {
     "torch",
     arrays="torch",
     requires=("torch",),
-    dtypes=("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+    dtypes=(
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ),
     rank=40,
 )
 @register(
@@ -28,7 +41,20 @@ FUNCTIONS = {
     arrays="torch",
     requires=("torch",),
     device="cuda",
-    dtypes=("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+    dtypes=(
+        "bool",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+    ),
     rank=40,
 )
 def outer(a, b, function):
