@@ -1,4 +1,4 @@
-"""What is asked of a difference map besides what its signature gives: symmetries, constants, offsets and the ends of the range."""
+"""What is asked of a difference map besides what its signature gives: symmetries, constants, and the ends of the range."""
 
 from __future__ import annotations
 
@@ -46,14 +46,16 @@ def _sizes(data: st.DataObject) -> dict[str, int]:
 def gives_zeros_where_the_mean_is_constant(implementation: Implementation, data: st.DataObject) -> None:
     """Where each plane differs by one number, or not at all, the map is 0 exactly, though sums of those numbers are rounded.
 
-    Whole numbers give it in any order of the planes, another in each place.
+    Whole numbers give it whatever the order of the planes at each place, where their means are exact.
     """
+    kind = data.draw(st.sampled_from(["the same", "a number for each plane", "whole numbers in any order"]), label="differences")
     sizes = _sizes(data)
+    if kind == "whole numbers in any order":
+        sizes |= {name: 2 ** data.draw(st.integers(0, 4), label=f"{name}, a power of two") for name in "sc"}
     assume(np.prod(list(sizes.values())) <= implementation.small)
     case = data.draw(draws.calls(implementation, sizes), label="case")
     a = case.arrays["a"]
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the differences"))
-    kind = data.draw(st.sampled_from(["the same", "a number for each plane", "whole numbers in any order"]), label="differences")
     planes = (*a.shape[:2], 1, 1)
     if kind == "whole numbers in any order":
         b = np.zeros(a.shape)

@@ -19,8 +19,8 @@ DEFINITION = {"dtypes": ("float32", "float64", "int8", "int16", "int32", "int64"
 
 
 def outer(
-    a: Shaped[Array, m],
-    b: Shaped[Array, n],
+    a: Shaped[Array, " m"],
+    b: Shaped[Array, " n"],
     *,
     function: Literal["multiply", "add", "subtract", "less", "less_equal", "equal"] = "multiply",
 ) -> Shaped[Array, "m n"]:
