@@ -16,6 +16,9 @@ _A = TypeVar("_A", bound=_Array)
 class _Array(Protocol):
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+class _DifferenceMap(Protocol):
+    def __call__(self, a: _A, b: _A) -> _A: ...
+
 class _Matmul(Protocol):
     def __call__(self, a: _A, b: _A) -> _A: ...
 
@@ -29,6 +32,15 @@ class _MeanshiftStep(Protocol):
         kernel: Literal["gaussian", "triangular", "epanechnikov", "flat"] = "gaussian",
         check_finite: bool = True,
         batch_size: int = ...,
+    ) -> _A: ...
+
+class _Outer(Protocol):
+    def __call__(
+        self,
+        a: _A,
+        b: _A,
+        *,
+        function: Literal["multiply", "add", "subtract", "less", "less_equal", "equal"] = "multiply",
     ) -> _A: ...
 
 class _Claims(TypedDict, total=False):
@@ -102,9 +114,13 @@ class Zoo:
     def summary(self, operation: str) -> str: ...
     def register(self, operation: str, name: str, **declared: Any) -> Callable[[_F], _F]: ...
     @overload
+    def get(self, operation: Literal["difference_map"], selector: str = "auto") -> _DifferenceMap: ...
+    @overload
     def get(self, operation: Literal["matmul"], selector: str = "auto") -> _Matmul: ...
     @overload
     def get(self, operation: Literal["meanshift_step"], selector: str = "auto") -> _MeanshiftStep: ...
+    @overload
+    def get(self, operation: Literal["outer"], selector: str = "auto") -> _Outer: ...
     @overload
     def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]: ...
     def check(
