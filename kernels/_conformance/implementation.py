@@ -116,12 +116,18 @@ class Implementation:
         if self.contract.signature.uniform:
             result = _sound(result, next(iter(given_arrays.values())))
         else:  # its parts were looked at by the dispatcher
-            result = map_parts(values, result)
+            first = next(iter(given_arrays.values()))
+            result = map_parts(lambda part: _usable(part, first), result)
         self.record.called = (case, kind, result)
         return result
 
     def claims(self, case: Case) -> bool:
-        """Whether a call is within the implementation's limits; data that is x itself counts as left out."""
+        """Whether a call is valid, and within the implementation's limits; data that is x itself counts as left out."""
+        if self.contract.signature.own:
+            try:
+                self.contract.validate(**case.arrays, **case.parameters)
+            except (TypeError, ValueError):
+                return False
         if not self.limits:
             return True
         signature = inspect.signature(self.contract.validate)
@@ -256,6 +262,11 @@ def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
         raise AssertionError(f"the result has dtype {result.dtype}, expected {like.dtype}")
     if _arrays.place(result) != _arrays.place(like):
         raise AssertionError(f"the result is on {_arrays.place(result)}, the arrays are on {_arrays.place(like)}")
+    return _usable(result, like)
+
+
+def _usable(result: Any, like: Any) -> np.ndarray[Any, Any]:
+    """Return the values of an array that a function made, once its memory is usable."""
     array = values(result)
     if isinstance(like, np.ndarray):
         require(array.flags.writeable or not array.ndim, "the result cannot be written to")

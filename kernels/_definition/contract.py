@@ -31,6 +31,7 @@ from array_api_compat import array_namespace
 
 from kernels._arrays import dtype_name
 from kernels._definition import judging, results
+from kernels._definition.annotations import ArrayArgument
 from kernels._definition.counting import Counted, Tally
 from kernels._definition.examples import Example, derived_example, example_from_file
 from kernels._definition.numerics import Agreement, Precision, precision_of, wide
@@ -311,9 +312,9 @@ class Contract:
         as_ = int if dtype == "bool" else object
         args, kwargs = self._as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
 
-        def wrapped(part: Any) -> Array:
+        def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
-            if exact.dtype.kind in "bi" and not self.signature.uniform:  # a comparison, or an index
+            if stated.apart or (exact.dtype.kind == "b" and not self.signature.uniform):  # an index, or a comparison
                 return exact
             exact = exact.astype(as_)  # without dimensions it is the number itself
             if dtype == "bool":
@@ -323,7 +324,8 @@ class Contract:
                 exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
             return exact.astype(dtype)
 
-        return results.map_parts(wrapped, self.definition(*args, **kwargs))
+        given, stated = self.definition(*args, **kwargs), tuple(self.signature.results.values())
+        return results.map_parts(wrapped, given, stated if isinstance(given, tuple) else stated[0])
 
     # Sizes
 
