@@ -67,14 +67,15 @@ def norm(x: Any) -> Any:
     """Return the Euclidean norm along the last axis; squares neither overflow nor vanish."""
     if not x.shape[-1]:
         return array_api_compat.array_namespace(x).sum(x, axis=-1)
+    xp = array_api_compat.array_namespace(x)
     largest, scaled = _by_largest(x)
-    return largest[..., 0] * _root_of_squares(scaled)[..., 0]
+    return (largest * xp.where(xp.isinf(largest), xp.ones_like(largest), _root_of_squares(scaled)))[..., 0]
 
 
 def normalized(x: Any) -> Any:
     """Return rows over their Euclidean norms, and rows of zeros as they are; squares neither overflow nor vanish.
 
-    The result does not depend on the rows' size, so what they are divided by first is a pivot.
+    A row with an infinity is NaN. The result does not depend on the rows' size, so what they are divided by first is a pivot.
     """
     if not x.shape[-1]:
         return x
@@ -85,10 +86,10 @@ def normalized(x: Any) -> Any:
 
 
 def _by_largest(x: Any) -> tuple[Any, Any]:
-    """Return each row's largest magnitude, or 1 where that is 0 or infinite, and the row over it."""
+    """Return each row's largest magnitude, or 1 where that is 0, and the row over it."""
     xp = array_api_compat.array_namespace(x)
     most = xp.max(xp.abs(x), axis=-1, keepdims=True)
-    most = pivot(xp.where((most > 0) & (most < xp.inf), most, xp.ones_like(most)))
+    most = pivot(xp.where(most > 0, most, xp.ones_like(most)))
     return most, x / most
 
 
