@@ -38,7 +38,7 @@ def length(x: Any) -> tuple[Any, Any]:
     return unit, factor
 
 
-@jit  # type: ignore[untyped-decorator]
+@jit
 def _parts(size: Any, unit: Any) -> tuple[Any, Any]:
     """Return the largest power of two up to a number, times a unit, and what the number is of it."""
     factor, exponent = math.frexp(size)
