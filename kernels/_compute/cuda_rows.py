@@ -6,13 +6,18 @@ from numba import cuda
 
 from kernels._compute.cuda import SIMULATED
 
-THREADS = 2 if SIMULATED else 256
+LEAST, THREADS = (1, 2) if SIMULATED else (32, 256)  # of a block
+
+
+def threads_for(n: int) -> int:
+    """Return how many threads a row of so many entries gets: a power of two, so that sums can halve it."""
+    return min(THREADS, max(LEAST, 1 << (n - 1).bit_length()))
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
 def sum_of(parts: Any, value: Any) -> Any:
     """Return the sum of all threads' values, added in a fixed order; `parts` is shared, with an entry for each thread."""
-    thread, half = cuda.threadIdx.x, THREADS // 2
+    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
     parts[thread] = value
     cuda.syncthreads()
     while half:
@@ -28,7 +33,7 @@ def sum_of(parts: Any, value: Any) -> Any:
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
 def largest_of(parts: Any, value: Any) -> Any:
     """Return the largest of all threads' values; a NaN is not one."""
-    thread, half = cuda.threadIdx.x, THREADS // 2
+    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
     parts[thread] = value
     cuda.syncthreads()
     while half:

@@ -7,7 +7,7 @@ import torch
 from numba import cuda
 
 from kernels._compute.cuda import DTYPES, jit, launch, scalar
-from kernels._compute.cuda_rows import THREADS, largest_of, sum_of
+from kernels._compute.cuda_rows import THREADS, largest_of, sum_of, threads_for
 from registry import register
 
 
@@ -19,12 +19,12 @@ def kernel(dtype):
     def length(x, i, parts):
         """Return a row's largest magnitude, 1 where that is 0, and its length as a multiple of that."""
         largest, total = zero, zero
-        for k in range(cuda.threadIdx.x, x.shape[1], THREADS):
+        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
             largest = max(largest, abs(x[i, k]))
         largest = largest_of(parts, largest)
         if largest == zero:
             largest = one
-        for k in range(cuda.threadIdx.x, x.shape[1], THREADS):
+        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
             total += (x[i, k] / largest) * (x[i, k] / largest)
         return largest, dtype(math.sqrt(sum_of(parts, total)))
 
@@ -32,7 +32,7 @@ def kernel(dtype):
     def rows(u, c, scale, rescale, rest, y):
         parts = cuda.shared.array(THREADS, dtype)
         i = cuda.blockIdx.x
-        for k in range(cuda.threadIdx.x, c.shape[1], THREADS):
+        for k in range(cuda.threadIdx.x, c.shape[1], cuda.blockDim.x):
             y[i, k] = u[i, k] + scale * (c[i, k] - u[i, k])
         if rescale != zero:
             unit_c, of_c = length(c, i, parts)
@@ -40,7 +40,7 @@ def kernel(dtype):
             wanted = rescale * (unit_c * of_c)
             if of_g == zero:
                 of_g = one
-            for k in range(cuda.threadIdx.x, c.shape[1], THREADS):
+            for k in range(cuda.threadIdx.x, c.shape[1], cuda.blockDim.x):
                 y[i, k] = wanted * (y[i, k] / unit_g / of_g) + rest * y[i, k]
 
     return rows
@@ -53,5 +53,5 @@ def guidance(unconditional, conditional, scale, rescale):
     if y.numel():
         whole = (rows.contiguous().view(-1, n) for rows in (u, c))
         parameters = (scalar(number, c) for number in (scale, rescale, 1 - rescale))
-        launch(kernel(DTYPES[c.dtype]), y.numel() // n, THREADS, *whole, *parameters, y.view(-1, n))
+        launch(kernel(DTYPES[c.dtype]), y.numel() // n, threads_for(n), *whole, *parameters, y.view(-1, n))
     return y
