@@ -171,6 +171,9 @@ class TestCompare:
 
     def test_a_bound_wider_than_the_data_is_vacuous(self):
         assert numerics.compare(self.ones, self.ones, np.array([0.5, 2, np.inf]), scale=1.0).vacuous == pytest.approx(2 / 3)
+        assert numerics.compare(self.ones, self.ones, np.array([0.5, np.nan, np.inf]), scale=np.inf).vacuous == pytest.approx(
+            1 / 3
+        )
 
     def test_shapes_must_be_equal(self):
         with pytest.raises(ValueError, match="shape"):

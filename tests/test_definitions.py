@@ -17,7 +17,7 @@ from logsumexp import LOGSUMEXP, by_rows
 import registry
 from kernels import _conformance
 from kernels._definition.numerics import precision_of
-from kernels._definition.rounding import Rounded, off_by, pivot, settled, weighted_mean
+from kernels._definition.rounding import Rounded, norm, normalized, off_by, pivot, settled, sinc, weighted_mean
 from registry import ConformanceError, Zoo
 
 
@@ -117,7 +117,7 @@ def expressions(draw, depth=3):
         st.sampled_from(
             ["({0} + {1})", "({0} - {1})", "({0} * {1})", "({0} / ({1} * {1} + 1.0))", "xp.sqrt({0} * {0})", "xp.abs({0})",
              "xp.exp(-({0} * {0}))", "xp.log({0} * {0} + 1.0)", "xp.maximum({0}, {1})", "xp.where({0} < {1}, {0}, {1} + 1.0)",
-             "({0} * 0.3)", "({0} / 3.0)", "({0} - 0.1)"]
+             "({0} * 0.3)", "({0} / 3.0)", "({0} - 0.1)", "xp.atan2({0}, {1})", "sinc({0})"]
         )
     )  # fmt: skip
     return form.format(*inner)
@@ -126,7 +126,11 @@ def expressions(draw, depth=3):
 class Fifty:
     """The functions of expressions on numbers of fifty digits."""
 
-    sqrt, exp, log, maximum, abs = mpmath.sqrt, mpmath.exp, mpmath.log, max, abs
+    sqrt, exp, log, maximum, abs, sinc = mpmath.sqrt, mpmath.exp, mpmath.log, max, abs, mpmath.sinc
+
+    @staticmethod
+    def atan2(y, x):
+        return mpmath.atan2(y, x) if y or x else mpmath.mpf(0)  # mpmath has no sign of zero
 
     @staticmethod
     def where(condition, a, b):
@@ -140,8 +144,11 @@ class Narrow:
         self.dtype = dtype
 
     def __getattr__(self, name):
-        function = getattr(np, name)
-        return lambda *args: self.dtype(function(*(np.float64(arg) if name in ("exp", "log", "sqrt") else arg for arg in args)))
+        function, library = getattr(np, name), name in ("exp", "log", "sqrt", "atan2")
+        return lambda *args: self.dtype(function(*(np.float64(arg) if library else arg for arg in args)))
+
+    def sinc(self, x):
+        return self.dtype(np.sinc(np.float64(x) / np.pi))
 
 
 def _rounds_constants(source, dtype):
@@ -166,12 +173,22 @@ def test_no_rounding_leaves_the_bound(data):
     values = {key: data.draw(drawn, label=key) for key in "abc"}
     with np.errstate(all="ignore"):
         code, constants = _rounds_constants(source, dtype)
-        got = float(eval(code, {"xp": Narrow(dtype), **constants, **{key: dtype(value) for key, value in values.items()}}))
+        got = float(
+            eval(
+                code,
+                {
+                    "xp": Narrow(dtype),
+                    "sinc": Narrow(dtype).sinc,
+                    **constants,
+                    **{key: dtype(value) for key, value in values.items()},
+                },
+            )
+        )
         rounded = {key: Rounded(np.array(value), format=format) for key, value in values.items()}
         xp = rounded["a"].__array_namespace__()
-        bound = eval(source, {"xp": xp, **rounded})
+        bound = eval(source, {"xp": xp, "sinc": sinc, **rounded})
     with mpmath.workdps(50):
-        exact = eval(source, {"xp": Fifty, **{key: mpmath.mpf(value) for key, value in values.items()}})
+        exact = eval(source, {"xp": Fifty, "sinc": Fifty.sinc, **{key: mpmath.mpf(value) for key, value in values.items()}})
         own = 64 * np.finfo(float).eps * (1 + abs(float(exact)))  # the values' own rounding, in float64
         # The value itself may be on the other side of a comparison that is not certain.
         assert abs(mpmath.mpf(float(bound.value)) - exact) <= float(bound.error) + own
@@ -198,6 +215,45 @@ def test_sums_in_any_order_stay_within_the_bound(name, order):
         assert error <= total.error
         worst = max(worst, error / float(total.error) if total.error else 0.0)
     assert worst > 0.02  # a bound that is never approached proves little
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_norms_stay_within_the_bound_wherever_the_squares_are(name):
+    """Rows are scaled by a power of two or by another number than the largest entry, and arguments have errors of their own."""
+    dtype, format = NARROW[name], precision_of(name)
+    rng = np.random.default_rng(4)
+    reach, worst = (3 if name == "float16" else 100), 0.0
+    for _ in range(200):
+        exact = rng.standard_normal(rng.integers(1, 40)) * 2.0 ** rng.integers(-reach, reach)
+        given = exact.astype(dtype)
+        row = Rounded(exact, np.abs(given.astype(float) - exact), format=format)
+        factor = dtype(rng.choice([1.0, 1.3]) * 2.0 ** -np.floor(np.log2(np.abs(exact).max())))
+        scaled = [dtype(factor * entry) for entry in given]
+        total = dtype(0)
+        for entry in scaled:
+            total = dtype(total + dtype(entry * entry))
+        size = dtype(np.sqrt(np.float64(total)))
+        for bound, got in ((norm(row), dtype(size / factor)), (normalized(row), [dtype(entry / size) for entry in scaled])):
+            error = np.abs(np.asarray(got, float) - bound.value)
+            assert (error <= bound.error).all()
+            worst = max(worst, np.max(error / bound.error))
+    assert worst > 0.1
+    with mpmath.workdps(50):
+        assert abs(norm(row).value - mpmath.sqrt(sum(mpmath.mpf(entry) ** 2 for entry in exact))) < 1e-12 * norm(row).value
+    assert normalized(np.zeros((2, 3))).tolist() == np.zeros((2, 3)).tolist()
+    with np.errstate(invalid="ignore"):
+        rows = np.array([[3e200, -4e200], [3e-200, 4e-200], [np.inf, 1.0]])
+        assert norm(rows) == pytest.approx([5e200, 5e-200, np.inf])
+        assert np.isnan(normalized(rows)).any(axis=1).tolist() == [False, False, True]
+    assert norm(np.zeros((2, 0))).tolist() == [0, 0]
+
+
+def test_an_angle_past_the_negative_half_of_the_axis_may_go_round():
+    format = precision_of("float32")
+    y, x = (Rounded(np.array([value] * 2), np.array([0.0, 1e-3]), format=format) for value in (5e-4, -1.0))
+    errors = y.__array_namespace__().atan2(y, x).error
+    assert errors[0] < 1e-5
+    assert errors[1] > 6
 
 
 def test_what_is_certain_costs_one_side_alone():

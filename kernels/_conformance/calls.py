@@ -44,10 +44,15 @@ def small_sizes(implementation: Implementation, data: st.DataObject, sizes: st.S
 
 
 def reads_every_layout(implementation: Implementation, data: st.DataObject) -> None:
-    """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows."""
+    """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows.
+
+    Where arrays have one extent at most, their layout is that of a batch of them.
+    """
+    arrays: dict[str, ArrayArgument] = implementation.contract.signature.arrays
+    batch = (2,) if all(len(each.extents) < 2 for each in arrays.values()) else ()
     sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17]))
     assume(len(set(sizes.values())) == len(sizes))
-    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact), label="case")
+    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact, batch=batch), label="case")
     for layout in LAYOUTS:
         case = implementation.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
         implementation.judge(plain(case), implementation.call(case))

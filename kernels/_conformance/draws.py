@@ -160,13 +160,15 @@ def calls(
     sizes: Mapping[str, int],
     forms: tuple[str, ...] = ("normal",),
     among: Callable[[str], bool] = lambda _: True,
+    batch: tuple[int, ...] = (),
 ) -> Case:
     """Draw a call whose core arrays have these extents, in a dtype among those meant, all filled in one of some forms.
 
     An array that has a default is left out where it has an extent that is not among them.
     """
     arrays: dict[str, ArrayArgument] = implementation.contract.signature.arrays
-    shapes = {key: tuple(sizes[e] for e in each.extents) for key, each in arrays.items() if {*each.extents} <= sizes.keys()}
+    given = {key: each for key, each in arrays.items() if {*each.extents} <= sizes.keys()}
+    shapes = {key: (*(batch if each.batch else ()), *(sizes[e] for e in each.extents)) for key, each in given.items()}
     form = draw(st.sampled_from(forms))
     return draw(filled(implementation, shapes, dict.fromkeys(shapes, form), among))
 

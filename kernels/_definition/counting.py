@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 ELEMENTWISE = frozenset({
-    "abs", "acos", "add", "asin", "atan", "clip", "cos", "divide", "equal", "exp", "expm1", "floor", "greater", "greater_equal",
-    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum",
-    "minimum", "multiply", "negative", "not_equal", "pow", "round", "sign", "sin", "sqrt", "square", "subtract", "tan", "tanh",
-    "where",
+    "abs", "acos", "add", "asin", "atan", "atan2", "clip", "cos", "divide", "equal", "exp", "expm1", "floor", "greater",
+    "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log1p", "logical_and", "logical_not",
+    "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "pow", "round", "sign", "sin", "sqrt", "square",
+    "subtract", "tan", "tanh", "where",
 })  # fmt: skip
 REDUCTIONS = frozenset({"all", "any", "argmax", "argmin", "count_nonzero", "max", "mean", "min", "prod", "std", "sum", "var"})
 SAME_SHAPE = frozenset({"asarray", "astype", "cumulative_sum", "flip", "full_like", "ones_like", "roll", "zeros_like"})

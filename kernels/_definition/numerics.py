@@ -106,7 +106,8 @@ def compare(result: Array, reference: Array, bound: Array, scale: Array | float 
     result, reference, bound : ndarray
         Of one shape; `result` is compared in the reference's precision.
     scale : ndarray or float
-        A bound above this says nothing: the width of the data.
+        A bound above this says nothing: the width of the data. Infinite where the operation leaves a result open, so that no
+        bound could say anything.
     """
     if result.shape != reference.shape:
         raise ValueError(f"the result has shape {result.shape}, the reference {reference.shape}")
@@ -120,7 +121,7 @@ def compare(result: Array, reference: Array, bound: Array, scale: Array | float 
         share = np.where(error == 0, 0.0, np.asarray(error / bound, dtype=float))  # 0 / 0 is agreement
         share = np.where(np.isfinite(reference), share, np.where(_same_special(result, reference), 0.0, np.inf))
         share = np.where(np.isnan(share) | ~np.isfinite(np.abs(result)) & np.isfinite(reference), np.inf, share)
-        says_nothing = ~np.isfinite(bound) | (bound > scale)
+        says_nothing = ~(bound <= scale)
         vacuous = np.mean(says_nothing[np.isfinite(reference)]) if np.isfinite(reference).any() else 0.0
     return Agreement(float(share.max()), _position(share), float(vacuous))
 

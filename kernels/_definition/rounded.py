@@ -9,7 +9,8 @@ What each function costs, in units of the working roundoff u, and which freedoms
 - `+`, `-`, `*` and `square`: one rounding, a fused multiply-add included. Adding an exact zero and multiplying by a power of
   two cost nothing.
 - `/`: two, since a kernel may multiply by a reciprocal. A Python number that the working format does not hold costs one.
-- `sqrt`: two. `exp`, `log` and other functions of a mathematical library: eight (measured on NumPy's, glibc's and CUDA's).
+- `sqrt`: two. `exp`, `log`, `atan2` and other functions of a mathematical library: eight (measured on NumPy's, glibc's and
+  CUDA's).
 - `sum` of k terms and `matmul` over k: gamma_(k-1) and gamma_k of the magnitudes, for any order (Higham, section 3.1).
 - `abs`, negation, indexing, `max`, `minimum`, `where`: none. Where it is certain which side is taken, that side's error alone
   counts; where rounding may change the side, the distance between the sides is added.
@@ -323,6 +324,17 @@ class Namespace(Ordering):
 
     def cos(self, x: Rounded) -> Rounded:
         return rounded(np.cos(x.value), np.minimum(x.error, 2.0), LIBRARY, self._format)
+
+    def atan2(self, y: Rounded, x: Rounded) -> Rounded:
+        """A point that may be anywhere in a disc is seen from the origin within the angle of the disc's tangents.
+
+        Past the negative half of the x-axis the angle goes round, on it by the sign of a zero; round the origin it may be any.
+        """
+        with np.errstate(invalid="ignore"):
+            share = np.hypot(y.error, x.error) / np.hypot(y.value, x.value)
+            goes_round = (x.value - x.error <= 0) & (np.abs(y.value) <= y.error)
+            error = np.where(goes_round | ~(share < 1), 2 * np.pi, np.arcsin(np.minimum(share, 1)))
+        return rounded(np.arctan2(y.value, x.value), error, LIBRARY, self._format)
 
     def _monotone(self, function: Callable[[Any], Any], x: Rounded) -> Rounded:
         with np.errstate(invalid="ignore", over="ignore", divide="ignore"):

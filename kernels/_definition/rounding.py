@@ -2,8 +2,9 @@
 
 They are ordinary functions on ordinary arrays, and tell arrays of `Rounded` numbers more. `pivot` marks a number that the exact
 result does not depend on, such as a centre or the largest exponent of a softmax; `settled`, where it has cancelled.
-`weighted_mean` moves, for an error in a weight, by the distance of that weight's value from the mean. `off_by` grants what a
-class of error leaves out. The arrays themselves, and what each of the array API's functions costs, stand in `rounded.py`.
+`weighted_mean` moves, for an error in a weight, by the distance of that weight's value from the mean. `sinc` is sin(x) / x, near
+zero too. `norm` and `normalized` are of rows whose squares may leave the range. `off_by` grants what a class of error leaves out.
+The arrays themselves, and what each of the array API's functions costs, stand in `rounded.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,21 @@ import array_api_compat
 import numpy as np
 
 from kernels._definition.moving import full
-from kernels._definition.rounded import Rounded, gammas, inner, rounded_to
+from kernels._definition.rounded import LIBRARY, Rounded, gammas, inner, rounded, rounded_to
 
-__all__ = ["Rounded", "inner", "off_by", "pivot", "rounded_to", "settled", "unit_roundoff", "weighted_mean"]
+__all__ = [
+    "Rounded",
+    "inner",
+    "norm",
+    "normalized",
+    "off_by",
+    "pivot",
+    "rounded_to",
+    "settled",
+    "sinc",
+    "unit_roundoff",
+    "weighted_mean",
+]
 
 
 def pivot(c: Any) -> Any:
@@ -46,6 +59,61 @@ def off_by(x: Any, amount: Any) -> Any:
 def unit_roundoff(x: Any) -> float:
     """Return the unit roundoff of an array's working format."""
     return x.format.unit if isinstance(x, Rounded) else float(array_api_compat.array_namespace(x).finfo(x.dtype).eps) / 2
+
+
+def sinc(x: Any) -> Any:
+    """Return sin(x) / x, and 1 where x is 0."""
+    if isinstance(x, Rounded):
+        return _rounded_sinc(x)
+    xp = array_api_compat.array_namespace(x)
+    one = xp.ones_like(x)
+    return xp.where(x == 0, one, xp.sin(x) / xp.where(x == 0, one, x))
+
+
+def _rounded_sinc(x: Rounded) -> Rounded:
+    """An error moves it by the slope, which is at most |x| / 3 and 1/2: sinc(x) is the mean of cos(s x) for s from 0 to 1.
+
+    That the slope is the mean of -s sin(s x) gives both. A sine and a quotient add their roundings.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = np.where(x.value == 0, 1, np.sin(x.value) / x.value)
+        error = x.error * np.minimum((np.abs(x.value) + x.error) / 3, 0.5)
+    return rounded(value, error, LIBRARY + 2, x.format)
+
+
+def norm(x: Any) -> Any:
+    """Return the Euclidean norm along the last axis; squares neither overflow nor vanish."""
+    if not x.shape[-1]:
+        return array_api_compat.array_namespace(x).sum(x, axis=-1)
+    xp = array_api_compat.array_namespace(x)
+    largest, scaled = _by_largest(x)
+    return (largest * xp.where(xp.isinf(largest), xp.ones_like(largest), _root_of_squares(scaled)))[..., 0]
+
+
+def normalized(x: Any) -> Any:
+    """Return rows over their Euclidean norms, and rows of zeros as they are; squares neither overflow nor vanish.
+
+    A row with an infinity is NaN. The result does not depend on the rows' size, so what they are divided by first is a pivot.
+    """
+    if not x.shape[-1]:
+        return x
+    _, scaled = _by_largest(x)
+    size = _root_of_squares(scaled)
+    xp = array_api_compat.array_namespace(x)
+    return scaled / xp.where(size == 0, xp.ones_like(size), size)
+
+
+def _by_largest(x: Any) -> tuple[Any, Any]:
+    """Return each row's largest magnitude, or 1 where that is 0, and the row over it."""
+    xp = array_api_compat.array_namespace(x)
+    most = xp.max(xp.abs(x), axis=-1, keepdims=True)
+    most = pivot(xp.where(most > 0, most, xp.ones_like(most)))
+    return most, x / most
+
+
+def _root_of_squares(x: Any) -> Any:
+    xp = array_api_compat.array_namespace(x)
+    return xp.sqrt(xp.sum(x**2, axis=-1, keepdims=True))
 
 
 def weighted_mean(weights: Any, values: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -127,10 +126,15 @@ class Operation:
             self.require_result(variant, result, given)
             return result
 
+        def core(*arrays: Any) -> Any:
+            named = dict(zip(self.contract.ARRAYS, arrays, strict=True))
+            positional = (named.get(key, each) for key, each in zip(self.by_position, args, strict=True))
+            return checked(*positional, **{key: named.get(key, each) for key, each in kwargs.items()})
+
         if variant.batches or gufunc.is_core(self.core, arrays):
             result = checked(*args, **kwargs)
         else:
-            result = gufunc.apply(self.core, functools.partial(checked, **kwargs), arrays)
+            result = gufunc.apply(self.core, core, arrays)
         return _arrays.convert_back(result, call.caller, call.arrays[0])
 
     def _typed(self, variant: Variant, kernel: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -128,6 +128,7 @@ ARITHMETIC = {
     "xor": np.bitwise_xor,
     "min": np.fmin,  # of NaN and a number the number
     "max": np.fmax,
+    "copysign": lambda sign, size: np.copysign(size, sign),
     "sqrt": np.sqrt,
     "shl": shift_left,
     "shr": shift_right,
