@@ -151,6 +151,7 @@ def test_the_cost_of_dispatch_can_be_measured(monkeypatch, capsys):
     overhead = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(overhead)
     monkeypatch.setattr(overhead, "ROUNDS", 1)
+    monkeypatch.setattr(overhead, "CALLS", 20)
     monkeypatch.setattr(sys, "argv", ["overhead.py", "--json"])
     overhead.main()
     seconds = json.loads(capsys.readouterr().out)["seconds"]
