@@ -34,7 +34,6 @@ def seconds(function):
 
 def dispatch_seconds(variant, args, kwargs):
     """Return the median cost of dispatch for one variant, sampled in turns with the bare call."""
-
     op = _dispatch.Operation(registry.zoo(), variant.operation)
     bare_args, bare_kwargs = op.function(*args, **kwargs)
     bare_kwargs = {**bare_kwargs, **variant.options}
