@@ -21,20 +21,25 @@ def cpu_variants():
 
 def calls(operation, variant, as_kind):
     """Calls whose sums overflow, underflow and meet infinities, and an ordinary one; each with the bits it gives by itself."""
-    rng = np.random.default_rng(0)
-    ordinary = (rng.standard_normal((9, 4)) * 20).astype(np.float32)
-    if operation == "matmul":
-        infinite = np.full((4, 9), 1e30, np.float32)
-        infinite[0, 0] = np.inf
-        arrays = [
-            (ordinary, ordinary.T.copy()),
-            (ordinary * np.float32(1e30), infinite),
-            (ordinary * np.float32(1e-30), ordinary.T * 0),
-        ]
-        return [(tuple(map(as_kind, pair)), {}) for pair in arrays]
-    kernel = variant.limits.get("kernel", ("gaussian", "flat"))[-1]
-    points = ordinary[:, :3].copy()
-    return [((as_kind(points * np.float32(scale)), 2.5), {"kernel": kernel}) for scale in (1, 1e-30, 1e17)]
+    contract = registry.contract(operation)
+    limited = {key: limit[0] for key, limit in variant.limits.items() if key in contract.signature.parameters}
+    example = contract.example("tiny")
+
+    def scaled(value, factor):
+        if not isinstance(value, np.ndarray):
+            return value
+        array = value * np.float32(factor)
+        if factor > 1 and not contract.signature.finite:
+            array[(0,) * array.ndim] = np.inf
+        return as_kind(array)
+
+    return [
+        (
+            tuple(scaled(value, factor) for value in example.args),
+            {key: scaled(value, factor) for key, value in example.kwargs.items()} | limited,
+        )
+        for factor in (1, 1e-30, 1e17 if contract.signature.finite else 1e20)
+    ]
 
 
 def bits(result):
