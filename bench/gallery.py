@@ -1,0 +1,101 @@
+"""Pictures for the README, made by one command: the kernels' weights, and what the size of a batch costs.
+
+    pip install -c constraints.txt -e '.[all]'
+    python bench/gallery.py [--folder FOLDER]
+
+Nothing is timed that did not first pass its bound, and the samples of all sizes of a batch are interleaved. The times are kept in
+bench/results/batch_size.json.
+"""
+
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from records import record
+from rich.console import Console
+from rich.progress import track
+from works import Work
+from works.meanshift_step import clusters, step
+
+import registry
+from kernels import _measure
+from kernels.meanshift_step import KERNELS, weights
+
+HERE = Path(__file__).parent
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of Okabe and Ito's, which colour-blind readers tell apart
+LINES = ("-", "--", "-.", ":")
+LEGIBLE = {"font.size": 13, "lines.linewidth": 2.2, "axes.spines.top": False, "axes.spines.right": False}
+BATCH_SIZES = (1, 4, 16, 64, 256, 1024)
+STUDY = (("broadcast", 1_500), ("torch", 1_500), ("torch", 6_000))  # the lecture's points, and four times as many
+
+
+def draw_weights(path):
+    """Draw each kernel's weight against the distance in bandwidths."""
+    q = np.linspace(0, 3, 601)
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="distance in bandwidths", ylabel="weight")
+    for kernel, colour, line in zip(KERNELS, COLOURS, LINES, strict=True):
+        axes.plot(q, weights(q**2, kernel), line, color=colour, label=kernel)
+    axes.set(xlim=(0, 3), ylim=(0, 1.04))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+def measure(name, n, sizes=BATCH_SIZES, limit=30.0):
+    """Check and time a gaussian step of the lecture's six clusters with each size of a batch; return one record for each."""
+    work: Work = step(clusters, n, 2, ours=(name,))
+    trial = _measure.Trial(registry.contract(work.operation), work.example(), work.dtype)
+    variant = registry.variant(work.operation, name)
+    checked = [pair for size in sizes for pair in _measure.qualify(trial, [variant], limit, options={"batch_size": size})]
+    for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
+        pass
+    return [record(work, trial, measurement, True) for measurement, _ in checked]
+
+
+def draw_batch_sizes(records, path):
+    """Draw the time of a step against the size of a batch: a panel for each number of points, a curve for each variant."""
+    counts = sorted({r["n"] for r in records})
+    names = sorted({r["name"] for r in records})
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    for axes, n in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
+        for name, colour, line in zip(names, COLOURS, LINES, strict=False):
+            curve = [
+                (r["options"]["batch_size"], r["seconds"]) for r in records if (r["n"], r["name"]) == (n, name) and r["seconds"]
+            ]
+            axes.loglog(*zip(*curve, strict=True), line, marker="o", color=colour, label=name)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
+        axes.minorticks_off()
+        axes.set_title(f"{n:,} points", loc="left")
+        axes.set(xlabel="points in a batch", ylabel="seconds of a step (median)")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(path)
+
+
+@click.command()
+@click.option("--folder", default=HERE, type=click.Path(path_type=Path), help="Where plots/ and results/ are.")
+def main(folder):
+    """Draw the pictures."""
+    console = Console(stderr=True)
+    environment = _measure.environment() | {"busy": _measure.busy()}
+    study = track(STUDY, "timing sizes of a batch", console=console, transient=True)
+    records = [r for name, n in study for r in measure(name, n)]
+    kept = json.dumps({"environment": environment, "records": records}, indent=1)
+    (folder / "results" / "batch_size.json").write_text(kept + "\n")
+    with rc_context(LEGIBLE):
+        draw_weights(folder / "plots" / "weights.svg")
+        draw_batch_sizes(records, folder / "plots" / "batch_size.svg")
+    for r in records:
+        time = _measure.duration(r["seconds"]) if r["seconds"] else f"{r['status']}, {r['reason']}"
+        console.print(f"n = {r['n']:,}, {r['label']}: {time}")
+    console.print(environment)
+
+
+if __name__ == "__main__":
+    main()
