@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from records import record
@@ -71,7 +72,7 @@ def draw_batch_sizes(records, path):
         axes.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
         axes.minorticks_off()
         axes.set_title(f"{n:,} points", loc="left")
-        axes.set(xlabel="points in a batch", ylabel="seconds of a step (median)")
+        axes.set(xlabel="points in a batch", ylabel="seconds of a step, on one thread")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
@@ -83,7 +84,8 @@ def draw_batch_sizes(records, path):
 def main(folder):
     """Draw the pictures."""
     console = Console(stderr=True)
-    environment = _measure.environment() | {"busy": _measure.busy()}
+    torch.set_num_threads(1)  # as NumPy's arithmetic has; and on a busy machine threads wait for each other
+    environment = _measure.environment() | {"busy": _measure.busy(), "threads": torch.get_num_threads()}
     study = track(STUDY, "timing sizes of a batch", console=console, transient=True)
     records = [r for name, n in study for r in measure(name, n)]
     kept = json.dumps({"environment": environment, "records": records}, indent=1)
