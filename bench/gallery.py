@@ -46,12 +46,12 @@ def draw_weights(path):
     figure.savefig(path)
 
 
-def measure(name, n, sizes=BATCH_SIZES, limit=30.0):
+def measure(name, n, limit=10.0):
     """Check and time a gaussian step of the lecture's six clusters with each size of a batch; return one record for each."""
     work: Work = step(clusters, n, 2, ours=(name,))
     trial = _measure.Trial(registry.contract(work.operation), work.example(), work.dtype)
     variant = registry.variant(work.operation, name)
-    checked = [pair for size in sizes for pair in _measure.qualify(trial, [variant], limit, options={"batch_size": size})]
+    checked = [pair for size in BATCH_SIZES for pair in _measure.qualify(trial, [variant], limit, options={"batch_size": size})]
     for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
         pass
     return [record(work, trial, measurement, True) for measurement, _ in checked]

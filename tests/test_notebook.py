@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 import registry
@@ -11,6 +12,8 @@ ROOT = Path(registry.__file__).parent
 
 
 def test_the_lecture_s_notebook_runs_and_is_kept_without_results(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("numba")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("MPLBACKEND", raising=False)  # pictures come back in the cells
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
