@@ -51,7 +51,7 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
             walk.append(step(walk[-1], bandwidth, **call.kwargs))
             progress.advance(walking)
         drawing = progress.add_task("drawing", total=steps + 1)
-        title = f"{call.kwargs['kernel']}, bandwidth {bandwidth:.4g}"
+        title = f"{len(x):,} points, {call.kwargs['kernel']}, bandwidth {bandwidth:.4g}"
         _write(walk, title, output, lambda frame, _: progress.update(drawing, completed=frame + 1))
     click.echo(f"wrote {output}", err=True)
 
