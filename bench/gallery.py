@@ -3,8 +3,8 @@
     pip install -c constraints.txt -e '.[all]'
     python bench/gallery.py [--folder FOLDER]
 
-Nothing is timed that did not first pass its bound, and the samples of all sizes of a batch are interleaved. The times are kept in
-bench/results/batch_size.json.
+Nothing is timed that did not first pass its bound, and the samples of all sizes of a batch are interleaved. The picture shows the
+fastest sample of each, on which other programs of the machine weigh least; medians too are kept in bench/results/batch_size.json.
 """
 
 import json
@@ -54,7 +54,8 @@ def measure(name, n, limit=10.0):
     checked = [pair for size in BATCH_SIZES for pair in _measure.qualify(trial, [variant], limit, options={"batch_size": size})]
     for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
         pass
-    return [record(work, trial, measurement, True) for measurement, _ in checked]
+    fastest = [{"fastest": min(measurement.samples, default=None)} for measurement, _ in checked]
+    return [record(work, trial, measurement, True) | more for (measurement, _), more in zip(checked, fastest, strict=True)]
 
 
 def draw_batch_sizes(records, path):
@@ -65,14 +66,15 @@ def draw_batch_sizes(records, path):
     for axes, n in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
         for name, colour, line in zip(names, COLOURS, LINES, strict=False):
             curve = [
-                (r["options"]["batch_size"], r["seconds"]) for r in records if (r["n"], r["name"]) == (n, name) and r["seconds"]
+                (r["options"]["batch_size"], r["fastest"]) for r in records if (r["n"], r["name"]) == (n, name) and r["fastest"]
             ]
-            axes.loglog(*zip(*curve, strict=True), line, marker="o", color=colour, label=name)
+            if curve:
+                axes.loglog(*zip(*curve, strict=True), line, marker="o", color=colour, label=name)
         axes.set_xscale("log", base=2)
         axes.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
         axes.minorticks_off()
         axes.set_title(f"{n:,} points", loc="left")
-        axes.set(xlabel="points in a batch", ylabel="seconds of a step, on one thread")
+        axes.set(xlabel="points in a batch", ylabel="seconds of a step, one thread")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
@@ -94,7 +96,9 @@ def main(folder):
         draw_weights(folder / "plots" / "weights.svg")
         draw_batch_sizes(records, folder / "plots" / "batch_size.svg")
     for r in records:
-        time = _measure.duration(r["seconds"]) if r["seconds"] else f"{r['status']}, {r['reason']}"
+        time = f"{r['status']}, {r['reason']}"
+        if r["fastest"]:
+            time = f"{_measure.duration(r['fastest'])}, median {_measure.duration(r['seconds'])}"
         console.print(f"n = {r['n']:,}, {r['label']}: {time}")
     console.print(environment)
 
