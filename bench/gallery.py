@@ -59,25 +59,20 @@ def measure(name, n, limit=10.0):
 
 
 def draw_batch_sizes(records, path):
-    """Draw the time of a step against the size of a batch: a panel for each number of points, a curve for each variant."""
-    counts = sorted({r["n"] for r in records})
-    names = sorted({r["name"] for r in records})
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    for axes, n in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        for name, colour, line in zip(names, COLOURS, LINES, strict=False):
-            curve = [
-                (r["options"]["batch_size"], r["fastest"]) for r in records if (r["n"], r["name"]) == (n, name) and r["fastest"]
-            ]
-            if curve:
-                axes.loglog(*zip(*curve, strict=True), line, marker="o", color=colour, label=name)
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
-        axes.minorticks_off()
-        axes.set_title(f"{n:,} points", loc="left")
-        axes.set(xlabel="points in a batch", ylabel="seconds of a step, one thread")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+    """Draw the time of a step against the size of a batch, relative to the best size: a curve for each variant and n."""
+    figure = Figure(figsize=(8, 4.4), layout="constrained")
+    axes = figure.add_subplot(xlabel="points in a batch", ylabel="time / time at the best size")
+    for (name, n), colour, line in zip(STUDY, COLOURS, LINES, strict=False):
+        curve = {r["options"]["batch_size"]: r["fastest"] for r in records if (r["name"], r["n"]) == (name, n) and r["fastest"]}
+        if curve:
+            times = [seconds / min(curve.values()) for seconds in curve.values()]
+            axes.plot(list(curve), times, line, marker="o", color=colour, label=f"{name}, {n:,} points")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(BATCH_SIZES, map(str, BATCH_SIZES))
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     figure.savefig(path)
 
 
