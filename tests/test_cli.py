@@ -225,7 +225,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path):
 
 def test_help_is_there_for_every_command():
     assert "kernel-zoo compare matmul" in zoo("--help").stdout
-    for command in ("list", "show", "explain", "compare", "check"):
+    for command in ("list", "show", "explain", "compare", "check", "animate"):
         assert "Usage:" in zoo(command, "--help").stdout
 
 

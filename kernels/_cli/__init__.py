@@ -8,6 +8,7 @@ import sys
 import click
 
 import registry
+from kernels._cli.animate import animate
 from kernels._cli.check import check
 from kernels._cli.compare import compare
 from kernels._cli.explain import explain
@@ -55,6 +56,7 @@ kernel-zoo show matmul einsum              all about one variant
 kernel-zoo explain matmul                  which variant get("matmul") would take, and why
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
 kernel-zoo new kernel matmul mine          write the file of a new kernel, ready to be changed
+kernel-zoo animate --output walk.gif       watch points walk to their modes
 """
 
 
@@ -64,5 +66,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, check, new):
+for command in (list_, show, explain, compare, check, new, animate):
     cli.add_command(command)
