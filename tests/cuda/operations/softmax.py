@@ -17,7 +17,7 @@ def numba_builds(every):
 
     for dtype in (float32, float64):
         for lanes in (numba_cuda.WARP, numba_cuda.THREADS):
-            label, registers = f"softmax/numba_cuda {dtype}, {lanes} threads for a row", 40 if dtype is float32 else 64
+            label, registers = f"softmax/numba_cuda {dtype} {lanes} threads for a row", 48 if dtype is float32 else 64
             yield label, numba_cuda.kernel(dtype, lanes), (dtype[:, ::1],) * 2, numba_cuda.THREADS, registers
 
 
