@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import sys
 from fractions import Fraction
 
 import mpmath
@@ -11,6 +12,7 @@ from numpy._core.tests.test_multiarray import MatmulCommon
 
 import registry
 from kernels._conformance import cases
+from kernels._definition import contract as contract_module
 from kernels._definition import numerics
 from kernels._dispatch import gufunc
 
@@ -71,6 +73,43 @@ def test_rows_of_the_reference_are_the_reference_of_the_rows(operation):
     whole = contract.bound(*example.args, **example.kwargs, dtype="float32")
     rows = contract.rows_of(whole, index, *example.args, **example.kwargs)
     np.testing.assert_array_equal(contract.bound(*args, **kwargs, dtype="float32"), rows)
+
+
+WEIGHED = '''"""weighed: products of rows, less their sums."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+
+def weighed(x: Float[Array, "*batch n"], w: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Multiply entry by entry, and subtract the sum of x."""
+    return x * w - array_namespace(x).sum(x, axis=-1, keepdims=True)
+'''
+
+
+@pytest.mark.parametrize(
+    ("of_x", "of_w"), [((6, 2, 3), (6, 2, 3)), ((6, 2, 3), (2, 3)), ((2, 3), (6, 1, 3)), ((6, 1, 3), (1, 2, 3)), ((3,), (6, 3))]
+)
+def test_a_batch_is_evaluated_and_judged_by_its_rows(of_x, of_w, tmp_path, monkeypatch):
+    """Where an operation states no rows, the first axis of the batch has them, in those arrays that have it."""
+    folder = tmp_path / "kernels" / "weighed"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(WEIGHED)
+    monkeypatch.delitem(sys.modules, "kernels.weighed", raising=False)
+    contract = registry.Zoo(tmp_path / "kernels").contract("weighed")
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal(of_x), rng.standard_normal(of_w)
+    whole = contract.evaluate(x, w)
+    chosen = contract.evaluate(*contract.rows(np.array([4, 1]), x, w)[0])
+    assert contract.row_count(x, w) == 6
+    assert (chosen == whole[[4, 1]]).all()
+    assert (contract.rows_of(whole, slice(4, None), x, w) == whole[4:]).all()
+    monkeypatch.setattr(contract_module, "BLOCK", 7)
+    assert (contract.evaluate(x, w) == whole).all()
+    assert contract.verdict(whole, x, w, dtype="float64").failure is None
+    whole[5, ..., 2] += 1
+    assert "entry" in contract.verdict(whole, x, w, dtype="float64").failure
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])

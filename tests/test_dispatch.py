@@ -7,6 +7,7 @@ import pytest
 from neighbours import fresh_zoo
 
 import registry
+from kernels import _dispatch
 from registry import VariantUnavailable
 
 
@@ -163,3 +164,18 @@ def test_a_misspelt_keyword_is_named_with_the_nearest_spelling():
         registry.get("meanshift_step")(x, zzz=1, batch_size=3)
     with pytest.raises(TypeError, match="'batchsize', did you mean 'batch_size'"):
         registry.explain("meanshift_step", x, batchsize=1)
+
+
+def test_the_batch_of_a_kernel_for_batches_is_an_ordinary_call(monkeypatch):
+    """What stands before the core dimensions of the one array costs no look at the call; a number is refused as ever."""
+    slow = []
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    x = np.ones((2, 3, 4), np.float32)
+    whole = registry.get("softmax", "numba" if not registry.missing("numba") else "loop")
+    assert whole(x).shape == x.shape
+    assert (whole(x[0, 0]) == 0.25).all()
+    assert not slow
+    registry.get("softmax", "loop")(x)  # takes one row at a time
+    assert slow
+    with pytest.raises(ValueError, match=r"^softmax: argument x: expected shape \(\.\.\., n\), got \(\)"):
+        whole(x[0, 0, 0, ...])

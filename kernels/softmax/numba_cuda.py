@@ -1,7 +1,7 @@
-"""softmax on CUDA, one block of threads for each row: its largest entry, its sum, and its quotients, a pass for each.
+"""softmax on CUDA, some threads for each row: its largest entry, its sum, and its quotients, a pass for each.
 
-Each thread takes every so manieth entry of the row, so that adjacent threads read and write at consecutive addresses. The
-threads' maxima and sums meet in shared memory, where each step halves how many are left.
+Short rows share a block, a warp for each, and a long one has the block for itself. Adjacent threads read and write at
+consecutive addresses. The threads' maxima and sums meet in shared memory, where each step halves how many are left.
 """
 
 import math
@@ -10,45 +10,50 @@ from functools import cache
 import torch
 from numba import cuda
 
-from kernels._compute.cuda import DTYPES, SIMULATED, jit, launch
+from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch
 from registry import register
 
-THREADS = 4 if SIMULATED else 256
+THREADS, WARP, SHORT = (4, 2, 8) if SIMULATED else (256, 32, 1024)  # of a block, of a short row, and the longest of those
 
 
 @cache
-def kernel(dtype):
+def kernel(dtype, lanes):
+    """Return the kernel that has so many threads for each row."""
+
     @jit
     def rows(x, y):
         parts = cuda.shared.array(THREADS, dtype)
-        i, thread, n = cuda.blockIdx.x, cuda.threadIdx.x, x.shape[1]
+        thread = cuda.threadIdx.x
+        lane = thread % lanes
+        i = cuda.blockIdx.x * (THREADS // lanes) + thread // lanes
+        n = x.shape[1] if i < x.shape[0] else 0  # threads without a row meet the others at each barrier
         most = dtype(-math.inf)
-        for j in range(thread, n, THREADS):
+        for j in range(lane, n, lanes):
             if x[i, j] > most:
                 most = x[i, j]
         parts[thread] = most
         cuda.syncthreads()
-        left = THREADS // 2
+        left = lanes // 2
         while left:
-            if thread < left and parts[thread + left] > parts[thread]:
+            if lane < left and parts[thread + left] > parts[thread]:
                 parts[thread] = parts[thread + left]
             cuda.syncthreads()
             left //= 2
-        most = parts[0]
+        most = parts[thread - lane]
         cuda.syncthreads()  # until all threads have read it
         total = dtype(0)
-        for j in range(thread, n, THREADS):
+        for j in range(lane, n, lanes):
             total += dtype(math.exp(x[i, j] - most))
         parts[thread] = total
         cuda.syncthreads()
-        left = THREADS // 2
+        left = lanes // 2
         while left:
-            if thread < left:
+            if lane < left:
                 parts[thread] += parts[thread + left]
             cuda.syncthreads()
             left //= 2
-        total = parts[0]
-        for j in range(thread, n, THREADS):
+        total = parts[thread - lane]
+        for j in range(lane, n, lanes):
             y[i, j] = dtype(math.exp(x[i, j] - most)) / total
 
     return rows
@@ -59,5 +64,7 @@ def softmax(x):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     if y.numel():
         n = x.shape[-1]
-        launch(kernel(DTYPES[x.dtype]), y.numel() // n, THREADS, x.contiguous().view(-1, n), y.view(-1, n))
+        lanes = WARP if n <= SHORT else THREADS
+        blocks = ceildiv(y.numel() // n, THREADS // lanes)
+        launch(kernel(DTYPES[x.dtype], lanes), blocks, THREADS, x.contiguous().view(-1, n), y.view(-1, n))
     return y

@@ -2,7 +2,8 @@
 
 DAMAGE = [
     ("numba_cuda", "cuda.syncthreads()  # until all threads have read it", "pass"),
-    ("numba_cuda", "n, THREADS):\n            y[", "n - 1, THREADS):\n            y["),
+    ("numba_cuda", "n, lanes):\n            y[", "n - 1, lanes):\n            y["),
+    ("numba_cuda", "if i < x.shape[0] else 0", "if i <= x.shape[0] else 0"),
     ("triton", "total = total * exp(most - shift) +", "total = total +"),
     ("triton", "mask=(i < count) & (j < n), other=hidden", "mask=(i < count) & (j < n), other=0"),
     ("triton", "y.dtype.element_ty), mask=(i < count) & (j < n)", "y.dtype.element_ty), mask=j < n"),
@@ -15,8 +16,9 @@ def numba_builds(every):
     from kernels.softmax import numba_cuda
 
     for dtype in (float32, float64):
-        label = f"softmax/numba_cuda {dtype}"
-        yield label, numba_cuda.kernel(dtype), (dtype[:, ::1],) * 2, numba_cuda.THREADS, 40 if dtype is float32 else 64
+        for lanes in (numba_cuda.WARP, numba_cuda.THREADS):
+            label, registers = f"softmax/numba_cuda {dtype} {lanes} threads for a row", 48 if dtype is float32 else 64
+            yield label, numba_cuda.kernel(dtype, lanes), (dtype[:, ::1],) * 2, numba_cuda.THREADS, registers
 
 
 def triton_builds(every):
