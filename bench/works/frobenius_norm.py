@@ -23,8 +23,8 @@ def of(m, n, draw=normal, **more):
 
 PEERS = ("torch linalg.norm", "NumPy", "SciPy")
 WORKS = [
-    *[of(*shape, ours=("numba", "broadcast"), peers=PEERS) for shape in ((4096, 4096), (1000, 1000))],
-    of(4096, 4096, dtype="float64", ours=("numba",), peers=PEERS),
+    *[of(*shape, ours=("numba", "broadcast"), peers=PEERS) for shape in ((2048, 2048), (1000, 1000))],
+    of(2048, 2048, dtype="float64", ours=("numba",), peers=PEERS),
     of(1000, 1000, huge, dtype="float64", ours=("numba", "broadcast"), peers=PEERS),
 ]
 ON_DEVICE = [
