@@ -56,7 +56,7 @@ ROUNDINGS = 8  # of coordinates, the least tolerance
         "random_state": ["random_state"],
     },
     prefer_skip_nested_validation=True,
-)
+)  # type: ignore[untyped-decorator]
 def estimate_bandwidth(
     X: Any, *, quantile: float = 0.3, kernel: str = "gaussian", n_samples: int | None = 2000, random_state: Any = 0
 ) -> Any:
@@ -81,16 +81,16 @@ def estimate_bandwidth(
     Returns
     -------
     float
-        Of the points' dtype; 0 where so large a part of the data coincides with each point.
+        0 where so large a part of the data coincides with each point.
     """
     X = check_array(X, dtype=DTYPES)
     if n_samples is not None and n_samples < len(X):
         X = X[check_random_state(random_state).permutation(len(X))[:n_samples]]
-    n, total = len(X), 0.0
+    n, total = len(X), np.float64(0)
     nearest = max(1, int(n * quantile)) - 1
     for some in np.array_split(X, -(-n * n // BLOCK)):
         total += np.partition(cdist(some, X), nearest, axis=1)[:, nearest].sum()
-    return X.dtype.type(total / n / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1))
+    return total / n / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1)
 
 
 class Frame(NamedTuple):
@@ -112,7 +112,7 @@ class Frame(NamedTuple):
         with np.errstate(over="ignore"):
             reach = float(np.max(high / 2 - low / 2) / unit)
         if not reach < 1e150:
-            raise ValueError(f"MeanShift: bandwidth {bandwidth} is too small beside the width of the data, {reach * unit * 2:g}")
+            raise ValueError(f"MeanShift: bandwidth {bandwidth} is too small beside the width of the data, {np.max(high - low):g}")
         exact = kernel == "flat" and X.dtype == float
         return cls(low / 2 + high / 2, unit, 2 * mantissa, 2 * mantissa * tol, exact, reach)
 
@@ -179,7 +179,8 @@ def modes(ends: Array, data: Array, radius: float, edge: float, everywhere: bool
         if left[i]:
             left[near.query_ball_point(ends[i], radius)] = False
             kept[i] = True
-    return ends[kept]
+    best: Array = ends[kept]
+    return best
 
 
 class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
@@ -361,7 +362,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _seeds(self, X: Array) -> Array:
         """Return where the walks begin, in the frame."""
-        if isinstance(self.seeding, str) and self.seeding == "points":
+        if isinstance(self.seeding, str) and (self.seeding == "points" or not self._frame.bandwidth):
             return self._data
         if self.blurring:
             raise ValueError("MeanShift: blurring moves the data themselves, so seeding must be 'points'")
@@ -391,7 +392,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         z = seeds.astype(dtype)  # where each walk is; one that has joined another stays behind
         joined = moving = np.arange(len(z))  # the walk that each goes on as; those not at rest
         last, went = np.zeros((2, *z.shape))  # the last step of each that moves, and how it was walked
-        longest = LONGEST_STRIDE * frame.bandwidth if self.kernel == "gaussian" else 0.0
+        longest = LONGEST_STRIDE * frame.bandwidth
         edge, rounding, steps = frame.edge(z), frame.rounding(z), 0
         self._note(places, z)
         while frame.bandwidth and steps < self.max_iter and len(moving):
@@ -402,7 +403,8 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             here = z[moving]
             shift = (step(here, frame.bandwidth, data=data, kernel=self.kernel, check_finite=False) - here).astype(float)
             length, ahead = np.sqrt((shift**2).sum(axis=1)), steps_ahead(went, last - shift)
-            stride = np.clip(longest / np.maximum(length, rounding), 1, ahead)
+            most = ahead if self.kernel == "gaussian" else 1
+            stride = np.clip(longest / np.maximum(length, longest / MOST_STEPS), 1, most)
             last, went = shift, shift * stride[:, None]
             z[moving] += went.astype(dtype)
             goes_on = (length * ahead > edge) & (length > rounding)
