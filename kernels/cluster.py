@@ -112,7 +112,9 @@ class Frame(NamedTuple):
         with np.errstate(over="ignore"):
             reach = float(np.max(high / 2 - low / 2) / unit)
         if not reach < 1e150:
-            raise ValueError(f"MeanShift: bandwidth {bandwidth} is too small beside the width of the data, {np.max(high - low):g}")
+            raise ValueError(
+                f"MeanShift: bandwidth {bandwidth} is too small beside the width of the data, {np.max(high - low):g}"
+            )
         exact = kernel == "flat" and X.dtype == float
         return cls(low / 2 + high / 2, unit, 2 * mantissa, 2 * mantissa * tol, exact, reach)
 
@@ -362,11 +364,12 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
 
     def _seeds(self, X: Array) -> Array:
         """Return where the walks begin, in the frame."""
-        if isinstance(self.seeding, str) and (self.seeding == "points" or not self._frame.bandwidth):
-            return self._data
-        if self.blurring:
+        given = not isinstance(self.seeding, str)
+        if self.blurring and (given or self.seeding != "points"):
             raise ValueError("MeanShift: blurring moves the data themselves, so seeding must be 'points'")
-        if not isinstance(self.seeding, str):
+        if not given and (self.seeding == "points" or not self._frame.bandwidth):
+            return self._data
+        if given:
             seeds = check_array(self.seeding, dtype=X.dtype)
             if seeds.shape[1] != X.shape[1]:
                 raise ValueError(f"MeanShift: seeding has {seeds.shape[1]} features, but X has {X.shape[1]}")
@@ -380,7 +383,8 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         closest = order[np.cumsum(counts) - counts]
         if not (counts >= self.min_bin_freq).any():
             raise ValueError(f"MeanShift: no cell holds min_bin_freq={self.min_bin_freq} points: the fullest has {counts.max()}")
-        return self._data[closest[counts >= self.min_bin_freq]]
+        chosen: Array = self._data[closest[counts >= self.min_bin_freq]]
+        return chosen
 
     def _walk(self, seeds: Array, places: list[Array] | None = None, report: Any = None) -> tuple[Array, int]:
         """Walk until all are at rest. Return where the walks end, and the number of steps of the longest.

@@ -1,4 +1,4 @@
-"""The estimator MeanShift: by scikit-learn's own checks and tests, beside scikit-learn's estimator, and on data that goes wrong."""
+"""The estimator MeanShift: by scikit-learn's checks and tests, beside scikit-learn's estimator, and on data that goes wrong."""
 
 import functools
 import importlib.resources
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from threadpoolctl import threadpool_limits
 
 import registry
 from kernels.cluster import KERNELS, MeanShift, cells, estimate_bandwidth, steps_ahead
@@ -64,8 +63,8 @@ def their_function(X, **parameters):
     return model.cluster_centers_, model.labels_
 
 
-# The two that ask for what ours has not got: get_bin_seeds, scikit-learn's function for the seeds of a grid. Of the second all but
-# that function's lines is in test_a_bandwidth_estimated_as_0_leaves_every_value_its_own_cluster.
+# The two that ask for what ours has not got: get_bin_seeds, scikit-learn's function for the seeds of a grid. Of the second,
+# all but the lines about that function is in test_a_bandwidth_estimated_as_0_leaves_every_value_its_own_cluster.
 ABOUT_THEIR_FUNCTIONS = {"test_bin_seeds", "test_mean_shift_zero_bandwidth"}
 
 
@@ -129,6 +128,8 @@ DATA = {
 
 @pytest.mark.parametrize("name", DATA)
 def test_a_flat_kernel_makes_scikit_learns_clusters(name):
+    from threadpoolctl import threadpool_limits  # which scikit-learn brings
+
     X, bandwidth = DATA[name]
     with threadpool_limits(1):  # it searches for one point at a time, and its threads would only wait for each other
         expected = sklearn.cluster.MeanShift(bandwidth=bandwidth).fit(X)
@@ -328,7 +329,9 @@ def test_any_variant_takes_the_steps(variant):
             MeanShift(variant=variant).fit([[0.0], [1.0]])
         return
     X = lecture(60)[0]
-    np.testing.assert_array_equal(MeanShift(bandwidth=4.0, variant=variant).fit_predict(X), MeanShift(bandwidth=4.0).fit_predict(X))
+    np.testing.assert_array_equal(
+        MeanShift(bandwidth=4.0, variant=variant).fit_predict(X), MeanShift(bandwidth=4.0).fit_predict(X)
+    )
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
