@@ -375,7 +375,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
                 raise ValueError(f"MeanShift: seeding has {seeds.shape[1]} features, but X has {X.shape[1]}")
             return self._frame.enter(seeds)
         z = self._data.astype(float)
-        _, cell = cells(z, self._frame.bandwidth)
+        _, cell = cells(z, max(self._frame.bandwidth, self._frame.edge(z)))
         counts = np.bincount(cell)
         means = np.stack([np.bincount(cell, column) for column in z.T], axis=1) / counts[:, None]
         away = ((z - means[cell]) ** 2).sum(axis=1)

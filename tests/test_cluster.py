@@ -213,6 +213,11 @@ def test_a_grid_seeds_one_point_of_each_cell_that_is_full_enough():
         MeanShift(bandwidth=1.0, seeding="grid", min_bin_freq=9).fit(X)
 
 
+def test_a_grid_far_too_fine_seeds_every_point():
+    X = np.arange(40.0).reshape(20, 2)
+    assert len(MeanShift(bandwidth=1e-30, seeding="grid").fit(X).cluster_centers_) == 20
+
+
 def test_a_point_beyond_every_kernel_is_an_orphan_if_asked_for():
     X = lecture(300)[0]
     model = MeanShift(bandwidth=8.0, kernel="triangular", cluster_all=False).fit(X)
