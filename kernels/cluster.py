@@ -1,0 +1,491 @@
+"""Mean shift clustering: an estimator for scikit-learn, made of the registry's mean-shift steps.
+
+A walk repeats the step from a point until it has come to rest, at a mode of the data's density. Points whose walks end at the
+same mode are a cluster. Walks that come within `tol` bandwidths of each other go on as one, and those at rest are no longer
+computed: so later steps take less time than the first ones. A gaussian's density is smooth at the scale of its bandwidth: where a
+walk goes slowly in it, it goes up to an eighth of a bandwidth at a time.
+
+References
+----------
+Comaniciu and Meer 2002, Mean shift: a robust approach toward feature space analysis. Cheng 1995, Mean shift, mode seeking, and
+clustering, for blurring. Barzilai and Borwein 1988, Two-point step size gradient methods, for longer strides. Marron and Nolan
+1988, Canonical kernels in density estimation, for bandwidths of different kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import registry
+
+try:
+    from scipy.spatial import cKDTree
+    from scipy.spatial.distance import cdist
+    from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
+    from sklearn.utils import check_array, check_random_state
+    from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"kernels.cluster {registry.missing('sklearn') or error}") from error
+
+Array = np.ndarray[Any, Any]
+
+KERNELS = ("gaussian", "triangular", "epanechnikov", "flat")
+DTYPES = [np.float64, np.float32]
+# A flat kernel of this bandwidth smooths as much as a gaussian of bandwidth 1: it climbs the density that Epanechnikov's kernel
+# estimates (Cheng 1995, section 3), and the two estimates agree at the canonical bandwidths 1.7188 and 0.7764 (Marron and Nolan).
+FLAT_PER_GAUSSIAN = 1.7188 / 0.7764
+BLOCK = 2**22  # distances that are held at a time
+LONGEST_STRIDE = 1 / 8  # of the bandwidth: how far a slow walk may go beyond a step
+MOST_STEPS = 64  # that are foreseen
+ROUNDINGS = 8  # of coordinates, the least tolerance
+
+
+@validate_params(
+    {
+        "X": ["array-like"],
+        "quantile": [Interval(Real, 0, 1, closed="both")],
+        "kernel": [StrOptions(set(KERNELS))],
+        "n_samples": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)  # type: ignore[untyped-decorator]
+def estimate_bandwidth(
+    X: Any, *, quantile: float = 0.3, kernel: str = "gaussian", n_samples: int | None = 2000, random_state: Any = 0
+) -> Any:
+    """Estimate a bandwidth: the mean over the points of the radius within which a part of the data lies.
+
+    It is scikit-learn's rule, but holds no more than some millions of distances at a time, and looks at a sample of the points.
+
+    Parameters
+    ----------
+    X : array-like, shape (n_samples, n_features)
+        The points.
+    quantile : float
+        The part of the data, from 0 to 1. With 1/3 and a compact kernel it is the lecture's rule: the bandwidth that covers a
+        third of the data.
+    kernel : {"gaussian", "triangular", "epanechnikov", "flat"}
+        A compact kernel's bandwidth is the radius. A gaussian's is the one that smooths as a flat kernel of that radius does.
+    n_samples : int or None
+        How many points are looked at, drawn at random where there are more; all of them if None, in time that is quadratic.
+    random_state : int, RandomState or None
+        For the sample.
+
+    Returns
+    -------
+    float
+        0 where so large a part of the data coincides with each point.
+    """
+    X = check_array(X, dtype=DTYPES)
+    if n_samples is not None and n_samples < len(X):
+        X = X[check_random_state(random_state).permutation(len(X))[:n_samples]]
+    n, total = len(X), np.float64(0)
+    nearest = max(1, int(n * quantile)) - 1
+    for some in np.array_split(X, -(-n * n // BLOCK)):
+        total += np.partition(cdist(some, X), nearest, axis=1)[:, nearest].sum()
+    return total / n / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1)
+
+
+class Frame(NamedTuple):
+    """Coordinates for walks: from the middle of the data, in the power of two up to the bandwidth, in float32 if that serves."""
+
+    middle: Array
+    unit: float
+    bandwidth: float  # in the unit
+    tolerance: float  # in the unit
+    exact: bool  # whether nothing may be rounded that comes in float64: a flat weight jumps
+    reach: float  # the largest coordinate of the data
+
+    @classmethod
+    def of(cls, X: Array, bandwidth: float, tol: float, kernel: str) -> Frame:
+        """Return the frame for data and a bandwidth."""
+        mantissa, exponent = math.frexp(bandwidth)
+        low, high = X.min(axis=0).astype(float), X.max(axis=0).astype(float)
+        unit = math.ldexp(1, exponent - 1) if bandwidth else 1.0
+        with np.errstate(over="ignore"):
+            reach = float(np.max(high / 2 - low / 2) / unit)
+        if not reach < 1e150:
+            raise ValueError(
+                f"MeanShift: bandwidth {bandwidth} is too small beside the width of the data, {np.max(high - low):g}"
+            )
+        exact = kernel == "flat" and X.dtype == float
+        return cls(low / 2 + high / 2, unit, 2 * mantissa, 2 * mantissa * tol, exact, reach)
+
+    def enter(self, X: Array) -> Array:
+        """Return points in these coordinates."""
+        z = (X - self.middle) / self.unit
+        reach = max(self.reach, float(np.abs(z).max()))
+        fine = ROUNDINGS * np.finfo(np.float32).eps * reach <= self.tolerance
+        return z.astype(np.float32) if fine and not self.exact else z
+
+    def leave(self, z: Array) -> Array:
+        """Return points in the caller's coordinates, in float64."""
+        return z * self.unit + self.middle
+
+    def rounding(self, z: Array) -> float:
+        """Return how far rounding may move points."""
+        return float(np.finfo(z.dtype).eps) * max(self.reach, float(np.abs(z).max(initial=0)))
+
+    def edge(self, z: Array) -> float:
+        """Return the edge of the cells in which walks are joined: the tolerance, or some roundings if those are more."""
+        return max(self.tolerance, ROUNDINGS * self.rounding(z))
+
+
+def cells(z: Array, edge: float) -> tuple[Array, Array]:
+    """Return the first of the points in each cell that holds any, and the cell of each point, in n log n time.
+
+    Cells are numbered in the order of their places. Their walls lie symmetrically about the origin.
+    """
+    key, room = np.zeros(len(z), np.int64), 1
+    for column in np.floor(z.T.astype(float) / (edge or 1.0)):
+        number = (column - column.min()).astype(np.int64)
+        span = int(number.max()) + 1
+        if room * span >= 2**63:
+            key, number = (np.unique(values, return_inverse=True)[1] for values in (key, number))
+            room, span = len(z), len(z)
+        key, room = key * span + number, room * span
+    _, first, cell = np.unique(key, return_index=True, return_inverse=True)
+    return first, cell
+
+
+def tree(points: Array) -> Any:
+    """Return a tree for searches by distance, built in n log n time also where many points coincide."""
+    return cKDTree(points, balanced_tree=False, compact_nodes=False)
+
+
+def modes(ends: Array, data: Array, radius: float, edge: float, everywhere: bool) -> Array:
+    """Return the ends of walks that have no better one within a radius, best first, as scikit-learn does; shape (modes, d).
+
+    An end is better that has more of the data within the radius, or else larger coordinates. Ends without any data are left out,
+    unless the kernel reaches `everywhere`.
+    """
+    ends = ends[cells(ends, edge)[0]].astype(float)
+    counts = tree(data).query_ball_point(ends, radius, return_length=True)
+    if not everywhere:
+        ends, counts = ends[counts > 0], counts[counts > 0]
+    ends = ends[np.lexsort((*ends.T[::-1], counts))[::-1]]
+    if not len(ends):
+        return ends
+    near = tree(ends)
+    alone = near.query_ball_point(ends, radius, return_length=True) == 1
+    kept = alone.copy()
+    left = ~alone
+    for i in np.flatnonzero(left):
+        if left[i]:
+            left[near.query_ball_point(ends[i], radius)] = False
+            kept[i] = True
+    best: Array = ends[kept]
+    return best
+
+
+class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
+    """Mean shift clustering: points whose walks uphill, in the density of the data, end at the same mode are a cluster.
+
+    Parameters
+    ----------
+    bandwidth : float, default=None
+        How far a point sees, in the unit of the data; `estimate_bandwidth` says, if None.
+    kernel : {"gaussian", "triangular", "epanechnikov", "flat"}, default="gaussian"
+        How a datum's weight falls with its distance, as in `meanshift_step`.
+    seeding : {"points", "grid"} or array-like of shape (n_seeds, n_features), default="points"
+        Where the walks begin that find the modes: at all points, at one point of each cell of a grid with the bandwidth as its
+        edge, or at these places.
+    blurring : bool, default=False
+        Whether the data walk too, all at once, as in the lecture. All points are computed until the last is at rest.
+    labels : {"attractor", "nearest"}, default="attractor"
+        Whether a point belongs to the mode where its own walk ends, or to the nearest one, as in scikit-learn. The first takes
+        a walk from every point, whatever the seeding.
+    min_bin_freq : int, default=1
+        How many points a cell of the grid must hold to be a seed; for ``seeding="grid"``.
+    cluster_all : bool, default=True
+        Whether all points get a label. If not, a point gets -1 where what `labels` compares with the modes, the end of its walk
+        or the point itself, is farther than a bandwidth from all of them.
+    max_iter : int, default=300
+        The most steps of a walk.
+    tol : float, default=1e-3
+        A walk is at rest when its step, and the way it would yet go if its steps went on shrinking as they do, are no longer
+        than this part of the bandwidth. Walks that come as close as that to each other go on as one.
+    variant : str, default="auto"
+        The variant of `meanshift_step` that computes the steps: a name, a device or "auto", as in `registry.get`.
+    history : bool, default=False
+        Whether to keep where the seeds (with `blurring`, the points) were after each step.
+    callback : callable, default=None
+        Called after each step of the walks from the seeds, as ``callback(step, points, moving)``: the number of steps so far,
+        where all seeds are, and how many walks have not come to rest.
+    progress : bool, default=False
+        Whether to show a bar while walking.
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray, shape (n_clusters, n_features)
+        The modes; those with more data within a bandwidth come first.
+    labels_ : ndarray, shape (n_samples,)
+        The cluster of each point.
+    n_iter_ : int
+        The number of steps of the longest walk.
+    bandwidth_ : float
+        The bandwidth used.
+    history_ : ndarray, shape (n_iter_ + 1, n_seeds, n_features)
+        Where the seeds were at first and after each step; only with ``history=True``.
+    n_features_in_ : int
+        The number of coordinates.
+    feature_names_in_ : ndarray, shape (n_features_in_,)
+        The names of the columns, where the data had them.
+
+    Examples
+    --------
+    >>> from kernels.cluster import MeanShift
+    >>> MeanShift(bandwidth=1.0).fit_predict([[0.0, 0.0], [0.1, 0.2], [9.0, 9.0], [9.1, 8.8], [9.2, 9.1]]).tolist()
+    [1, 1, 0, 0, 0]
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012  # as scikit-learn states them
+        "bandwidth": [Interval(Real, 0, None, closed="neither"), None],
+        "kernel": [StrOptions(set(KERNELS))],
+        "seeding": [StrOptions({"points", "grid"}), "array-like"],
+        "blurring": ["boolean"],
+        "labels": [StrOptions({"attractor", "nearest"})],
+        "min_bin_freq": [Interval(Integral, 1, None, closed="left")],
+        "cluster_all": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "variant": [str],
+        "history": ["boolean"],
+        "callback": [callable, None],
+        "progress": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        bandwidth: float | None = None,
+        kernel: str = "gaussian",
+        seeding: Any = "points",
+        blurring: bool = False,
+        labels: str = "attractor",
+        min_bin_freq: int = 1,
+        cluster_all: bool = True,
+        max_iter: int = 300,
+        tol: float = 1e-3,
+        variant: str = "auto",
+        history: bool = False,
+        callback: Callable[[int, Array, int], object] | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.bandwidth = bandwidth
+        self.kernel = kernel
+        self.seeding = seeding
+        self.blurring = blurring
+        self.labels = labels
+        self.min_bin_freq = min_bin_freq
+        self.cluster_all = cluster_all
+        self.max_iter = max_iter
+        self.tol = tol
+        self.variant = variant
+        self.history = history
+        self.callback = callback
+        self.progress = progress
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any = None) -> MeanShift:
+        """Find the modes, and the cluster of each point.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            The points: float32 or float64, anything else becomes float64.
+        y : ignored
+            Here for scikit-learn's pipelines.
+
+        Returns
+        -------
+        MeanShift
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If the points or parameters are not what is described above, or no point is within a bandwidth of any seed.
+        """
+        X = validate_data(self, X, dtype=DTYPES)
+        bandwidth = estimate_bandwidth(X, kernel=self.kernel) if self.bandwidth is None else self.bandwidth
+        self.bandwidth_ = float(bandwidth)
+        self._frame = Frame.of(X, self.bandwidth_, self.tol, self.kernel)
+        self._data = self._frame.enter(X)
+        seeds = self._seeds(X)
+        places: list[Array] = []
+        with self._bar(len(seeds)) as report:
+            ends, self.n_iter_ = self._blur(places, report) if self.blurring else self._walk(seeds, places, report)
+        edge, everywhere = self._frame.edge(ends), self.kernel == "gaussian"
+        found = modes(ends, self._data, self._frame.bandwidth, edge, everywhere)
+        if not len(found):
+            raise ValueError(
+                f"No point was within bandwidth={self.bandwidth_:f} of any seed: choose other seeds, or a larger bandwidth"
+            )
+        self._modes = found
+        self.cluster_centers_ = self._frame.leave(found).astype(X.dtype)
+        if self.history:
+            self.history_ = np.stack([self._frame.leave(z).astype(X.dtype) for z in places])
+        if self.labels == "attractor" and not self.blurring and seeds is not self._data:
+            ends, _ = self._walk(self._data)
+        self.labels_ = self._nearest(self._data if self.labels == "nearest" else ends)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the cluster of each point, as `labels` says.
+
+        After blurring the data are no longer where they were, and "attractor" means the cluster of the nearest point of the data.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Points.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            Row numbers of `cluster_centers_`, or -1.
+        """
+        check_is_fitted(self)
+        points = self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False))
+        if self.labels == "nearest":
+            return self._nearest(points)
+        if self.blurring:
+            known: Array = self.labels_[tree(self._data).query(points)[1]]
+            return known
+        return self._nearest(self._walk(points)[0])
+
+    def _seeds(self, X: Array) -> Array:
+        """Return where the walks begin, in the frame."""
+        given = not isinstance(self.seeding, str)
+        if self.blurring and (given or self.seeding != "points"):
+            raise ValueError("MeanShift: blurring moves the data themselves, so seeding must be 'points'")
+        if not given and (self.seeding == "points" or not self._frame.bandwidth):
+            return self._data
+        if given:
+            seeds = check_array(self.seeding, dtype=X.dtype)
+            if seeds.shape[1] != X.shape[1]:
+                raise ValueError(f"MeanShift: seeding has {seeds.shape[1]} features, but X has {X.shape[1]}")
+            return self._frame.enter(seeds)
+        z = self._data.astype(float)
+        _, cell = cells(z, max(self._frame.bandwidth, self._frame.edge(z)))
+        counts = np.bincount(cell)
+        means = np.stack([np.bincount(cell, column) for column in z.T], axis=1) / counts[:, None]
+        away = ((z - means[cell]) ** 2).sum(axis=1)
+        order = np.lexsort((*z.T, away, cell))  # each cell's point next to its mean comes first
+        closest = order[np.cumsum(counts) - counts]
+        if not (counts >= self.min_bin_freq).any():
+            raise ValueError(f"MeanShift: no cell holds min_bin_freq={self.min_bin_freq} points: the fullest has {counts.max()}")
+        chosen: Array = self._data[closest[counts >= self.min_bin_freq]]
+        return chosen
+
+    def _walk(self, seeds: Array, places: list[Array] | None = None, report: Any = None) -> tuple[Array, int]:
+        """Walk until all are at rest. Return where the walks end, and the number of steps of the longest.
+
+        `places`, where given, gets the seeds and where they are after each step; `report` is called with how many walks go on.
+        """
+        frame, dtype = self._frame, np.result_type(seeds, self._data)
+        step, data = registry.get("meanshift_step", self.variant), self._data.astype(dtype, copy=False)
+        z = seeds.astype(dtype)  # where each walk is; one that has joined another stays behind
+        joined = moving = np.arange(len(z))  # the walk that each goes on as; those not at rest
+        last, went = np.zeros((2, *z.shape))  # the last step of each that moves, and how it was walked
+        longest = LONGEST_STRIDE * frame.bandwidth
+        edge, rounding, steps = frame.edge(z), frame.rounding(z), 0
+        self._note(places, z)
+        while frame.bandwidth and steps < self.max_iter and len(moving):
+            first, cell = cells(z[moving], edge)
+            joined = joined.copy()
+            joined[moving] = moving[first][cell]
+            moving, last, went = moving[first], last[first], went[first]
+            here = z[moving]
+            shift = (step(here, frame.bandwidth, data=data, kernel=self.kernel, check_finite=False) - here).astype(float)
+            length, ahead = np.sqrt((shift**2).sum(axis=1)), steps_ahead(went, last - shift)
+            most = ahead if self.kernel == "gaussian" else 1
+            stride = np.clip(longest / np.maximum(length, longest / MOST_STEPS), 1, most)
+            last, went = shift, shift * stride[:, None]
+            z[moving] += went.astype(dtype)
+            goes_on = (length * ahead > edge) & (length > rounding)
+            moving, last, went, steps = moving[goes_on], last[goes_on], went[goes_on], steps + 1
+            if places is not None:
+                self._note(places, z[settled(joined)])
+                self._tell(steps, z, joined, len(moving), report)
+        return z[settled(joined)], steps
+
+    def _blur(self, places: list[Array], report: Any) -> tuple[Array, int]:
+        """Move all the data by steps towards themselves until they are at rest; return them, and the number of steps."""
+        step, z, steps = registry.get("meanshift_step", self.variant), self._data, 0
+        everyone, moving = np.arange(len(z)), len(z)
+        self._note(places, z)
+        while self._frame.bandwidth and steps < self.max_iter and moving:
+            moved = step(z, self._frame.bandwidth, kernel=self.kernel, check_finite=False)
+            length = np.sqrt(((moved - z).astype(float) ** 2).sum(axis=1))
+            moving, z, steps = int((length > self._frame.edge(z)).sum()), moved, steps + 1
+            self._note(places, z)
+            self._tell(steps, z, everyone, moving, report)
+        return z, steps
+
+    def _nearest(self, points: Array) -> Array:
+        """Return the mode nearest to each point, or -1 where that is beyond a bandwidth and not all points are clustered."""
+        distances, labels = tree(self._modes).query(points)
+        labels = labels.astype(np.int64)
+        return labels if self.cluster_all else np.where(distances <= self._frame.bandwidth, labels, -1)
+
+    def _note(self, places: list[Array] | None, z: Array) -> None:
+        if places is not None and self.history:
+            places.append(z.copy())
+
+    def _tell(self, steps: int, z: Array, joined: Array, moving: int, report: Any) -> None:
+        """Tell the bar and the callback, if there is one, of a step."""
+        if report is not None:
+            report(moving)
+            if self.callback is not None:
+                self.callback(steps, self._frame.leave(z[settled(joined)]), moving)
+
+    def _bar(self, walks: int) -> Any:
+        """Return a context that gives a function to call with the number of walks that go on."""
+        if not self.progress:
+            return nullcontext(lambda moving: None)
+        return Bar(walks)
+
+
+class Bar:
+    """A bar of rich's, which fills as walks come to rest."""
+
+    def __init__(self, walks: int) -> None:
+        from rich.progress import Progress
+
+        self.walks, self.bar = walks, Progress()
+        self.task = self.bar.add_task("walking", total=walks)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.bar.start()
+        return lambda moving: self.bar.update(self.task, completed=self.walks - moving)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def steps_ahead(went: Array, change: Array) -> Array:
+    """Return how many steps like its next one a walk has yet to go: at least 1, which is what a first step gets.
+
+    A step shrinks by `change` on the way `went`. If it shrinks on at that rate, the walk ends where it is 0 (Barzilai and
+    Borwein 1988, equation 5).
+    """
+    along, squared = (went * change).sum(axis=1), (went**2).sum(axis=1)
+    ahead = np.where(squared > 0, np.inf, 0)
+    np.divide(squared, along, out=ahead, where=along > 0)
+    return np.clip(ahead, 1, MOST_STEPS)
+
+
+def settled(joined: Array) -> Array:
+    """Return the last walk of each chain of walks that joined one another."""
+    while (joined[joined] != joined).any():
+        joined = joined[joined]
+    return joined
