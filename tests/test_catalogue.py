@@ -7,6 +7,7 @@ import shutil
 import pytest
 from neighbours import KERNEL, OPERATION, ROOT, command, distribution, fresh_zoo, python
 
+import registry
 from registry import DuplicateVariant, UnknownOperation, Zoo
 
 BAD_DECLARATIONS = [
@@ -81,7 +82,7 @@ def test_an_installed_distribution_brings_variants_and_whole_operations(tmp_path
         path=[tmp_path],
     )
     operations, names, imported_by_listing, product, negative = seen
-    assert operations == ["matmul", "meanshift_step", "negate"]
+    assert operations == sorted([*registry.operations(), "negate"])
     assert "outside" in names
     assert not imported_by_listing
     assert product == [[1, 0], [0, 1]]
