@@ -22,7 +22,7 @@ from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret  # on the CPU: small tiles, and bfloat16 operands converted to float32
 LEAST, DEPTH, WIDTH = 16, 128, 128  # the least extent of a factor, and the most of a key's and of a value's entries in a tile
-TILES = {torch.float16: (64, 64), torch.bfloat16: (64, 64), torch.float32: (32, 32), torch.float64: (16, 16)}  # queries, keys
+TILES = {torch.float16: (64, 64), torch.bfloat16: (64, 64), torch.float32: (32, 16), torch.float64: (16, 16)}  # queries, keys
 STAGES = 2
 
 _one_at_a_time = threading.Lock()  # the interpreter keeps its language in globals; a launch does not wait for the device
