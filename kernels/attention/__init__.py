@@ -118,3 +118,8 @@ def fused(q: Any, k: Any, v: Any, *, causal: bool) -> Any:
 
 
 PRECISIONS = {"fused": fused}
+
+
+def scale(q: Array, k: Array, v: Array, *, causal: bool) -> float:
+    """Return the size of the largest value: a result lies among the values, and a bound wider than they are says nothing."""
+    return float(np.abs(v).max(initial=0.0))

@@ -22,8 +22,8 @@ from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret  # on the CPU: small tiles, and bfloat16 operands converted to float32
 LEAST, DEPTH, WIDTH = 16, 128, 128  # the least extent of a factor, and the most of a key's and of a value's entries in a tile
-TILES = {torch.float16: (64, 64), torch.bfloat16: (64, 64), torch.float32: (32, 32), torch.float64: (16, 16)}  # queries, keys
-WARPS, STAGES = 4, 2
+TILES = {torch.float16: (64, 64), torch.bfloat16: (64, 64), torch.float32: (32, 16), torch.float64: (16, 16)}  # queries, keys
+STAGES = 2
 
 _one_at_a_time = threading.Lock()  # the interpreter keeps its language in globals; a launch does not wait for the device
 
@@ -82,6 +82,11 @@ def tile_of(dtype, d, e):
     return queries, keys, *(min(limit, max(LEAST, triton.next_power_of_2(x))) for limit, x in zip(most, (d, e), strict=True))
 
 
+def warps_of(depth, width):
+    """Return the warps of a program: more where tiles are wide, so that no register spills."""
+    return 4 if max(depth, width) <= 64 else 8
+
+
 @register("attention", "triton", arrays="torch", requires=("triton", "torch"), device="cuda",
           dtypes=("float16", "bfloat16", "float32", "float64"), precision="fused", rank=56)  # fmt: skip
 def attention(q, k, v, causal):
@@ -97,6 +102,6 @@ def attention(q, k, v, causal):
     with _one_at_a_time, torch.cuda.device_of(q):
         attend[(triton.cdiv(n, queries) * triton.cdiv(e, width),)](
             q.contiguous(), k.contiguous(), v.contiguous(), y, n, m, d, e, m - n + 1 if causal else m, bits,
-            queries, keys, depth, width, num_warps=WARPS, num_stages=STAGES,
+            queries, keys, depth, width, num_warps=warps_of(depth, width), num_stages=STAGES,
         )  # fmt: skip
     return y
