@@ -3,12 +3,8 @@
 DAMAGE = [
     ("numba_cuda", "cuda.syncthreads()\n            for", "for"),
     ("numba_cuda", "if top + r < n and first + k < d else zero", "if top + r < n else zero"),
-    ("numba_cuda", "if i < n and j < m:", "if i <= n and j < m:"),
     ("numba_cuda", "if not (least <= distances[i, j]", "if not (zero <= distances[i, j]"),
-    ("numba_cuda", "return b if b > a or b != b else a", "return b if b > a else a"),
-    ("triton", "mask=i < n, other=0", "mask=i <= n, other=0"),
     ("triton", "mask=inside)\n", "mask=i < n)\n"),
-    ("triton", "(apart > total) | (apart != apart)", "apart > total"),
     ("triton", "if tl.max(again.to(tl.float32)) > 0:", "if tl.min(again.to(tl.float32)) > 0:"),
 ]
 
