@@ -31,6 +31,16 @@ class _MeanshiftStep(Protocol):
         batch_size: int = ...,
     ) -> _A: ...
 
+class _PairwiseDistance(Protocol):
+    def __call__(
+        self,
+        x: _A,
+        y: _A | None = None,
+        *,
+        metric: Literal["euclidean", "sqeuclidean", "cityblock", "chebyshev"] = "euclidean",
+        batch_size: int = ...,
+    ) -> _A: ...
+
 class _Claims(TypedDict, total=False):
     device: str
     arrays: str
@@ -105,6 +115,8 @@ class Zoo:
     def get(self, operation: Literal["matmul"], selector: str = "auto") -> _Matmul: ...
     @overload
     def get(self, operation: Literal["meanshift_step"], selector: str = "auto") -> _MeanshiftStep: ...
+    @overload
+    def get(self, operation: Literal["pairwise_distance"], selector: str = "auto") -> _PairwiseDistance: ...
     @overload
     def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]: ...
     def check(

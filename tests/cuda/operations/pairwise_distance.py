@@ -30,5 +30,6 @@ def triton_builds(every):
         for kind, metric in enumerate(METRICS):
             if every or kind == 0:
                 constants = {"METRIC": kind, "TOP": distances.TOP, "LEFT": distances.LEFT}
+                registers = 160 if dtype == "float64" else 128
                 label = f"pairwise_distance/triton {dtype} {metric}"
-                yield label, distances.fill, pointers | dict.fromkeys("nmd", "i32"), "", constants, distances.WARPS, 3, 128
+                yield label, distances.fill, pointers | dict.fromkeys("nmd", "i32"), "", constants, distances.WARPS, 3, registers
