@@ -15,7 +15,7 @@ from kernels.pairwise_distance import METRICS
 from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret  # on the CPU: a small tile, and bfloat16 points converted to float32
-TOP, LEFT, WARPS = (8, 16, 4) if INTERPRETED else (32, 64, 4)
+TOP, LEFT, WARPS = (8, 16, 8) if INTERPRETED else (32, 64, 8)
 EUCLIDEAN, SQEUCLIDEAN, CITYBLOCK, CHEBYSHEV = map(tl.constexpr, range(len(METRICS)))
 
 _one_at_a_time = threading.Lock()  # the interpreter keeps its language in globals; a launch does not wait for the device
