@@ -61,7 +61,7 @@ def test_the_lectures_sizes_are_among_the_examples():
         assert all(np.abs(covariance - 5 * np.eye(2)).max() < 6 * 0.45 for covariance in covariances)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if hasattr(registry.contract(each).module, "ROWS")])
 def test_rows_of_the_reference_are_the_reference_of_the_rows(operation):
     contract = registry.contract(operation)
     example = contract.example("tiny", dtype="float32")

@@ -17,7 +17,7 @@ def labels(rng, m, n):
 
 def pairs(m, n, function="multiply", draw=normal, **more):
     """Return a function of all pairs as a work."""
-    heading = "outer {function}, {m} by {n}, {dtype}"
+    heading = "outer {function}, {m:,} by {n:,}, {dtype}"
     return Work("outer", draw, {"m": m, "n": n}, heading, {"function": function}, **more)
 
 

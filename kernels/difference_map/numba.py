@@ -14,15 +14,19 @@ GRAIN = 200_000  # differences that are worth waking a thread
 
 
 @jit
+def add_plane(here, there, factor, total):
+    for p in range(len(total)):  # from 0, over whole arrays: the compiler makes vectors of it
+        total[p] += abs(here[p] * factor - there[p] * factor)
+
+
+@jit
 def add_differences(a, b, factor, total, first, last):
     """Sum |a - b| times a factor, a power of two, over the planes, at some runs of places."""
     for start in range(first * RUN, min(last * RUN, total.size), RUN):
-        stop = min(start + RUN, total.size)
-        for p in range(start, stop):
-            total[p] = 0
+        run = slice(start, min(start + RUN, total.size))
+        total[run] = 0
         for k in range(len(a)):
-            for p in range(start, stop):
-                total[p] += abs(a[k, p] * factor - b[k, p] * factor)
+            add_plane(a[k, run], b[k, run], factor, total[run])
 
 
 @jit

@@ -29,7 +29,7 @@ def sum_planes(apart):
     requires=("torch",),
     dtypes=("float16", "bfloat16", "float32", "float64"),
     precision="wide",
-    rank=40,
+    rank=20,
 )
 @register(
     "difference_map",
