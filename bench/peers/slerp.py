@@ -13,12 +13,13 @@ def scipy_slerp(a, b, t):
     """
     from scipy.spatial import geometric_slerp
 
+    dtype, a, b = a.dtype, a.astype(float), b.astype(float)
     size_a, size_b = np.linalg.norm(a), np.linalg.norm(b)
-    ends = (a / size_a).astype(float), (b / size_b).astype(float)
+    ends = a / size_a, b / size_b
     whole = np.arccos(np.clip(ends[0] @ ends[1], -1, 1))
     at = geometric_slerp(*ends, t)
     near = np.sin((1 - t) * whole) / np.sin(whole)
-    return (size_b * at + (size_a - size_b) * near * ends[0]).astype(a.dtype)
+    return (size_b * at + (size_a - size_b) * near * ends[0]).astype(dtype)
 
 
 @CATALOGUE.register("slerp", "torch, as published", arrays="torch", requires=("torch",), batches=True)
