@@ -266,6 +266,7 @@ def test_what_is_certain_costs_one_side_alone():
     assert xp.where(a < 1.0005, a, b).error >= 1.0  # it may be either
     assert (a + 0.0).error == 1e-3
     assert (a * 4.0).error == 4e-3
+    assert (Rounded(np.array([1.0, 2.0**-126, 0.0]), format=format) * 0.5).error.tolist() == [0, 2.0**-149, 0]
 
 
 def test_a_pivot_may_be_any_number_and_a_weight_moves_a_mean_by_a_distance():

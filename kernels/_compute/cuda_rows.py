@@ -1,5 +1,9 @@
-"""A block of CUDA threads for each row: what its threads have found, put together through shared memory."""
+"""A block of CUDA threads for each row: sums and lengths that its threads put together through shared memory, two at a time."""
 
+from __future__ import annotations
+
+import math
+from functools import cache
 from typing import Any
 
 from numba import cuda
@@ -15,32 +19,59 @@ def threads_for(n: int) -> int:
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def sum_of(parts: Any, value: Any) -> Any:
-    """Return the sum of all threads' values, added in a fixed order; `parts` is shared, with an entry for each thread."""
+def sums_of(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
+    """Return the sums of all threads' values, added in a fixed order; `parts` is shared, two entries for each thread."""
     thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    parts[thread] = value
+    parts[0, thread], parts[1, thread] = first, second
     cuda.syncthreads()
     while half:
         if thread < half:
-            parts[thread] += parts[thread + half]
+            parts[0, thread] += parts[0, thread + half]
+            parts[1, thread] += parts[1, thread + half]
         cuda.syncthreads()
         half //= 2
-    total = parts[0]
-    cuda.syncthreads()  # until all threads have read it
-    return total
+    first, second = parts[0, 0], parts[1, 0]
+    cuda.syncthreads()  # until all threads have read them
+    return first, second
 
 
 @cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def largest_of(parts: Any, value: Any) -> Any:
-    """Return the largest of all threads' values; a NaN is not one."""
+def largest_of(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
+    """Return the largest of all threads' values, as `sums_of` does their sums; a NaN is not one."""
     thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    parts[thread] = value
+    parts[0, thread], parts[1, thread] = first, second
     cuda.syncthreads()
     while half:
         if thread < half:
-            parts[thread] = max(parts[thread], parts[thread + half])
+            parts[0, thread] = max(parts[0, thread], parts[0, thread + half])
+            parts[1, thread] = max(parts[1, thread], parts[1, thread + half])
         cuda.syncthreads()
         half //= 2
-    most = parts[0]
-    cuda.syncthreads()  # until all threads have read it
-    return most
+    first, second = parts[0, 0], parts[1, 0]
+    cuda.syncthreads()  # until all threads have read them
+    return first, second
+
+
+@cache
+def lengths_of(dtype: Any) -> Any:
+    """Return the device function for two rows' largest magnitudes, 1 where that is 0, and their lengths as multiples of those."""
+    zero, one = dtype(0), dtype(1)
+
+    @cuda.jit(device=True)  # type: ignore[untyped-decorator]
+    def lengths(x: Any, y: Any, i: Any, parts: Any) -> tuple[Any, Any, Any, Any]:
+        of_x, of_y = zero, zero
+        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
+            of_x, of_y = max(of_x, abs(x[i, k])), max(of_y, abs(y[i, k]))
+        unit_x, unit_y = largest_of(parts, of_x, of_y)
+        if unit_x == zero:
+            unit_x = one
+        if unit_y == zero:
+            unit_y = one
+        of_x, of_y = zero, zero
+        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
+            of_x += (x[i, k] / unit_x) * (x[i, k] / unit_x)
+            of_y += (y[i, k] / unit_y) * (y[i, k] / unit_y)
+        of_x, of_y = sums_of(parts, of_x, of_y)
+        return unit_x, dtype(math.sqrt(of_x)), unit_y, dtype(math.sqrt(of_y))
+
+    return lengths

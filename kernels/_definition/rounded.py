@@ -109,7 +109,9 @@ class Rounded:
         with np.errstate(invalid="ignore", over="ignore"):
             error, drift = _of_product(a, b, a.error, b.error), _of_product(a, b, a.drift, b.drift)
             product = a.value * b.value
-        if _is_power_of_two(other):
+        if _is_power_of_two(other):  # exact, but for digits that a subnormal number has no place for
+            if abs(other) < 1:
+                error = error + self.format.subnormal * ((product != 0) & (np.abs(product) < self.format.tiny))
             return Rounded(product, error, format=self.format, drift=drift)
         # The product of complex numbers: Higham, lemma 3.5.
         return rounded(product, error, 2 * math.sqrt(2) if np.iscomplexobj(product) else 1, self.format, drift)

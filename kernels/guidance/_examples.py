@@ -9,7 +9,7 @@ import numpy as np
 from kernels._definition.examples import Example
 
 # Shapes: a prompt's 77 tokens in 768 dimensions, and rows of latents, 4 channels of 64 x 64.
-SIZES = {"tiny": (2, 4), "lecture": (77, 768), "medium": (8, 4 * 64 * 64), "large": (64, 4 * 64 * 64)}
+SIZES = {"tiny": (4, 8), "lecture": (77, 768), "medium": (8, 4 * 64 * 64), "large": (64, 4 * 64 * 64)}
 
 
 def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, scale: float = 7.5, rescale: float = 0.7) -> Example:

@@ -1,42 +1,27 @@
 """guidance on CUDA, a block of threads for each row: the guided row, both lengths, and the rescaled row."""
 
-import math
 from functools import cache
 
 import torch
 from numba import cuda
 
 from kernels._compute.cuda import DTYPES, jit, launch, scalar
-from kernels._compute.cuda_rows import THREADS, largest_of, sum_of, threads_for
+from kernels._compute.cuda_rows import THREADS, lengths_of, threads_for
 from registry import register
 
 
 @cache
 def kernel(dtype):
-    zero, one = dtype(0), dtype(1)
-
-    @cuda.jit(device=True)
-    def length(x, i, parts):
-        """Return a row's largest magnitude, 1 where that is 0, and its length as a multiple of that."""
-        largest, total = zero, zero
-        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
-            largest = max(largest, abs(x[i, k]))
-        largest = largest_of(parts, largest)
-        if largest == zero:
-            largest = one
-        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
-            total += (x[i, k] / largest) * (x[i, k] / largest)
-        return largest, dtype(math.sqrt(sum_of(parts, total)))
+    zero, one, lengths = dtype(0), dtype(1), lengths_of(dtype)
 
     @jit
     def rows(u, c, scale, rescale, rest, y):
-        parts = cuda.shared.array(THREADS, dtype)
+        parts = cuda.shared.array((2, THREADS), dtype)
         i = cuda.blockIdx.x
         for k in range(cuda.threadIdx.x, c.shape[1], cuda.blockDim.x):
             y[i, k] = u[i, k] + scale * (c[i, k] - u[i, k])
         if rescale != zero:
-            unit_c, of_c = length(c, i, parts)
-            unit_g, of_g = length(y, i, parts)
+            unit_c, of_c, unit_g, of_g = lengths(c, y, i, parts)
             wanted = rescale * (unit_c * of_c)
             if of_g == zero:
                 of_g = one

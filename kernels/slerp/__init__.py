@@ -75,7 +75,7 @@ def scale(a: Array, b: Array, t: float) -> Any:
     Infinite where that sum is no larger than what rounding may make of 0: then it is open whether rows are opposite.
     """
     rounding = 2 * (a.shape[-1] + 32) * np.finfo(a.dtype).eps
-    a, b = a.astype(np.longdouble), b.astype(np.longdouble)
+    a, b = a.astype(float), b.astype(float)
     with np.errstate(all="ignore"):
         together = norm(normalized(a) + normalized(b))
         return np.where(together <= rounding, np.inf, 2 * np.maximum(norm(a), norm(b)) / together)[..., None]

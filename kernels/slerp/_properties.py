@@ -15,7 +15,7 @@ from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import require_precision
 
 SCALES = ({"a": 1, "b": 1, "result": 1},)
-RANGES = ((0.5,), (1,), (-0.5,), (-0.75,))
+RANGES = ((0.5,), (1,), (-0.5,))
 PERMUTES = MIRRORS = "n"
 
 

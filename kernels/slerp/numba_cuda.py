@@ -8,7 +8,7 @@ import torch
 from numba import cuda
 
 from kernels._compute.cuda import DTYPES, jit, launch, scalar
-from kernels._compute.cuda_rows import THREADS, largest_of, sum_of, threads_for
+from kernels._compute.cuda_rows import THREADS, lengths_of, sums_of, threads_for
 from registry import register
 
 TERMS = {numba.float32: 7, numba.float64: 11}  # of the series of a sine: at a quarter turn the next is below half a rounding
@@ -33,33 +33,19 @@ def sine_of(dtype):
 
 @cache
 def kernel(dtype):
-    zero, one, per_turn, sine = dtype(0), dtype(1), dtype(2 / math.pi), sine_of(dtype)
-
-    @cuda.jit(device=True)
-    def length(x, i, parts):
-        """Return a row's largest magnitude, 1 where that is 0, and its length as a multiple of that."""
-        largest, total = zero, zero
-        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
-            largest = max(largest, abs(x[i, k]))
-        largest = largest_of(parts, largest)
-        if largest == zero:
-            largest = one
-        for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):
-            total += (x[i, k] / largest) * (x[i, k] / largest)
-        return largest, dtype(math.sqrt(sum_of(parts, total)))
+    zero, per_turn, sine, lengths = dtype(0), dtype(2 / math.pi), sine_of(dtype), lengths_of(dtype)
 
     @jit
     def rows(a, b, near, far, y):
-        parts = cuda.shared.array(THREADS, dtype)
+        parts = cuda.shared.array((2, THREADS), dtype)
         i = cuda.blockIdx.x
-        unit_a, of_a = length(a, i, parts)
-        unit_b, of_b = length(b, i, parts)
+        unit_a, of_a, unit_b, of_b = lengths(a, b, i, parts)
         apart, together = zero, zero
         for k in range(cuda.threadIdx.x, a.shape[1], cuda.blockDim.x):
             p, q = a[i, k] / unit_a / of_a, b[i, k] / unit_b / of_b
             apart += (p - q) * (p - q)
             together += (p + q) * (p + q)
-        apart, together = sum_of(parts, apart), sum_of(parts, together)
+        apart, together = sums_of(parts, apart, together)
         if of_a != zero and of_b != zero and apart != zero and together != zero:
             w = per_turn * dtype(math.atan2(dtype(math.sqrt(apart)), dtype(math.sqrt(together))))  # in half-turns
             near, far = sine(near * w) / sine(w), sine(far * w) / sine(w)

@@ -1,0 +1,36 @@
+"""What is measured of slerp."""
+
+import numpy as np
+
+from works import Work
+
+PROMPT, LATENT = (77, 768), 4 * 64 * 64  # a prompt's tokens and their dimensions, and the entries of a picture's latent
+
+
+def normal(rng, rows, n):
+    """Draw rows from the standard normal distribution."""
+    return tuple(rng.standard_normal((rows, n)) for _ in "ab")
+
+
+def between(rows, n, **more):
+    """Return an interpolation between so many rows as a work."""
+    return Work("slerp", normal, {"rows": rows, "n": n}, "slerp of {rows:,} x {n:,}, t = {t}, {dtype}", {"t": 0.25}, **more)
+
+
+WORKS = [
+    between(*shape, ours=("numba",), peers=("torch", "broadcast", "SciPy, and lengths", "torch, as published"))
+    for shape in (PROMPT, *((batch, LATENT) for batch in (8, 64)))
+]
+ON_DEVICE = [between(batch, LATENT) for batch in (8, 64)]
+
+
+def ceiling(record):
+    """Name a copy, which moves two thirds as much."""
+    return "copy"
+
+
+def crossing_tiles(stand_in):
+    """Yield rows that are shorter than a block, and longer; a stand-in's blocks are smaller."""
+    rng = np.random.default_rng(0)
+    for rows, n in [(3, 1), (2, 7)] if stand_in else [(7, 1), (5, 31), (3, 300)]:
+        yield normal(rng, rows, n), {"t": 0.25}
