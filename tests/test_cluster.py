@@ -81,7 +81,7 @@ def their_tests():
             continue
         calls = [{}]
         wanted = test.__code__.co_varnames[: test.__code__.co_argcount]
-        for fixture in fixtures.keys() & set(wanted):
+        for fixture in (each for each in fixtures if each in wanted):  # in one order in every process
             calls = [call | {fixture: value} for call in calls for value in fixtures[fixture]]
         for mark in getattr(test, "pytestmark", ()):
             if mark.name == "parametrize":
