@@ -27,7 +27,7 @@ def pytest_configure(config):
     os.environ[children.MARK] = str(os.getpid())
     config.stash[KEEPER] = children.keep(os.getpid())
     if config.getoption("dist", "no") == "load":  # what pytest-xdist's -n means
-        # Neighbours stay together, and find what they have compiled; the long tests of tests/cuda come first; no worker idles.
+        # Neighbours stay together, and find what they have compiled; no worker idles.
         config.option.dist = "worksteal"
     sys.addaudithook(lambda event, _: _started.append(event) if event in ("subprocess.Popen", "os.posix_spawn") else None)
 
@@ -50,7 +50,11 @@ SLOW = re.compile(r"^(import (subprocess|multiprocessing)|from children)|importo
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the quick tests; of those that are repeated for many kernels, that is the first kernel of each operation."""
+    """Mark the quick tests; of those that are repeated for many kernels, that is the first kernel of each operation.
+
+    The long tests of tests/cuda come first, so that no worker is left with one at the end.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "cuda")
     seen = set()
     for item in items:
         slow = item.path.parent.name == "cuda" or SLOW.search(inspect.getsource(item.module))

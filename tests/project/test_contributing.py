@@ -53,7 +53,7 @@ def test_a_kernel_is_one_file(copy):
     write_recipe(copy, "kernels/matmul/outer.py")
     listed = json.loads(run(copy, "registry", "list", "matmul", "--json"))
     assert "outer" in {row["name"] for row in listed}
-    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "matmul-outer")
+    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "matmul-outer")
     assert f"{len(_conformance.all_properties(registry.contract('matmul')))} passed" in tests
     benchmarks = run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer")
     assert "test_speed[matmul-tiny-outer]" in benchmarks
@@ -67,7 +67,7 @@ def test_a_broken_kernel_turns_the_suite_red(copy):
     write_recipe(copy, "kernels/matmul/outer.py")
     file = copy / "kernels/matmul/outer.py"
     file.write_text(file.read_text().replace("range(a.shape[1])", "range(a.shape[1] - 1)"))
-    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "matmul-outer", code=1)
+    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "matmul-outer", code=1)
     assert re.search(r"agrees_with_reference failed: entry \(.*\) is .*, expected .*: off by", tests)
     assert "outer: WRONG" in run(copy, "registry", "compare", "matmul", "--size", "tiny", code=1)
     assert "outer: REFUSED" in run(copy, "registry", "check", "matmul", "outer", "--examples", "10", code=1)
@@ -79,11 +79,11 @@ def test_an_operation_is_its_definition(copy):
         write_recipe(copy, f"kernels/scale_rows/{name}.py")
     listed = json.loads(run(copy, "registry", "list", "--json"))
     assert ("scale_rows", "broadcast") in {(row["operation"], row["name"]) for row in listed}
-    tests = run(copy, "pytest", "-q", "tests/test_conformance.py", "-k", "scale_rows-broadcast or scale_rows-definition-")
+    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "scale_rows-broadcast or scale_rows-definition-")
     properties = _conformance.all_properties(Zoo(copy / "kernels").contract("scale_rows"))
     assert len(properties) > len(general.GENERAL)  # its signature gives it relations too
     assert f"{2 * len(properties)} passed" in tests  # of the kernel, and of the definition as it is
-    run(copy, "pytest", "-q", "tests/test_contracts.py", "-k", "scale_rows")
+    run(copy, "pytest", "-q", "tests/definition/test_contracts.py", "-k", "scale_rows")
     assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
     assert "runs" in run(copy, "registry", "explain", "scale_rows")
     np.savez(copy / "own.npz", x=np.ones((3, 2)), factors=np.ones(3))

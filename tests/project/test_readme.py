@@ -1,12 +1,12 @@
-"""The README's tables of variants are those of the registry. `python tests/test_readme.py` writes them anew."""
+"""The README's tables of variants are those of the registry. `python tests/project/test_readme.py` writes them anew."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- The following comes from `kernel-zoo list --markdown`; `python tests/test_readme.py` writes it anew. -->\n\n"
+README = Path(__file__).parents[2] / "README.md"
+BEGIN = "<!-- The following comes from `kernel-zoo list --markdown`; `python tests/project/test_readme.py` writes it anew. -->\n\n"
 END = "\n<!-- Here it ends. -->\n"
 
 
@@ -24,7 +24,7 @@ def written_anew(text):
 
 def test_the_tables_of_the_readme_are_those_of_the_registry():
     text = README.read_text(encoding="utf-8")
-    assert text == written_anew(text), "python tests/test_readme.py writes the tables anew"
+    assert text == written_anew(text), "python tests/project/test_readme.py writes the tables anew"
 
 
 if __name__ == "__main__":

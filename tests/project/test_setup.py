@@ -43,7 +43,7 @@ def imports(path):
 
 
 def test_the_extra_for_tests_is_enough_to_collect_them():
-    files = [*ROOT.glob("tests/**/test_*.py"), ROOT / "tests/conftest.py", *ROOT.glob("tests/wrong_kernels/*.py")]
+    files = [*ROOT.glob("tests/**/test_*.py"), ROOT / "tests/conftest.py", *ROOT.glob("tests/conformance/wrong_kernels/*.py")]
     ours = {"registry", "kernels", *(part for file in ROOT.glob("tests/**/*.py") for part in (file.stem, file.parent.name))}
     known = metadata.packages_distributions()
     wanted = {
