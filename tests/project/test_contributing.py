@@ -95,10 +95,11 @@ def test_an_operation_is_its_definition(copy):
 
 
 def test_the_readme_runs():
-    """The five lines of Python that the README shows do what it says."""
-    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
-    done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip()
+    """The lines of Python that the README shows, those on steps and those on clusters, do what it says."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = "".join([*blocks[:2], "print(len(labels))"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split("\n") == ["(1000, 2)", "1000", ""]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
