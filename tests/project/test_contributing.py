@@ -79,7 +79,9 @@ def test_an_operation_is_its_definition(copy):
         write_recipe(copy, f"kernels/scale_rows/{name}.py")
     listed = json.loads(run(copy, "registry", "list", "--json"))
     assert ("scale_rows", "broadcast") in {(row["operation"], row["name"]) for row in listed}
-    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "scale_rows-broadcast or scale_rows-definition-")
+    tests = run(
+        copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "scale_rows-broadcast or scale_rows-definition-"
+    )
     properties = _conformance.all_properties(Zoo(copy / "kernels").contract("scale_rows"))
     assert len(properties) > len(general.GENERAL)  # its signature gives it relations too
     assert f"{2 * len(properties)} passed" in tests  # of the kernel, and of the definition as it is

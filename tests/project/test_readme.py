@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-BEGIN = "<!-- The following comes from `kernel-zoo list --markdown`; `python tests/project/test_readme.py` writes it anew. -->\n\n"
+BEGIN = (
+    "<!-- The following comes from `kernel-zoo list --markdown`; `python tests/project/test_readme.py` writes it anew. -->\n\n"
+)
 END = "\n<!-- Here it ends. -->\n"
 
 
