@@ -64,7 +64,9 @@ def differences(a: Any, b: Any) -> Any:
     if isinstance(a, Counted) or not a.size:
         return abs(a - b)
     if isinstance(a, Rounded):
-        apart = abs(a * 0.5 - b * 0.5)  # without overflow; in error arithmetic a half loses no digits
+        apart = abs(a - b)
+        if apart.value.max() > a.format.largest / 2:
+            apart = abs(a * 0.5 - b * 0.5)
         largest = apart.value.max()
     else:
         xp = array_namespace(a, b)

