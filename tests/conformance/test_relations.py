@@ -13,19 +13,19 @@ from registry import ConformanceError, Zoo
 
 # Operations in a line of mathematics each, and the symmetries of three of them.
 DEFINITIONS = {
-    "softmax": (
+    "shares": (
         'x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]',
         "e = xp.exp(x - pivot(xp.max(x, axis=-1, keepdims=True)))\n    return e / xp.sum(e, axis=-1, keepdims=True)",
     ),
-    "outer": ('x: Float[Array, "m"], y: Float[Array, "n"]) -> Float[Array, "m n"]', "return x[:, None] * y[None, :]"),
+    "products": ('x: Float[Array, "m"], y: Float[Array, "n"]) -> Float[Array, "m n"]', "return x[:, None] * y[None, :]"),
     "distances": (
         'x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "n m"]',
         "return xp.sum(xp.abs(x[:, None, :] - y[None, :, :]), axis=-1)",
     ),
 }
 SYMMETRIES = {
-    "softmax": {"PERMUTES": "n", "SHIFTS": ({"x": ""},)},
-    "outer": {"PERMUTES": "m n", "MIRRORS": "m n", "SCALES": ({"x": 1, "result": 1}, {"y": 1, "result": 1})},
+    "shares": {"PERMUTES": "n", "SHIFTS": ({"x": ""},)},
+    "products": {"PERMUTES": "m n", "MIRRORS": "m n", "SCALES": ({"x": 1, "result": 1}, {"y": 1, "result": 1})},
     "distances": {
         "PERMUTES": "n m d",
         "MIRRORS": "d",
@@ -36,12 +36,12 @@ SYMMETRIES = {
 }
 
 
-def softmax(x):
+def shares(x):
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def outer(x, y):
+def products(x, y):
     return np.multiply.outer(x, y)
 
 
@@ -49,7 +49,7 @@ def distances(x, y):
     return np.abs(x[:, None] - y).sum(axis=-1)
 
 
-KERNELS = {"softmax": softmax, "outer": outer, "distances": distances}
+KERNELS = {"shares": shares, "products": products, "distances": distances}
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +81,20 @@ def test_symmetries_are_lines_of_data(zoo, operation):
     expected = {relations.STATEMENTS[key] for key in SYMMETRIES[operation].keys() - {"MIRRORS"}}
     properties = relations.of(contract)
     assert expected <= set(properties)
-    assert given - ({"keeps_nothing_of_the_call_before"} if operation == "softmax" else set()) <= set(names(properties))
-    assert ("takes_arrays_that_share_memory" in names(properties)) == (operation != "softmax")
+    assert given - ({"keeps_nothing_of_the_call_before"} if operation == "shares" else set()) <= set(names(properties))
+    assert ("takes_arrays_that_share_memory" in names(properties)) == (operation != "shares")
     assert all(property_.__doc__ for property_ in properties)
     with np.errstate(all="ignore"):
-        zoo.check(operation, KERNELS[operation], batches=operation == "softmax", max_examples=10)
+        zoo.check(operation, KERNELS[operation], batches=operation == "shares", max_examples=10)
 
 
 FALSE = [
-    ("softmax", "SCALES", ({"x": 1, "result": 1},)),
-    ("softmax", "SHIFTS", ({"x": "n"},)),
-    ("softmax", "REPEATS", "n"),
-    ("softmax", "SPLITS", "n"),
-    ("outer", "SHIFTS", ({"x": "", "y": ""},)),
-    ("outer", "SCALES", ({"x": 1}, {"y": 1, "result": 1})),
+    ("shares", "SCALES", ({"x": 1, "result": 1},)),
+    ("shares", "SHIFTS", ({"x": "n"},)),
+    ("shares", "REPEATS", "n"),
+    ("shares", "SPLITS", "n"),
+    ("products", "SHIFTS", ({"x": "", "y": ""},)),
+    ("products", "SCALES", ({"x": 1}, {"y": 1, "result": 1})),
     ("distances", "MIRRORS", "n d"),
     ("distances", "REPEATS", "d"),
     ("distances", "SHIFTS", ({"x": "d"},)),
@@ -105,7 +105,7 @@ FALSE = [
 def test_a_symmetry_that_the_definition_lacks_shows(zoo, operation, statement, value, monkeypatch):
     """A relation judges the definition too: a right kernel fails it where the statement is false."""
     monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
-    implementation = _conformance.implementation_from(zoo, operation, KERNELS[operation], batches=operation == "softmax")
+    implementation = _conformance.implementation_from(zoo, operation, KERNELS[operation], batches=operation == "shares")
     own = draws.properties_of(implementation.contract)
     monkeypatch.setattr(own, statement, value, raising=False)
     property_ = relations.STATEMENTS["PERMUTES" if statement == "MIRRORS" else statement]
@@ -120,7 +120,7 @@ def test_general_properties_and_relations_have_names_of_their_own():
 
 def test_a_long_extent_is_asked_past_each_tile_in_one_example(zoo):
     """Which extents are long hangs on no chance: what is wrong past 65,536 entries is refused by the first example."""
-    implementation = _conformance.implementation_from(zoo, "outer", outer)
+    implementation = _conformance.implementation_from(zoo, "products", products)
     asked = []
     case = _conformance.Implementation.note
     with pytest.MonkeyPatch.context() as patch:

@@ -84,7 +84,7 @@ def judge(call, result):
     wrong = [(side.certain & (side.value != labels)).sum() for labels in (result == 1, result == 0)]
     return f"{min(wrong)} points are on the wrong side" if min(wrong) else None
 '''
-SOFTMAX = '''"""softmax: a row's exponentials over their sum, where an entry may be hidden by -inf."""
+SHARES = '''"""shares: a row's exponentials over their sum, where an entry may be hidden by -inf."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ from kernels._definition.rounding import pivot
 SPECIAL = {"x": (-math.inf,)}
 
 
-def softmax(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def shares(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """Divide; a row whose entries are all hidden is NaN."""
     xp = array_namespace(x)
     weights = xp.exp(x - pivot(xp.max(x, axis=-1, keepdims=True))) if x.shape[-1] else x
@@ -131,7 +131,7 @@ def differences(x: Float[Array, "n d"]) -> Float[Array, "d"]:
     return array_namespace(x).sum(abs(x[:, None, :] - x[None, :, :]), axis=(0, 1))
 '''
 
-OPERATIONS = {"nearest": NEAREST, "gather": GATHER, "halves": HALVES, "softmax": SOFTMAX, "counts": COUNTS, "differences": GREEDY}
+OPERATIONS = {"nearest": NEAREST, "gather": GATHER, "halves": HALVES, "shares": SHARES, "counts": COUNTS, "differences": GREEDY}
 
 
 @pytest.fixture(scope="module")
@@ -311,21 +311,21 @@ def test_an_operation_may_judge_its_results_itself(zoo, sign, monkeypatch):
 
 
 def test_entries_may_be_infinite_where_an_operation_says_so(zoo, monkeypatch):
-    def softmax(x):
+    def shares(x):
         weights = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
         return weights / weights.sum(axis=-1, keepdims=True)
 
     def at_a_large_number(x):
-        return softmax(np.maximum(x, -30))
+        return shares(np.maximum(x, -30))
 
     def of_finite_rows(x):
-        return np.nan_to_num(softmax(x))
+        return np.nan_to_num(shares(x))
 
-    zoo.check("softmax", softmax, max_examples=20)
+    zoo.check("shares", shares, max_examples=20)
     monkeypatch.setattr(_conformance, "Phase", types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate))
     for wrong in (at_a_large_number, of_finite_rows):
-        with pytest.raises(ConformanceError, match="softmax: agrees_with_reference failed: entry"):
-            zoo.check("softmax", wrong, max_examples=100)
+        with pytest.raises(ConformanceError, match="shares: agrees_with_reference failed: entry"):
+            zoo.check("shares", wrong, max_examples=100)
 
 
 # Types
