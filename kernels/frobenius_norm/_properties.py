@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._conformance import draws
+from kernels._conformance.cases import Case
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import require_precision
 
@@ -14,6 +15,24 @@ RANGES = ((-0.5,), (0.5,), (1,))  # squares overflow, squares underflow, entries
 PERMUTES = MIRRORS = "m n"
 
 SPECIAL = ((np.nan,), (np.inf,), (-np.inf,), (np.inf, -np.inf), (np.nan, np.inf), (0.0,))
+
+
+def hint(case: Case, result: object) -> str | None:
+    """Say whether squares leave the dtype's range, where the norm itself does not."""
+    largest = float(np.abs(case.arrays["x"]).max(initial=0.0))
+    if not 0 < largest < np.inf:
+        return None
+    working, exponent = require_precision(case.dtype), 2 * np.log10(largest)
+    if exponent > np.log10(working.largest / case.arrays["x"].size):
+        where = "squares overflow, or their sum does"
+    elif exponent < np.log10(working.tiny):
+        where = "squares vanish or lose digits"
+    else:
+        return None
+    return (
+        f"the largest entry is {largest:.3g}, and its square 1e{exponent:+.0f}: in {case.dtype} {where}, "
+        "where the norm is in range; entries over the largest have squares up to 1"
+    )
 
 
 def has_its_digits_to_the_ends_of_the_range(implementation: Implementation, data: st.DataObject) -> None:

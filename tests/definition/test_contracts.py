@@ -247,3 +247,11 @@ def test_a_product_of_bfloat16_may_lose_what_is_below_the_smallest_normal_number
     contract = registry.contract("matmul")
     assert contract.bound(a, b, dtype="bfloat16") >= contract.reference(a, b, dtype="bfloat16")
     assert contract.bound(a, b, dtype="float32") < contract.reference(a, b, dtype="float32") / 10
+
+
+def test_whole_numbers_wrap_in_products_and_not_in_comparisons():
+    contract, a, b = registry.contract("outer"), np.array([100, -3], np.int8), np.array([100], np.int8)
+    product = contract.reference(a, b, function="multiply", dtype="int8")
+    assert (product.dtype, product.ravel().tolist()) == (np.int8, [16, -44])
+    less = contract.reference(a, b, function="less", dtype="int8")
+    assert (less.dtype, less.ravel().tolist()) == (bool, [False, True])
