@@ -63,12 +63,14 @@ def pytest_collection_modifyitems(items):
 
 
 def _is_quick(item, seen):
+    if {"cuda", "slow"} & {mark.name for mark in item.iter_markers()}:
+        return False
     values = item.callspec.params if hasattr(item, "callspec") else {}
     kernels = [values[name] for name in ("variant", "function", "kernel") if name in values and not isinstance(values[name], str)]
     if any(not getattr(kernel, "available", True) or "numba" in getattr(kernel, "requires", ()) for kernel in kernels):
         return False
     if not kernels:
-        return not {"cuda", "slow"} & {mark.name for mark in item.iter_markers()}
+        return True
     operation = values.get("operation") or getattr(kernels[0], "operation", None)
     repeated = (item.module.__name__, item.originalname, operation, values.get("property_"))
     return not (repeated in seen or seen.add(repeated))

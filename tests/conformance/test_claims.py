@@ -12,6 +12,8 @@ from kernels._conformance.claims import implementation_from
 from kernels._variant import DEFAULTS
 from registry import ConformanceError
 
+pytestmark = pytest.mark.slow
+
 # Right kernels that need a class of error of their own
 
 

@@ -123,6 +123,7 @@ def test_a_wrong_kernel_is_refused(operation, function):
     assert f"\n    {function.__name__}(" in message or f", {function.__name__}, (" in message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_shrinking")
 def test_an_operation_without_wrong_kernels_refuses_the_generic_ones(tmp_path, monkeypatch):
     """What follows from a definition of 25 lines refuses every wrong kernel that can be made from a right one."""

@@ -18,6 +18,8 @@ from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded
 from registry import ConformanceError, Zoo
 
+pytestmark = pytest.mark.slow
+
 NEAREST = '''"""nearest: the site nearest to each point, and how far it is."""
 
 from __future__ import annotations

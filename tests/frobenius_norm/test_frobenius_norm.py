@@ -9,7 +9,7 @@ import registry
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_norm_whose_squares_leave_the_range_is_refused_with_the_reason(dtype):
     with pytest.raises(registry.ConformanceError, match=rf"in {dtype} squares (overflow|vanish)"):
-        registry.check("frobenius_norm", np.linalg.norm, dtypes=(dtype,))
+        registry.check("frobenius_norm", np.linalg.norm, dtypes=(dtype,), max_examples=20)
 
 
 def test_nothing_is_said_of_squares_that_stay_in_the_range():
