@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from verdicts import torch, verdict, without_shrinking  # noqa: F401 (a fixture for all)
 
+import registry
 from kernels._conformance.state import SHARED
+from registry import ConformanceError
 
 # A kernel's usual values, and those that would do harm, for what a process shares.
 SETS = {
@@ -214,3 +216,14 @@ def test_a_result_in_fortran_order_or_a_view_of_fresh_memory_is_sound():
 
     for function in (view, fortran):
         assert verdict(["agrees_with_reference", "leaves_its_arguments_alone"], function) == ""
+
+
+def test_a_call_that_a_kernel_has_spoilt_is_shown_all_the_same():
+    """What it has written into an argument need not be valid any more."""
+
+    def spoils(x, bandwidth, *, data, kernel):
+        x[...] = np.inf
+        return x.copy()
+
+    with pytest.raises(ConformanceError, match="smallest failing example:\n    import numpy as np\n"):
+        registry.check("meanshift_step", spoils, max_examples=5)
