@@ -173,7 +173,8 @@ def _smallest(implementation: Implementation, name: str) -> Case:
 def _takes(op: _dispatch.Operation, implementation: Implementation, case: Case) -> bool:
     """Whether a function answers a call with an array of the kind that it is given."""
     form: Any = implementation.form
-    arrays = {name: present(array, form.variant.arrays, case.dtype) for name, array in case.arrays.items()}
+    # Of copies: what it writes into its arguments is for the properties to show.
+    arrays = {name: present(array.copy(), form.variant.arrays, case.dtype) for name, array in case.arrays.items()}
     args, kwargs = op.function(**arrays, **case.parameters)
     try:
         result = implementation.first.of(form, dispatched=False)(*args, **kwargs, **form.variant.options)
