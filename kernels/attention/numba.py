@@ -141,7 +141,8 @@ def attention(q, k, v, causal):
     few, panel = 1 if e <= lanes else 2, TILE_VECTORS * lanes
     tall, deep, wide = (-(-extent // of) * of for extent, of in ((n, TILE_ROWS), (m, panel), (e, few * lanes)))
     rows = padded(q * real(math.log2(math.e) / math.sqrt(max(1, d))), tall, d)
-    panels = np.ascontiguousarray(padded(k, deep, d).reshape(-1, panel, d).transpose(0, 2, 1)).reshape(-1, panel)
+    count = deep // panel
+    panels = np.ascontiguousarray(padded(k, deep, d).reshape(count, panel, d).transpose(0, 2, 1)).reshape(count * d, panel)
     largest, totals, sums = np.full(tall, -np.inf, q.dtype), np.zeros(tall, q.dtype), np.zeros((tall, wide), q.dtype)
     work = functools.partial(
         attend, rows, panels, padded(v, m, wide), n, m, d, m - n, causal, (0,) * (few * TILE_ROWS), (0,) * few,

@@ -37,3 +37,12 @@ def test_a_row_that_sees_no_key_is_zero():
     assert (result[:2] == 0).all()
     np.testing.assert_array_almost_equal_nulp(result[2], v[0], 8)
     assert (registry.get("attention")(q, k[:0], v[:0]) == 0).all()
+
+
+@pytest.mark.parametrize("m", [1, 128])  # of so many whole numbers the mean is exact
+def test_without_coordinates_all_keys_weigh_the_same(m):
+    q, k, v = np.ones((3, 0)), np.ones((m, 0)), np.arange(2.0 * m).reshape(m, 2)
+    for variant in registry.variants("attention"):
+        if variant.available and variant.device == "cpu" and variant.arrays == "numpy":
+            result = registry.get("attention", variant.name)(q, k, v)
+            assert (result == v.mean(axis=0)).all(), variant.name
