@@ -234,8 +234,15 @@ def test_history_and_callback_tell_of_each_step(capsys):
     assert [step for step, *_ in told] == list(range(1, model.n_iter_ + 1))
     assert told[-1][2] == 0
     assert model.history_.shape == (model.n_iter_ + 1, *X.shape)
-    np.testing.assert_allclose(model.history_[0], X, atol=1e-5)
-    np.testing.assert_allclose(model.history_[1], registry.get("meanshift_step")(X, 2.5), atol=1e-2)
+    frame, z = model._frame, model._data
+    assert len(cells(z, frame.edge(z))[0]) == len(z)  # no walks are joined before the first step
+    rounding = frame.rounding(z) * frame.unit  # of a coordinate: twice the unit roundoff of the largest
+    assert (np.abs(model.history_[0] - X) <= rounding).all()
+    contract, call = registry.contract("meanshift_step"), {"data": z, "dtype": str(z.dtype)}
+    expected = frame.leave(contract.reference(z, frame.bandwidth, **call))
+    bound = contract.bound(z, frame.bandwidth, **call, precision="truncated") * frame.unit
+    # The step is subtracted from its point, and added to it again: up to three roundings of twice the largest coordinate.
+    assert (np.abs(model.history_[1] - expected) <= bound + 3 * rounding).all()
     for place, (_, points, _) in zip(model.history_[1:], told, strict=True):
         np.testing.assert_array_equal(place, points)
 
