@@ -17,7 +17,8 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import registry
-from kernels.cluster import KERNELS, MeanShift, cells, estimate_bandwidth, steps_ahead
+from kernels._walks import cells, steps_ahead
+from kernels.cluster import KERNELS, MeanShift, estimate_bandwidth
 
 COMPACT = tuple(kernel for kernel in KERNELS if kernel != "gaussian")
 FAST = settings(max_examples=min(20, settings.default.max_examples))
