@@ -159,6 +159,27 @@ def total_of(_, a):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def larger(_, a, b):  # type: ignore[no-untyped-def]
+    """Return the larger number of each lane, and that of `b` where one is NaN."""
+
+    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+        return builder.select(builder.fcmp_ordered(">", *operands), *operands)
+
+    return a(a, b), generate
+
+
+@intrinsic
+def largest_of(_, a):  # type: ignore[no-untyped-def]
+    """Return the largest of the lanes, none of which is NaN."""
+
+    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+        vector = Vector(a.dtype)
+        return emit_call(builder, "llvm.vector.reduce.fmax", vector, *operands, result=vector.ir.element, fastmath=("nnan",))
+
+    return a.dtype(a), generate
+
+
+@intrinsic
 def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
     """Return `this` in the lanes where a > b, and 0 in the others, whatever `this` is there."""
 

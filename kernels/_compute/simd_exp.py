@@ -12,28 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kernels._compute.simd import BYTES, Lanes, Vector, emit_call, emit_splat, exp2_near_0, fma, splat
-
-
-@intrinsic
-def larger(_, a, b):  # type: ignore[no-untyped-def]
-    """Return the larger number of each lane, and that of `b` where one is NaN."""
-
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
-        return builder.select(builder.fcmp_ordered(">", *operands), *operands)
-
-    return a(a, b), generate
-
-
-@intrinsic
-def largest_of(_, a):  # type: ignore[no-untyped-def]
-    """Return the largest of the lanes, none of which is NaN."""
-
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(a.dtype)
-        return emit_call(builder, "llvm.vector.reduce.fmax", vector, *operands, result=vector.ir.element, fastmath=("nnan",))
-
-    return a.dtype(a), generate
+from kernels._compute.simd import BYTES, Lanes, Vector, emit_splat, exp2_near_0, fma, splat
 
 
 def _first_lanes(builder: Any, vector: Vector, count: Any) -> Any:

@@ -16,10 +16,9 @@ import math
 import platform
 
 import numpy as np
-from numba.extending import intrinsic
 
 from kernels._compute.jit import jit
-from kernels._compute.simd import BYTES, Vector, emit_call, exp2_near_0, splat, times_power_of_two, total_of, where_above
+from kernels._compute.simd import BYTES, exp2_near_0, larger, largest_of, splat, times_power_of_two, total_of, where_above
 from kernels._compute.simd_points import origin
 from kernels._compute.simd_tiles import add_outer, add_product, load_tile, store_tile
 from kernels._compute.threads import parallel_for
@@ -32,27 +31,6 @@ PANELS = 8  # panels in a block of keys
 GRAIN = 1_000_000  # products that are worth waking a thread
 LEAST = {4: -125.0, 8: -1021.0}  # powers of two below these count as zero
 ROUNDER = {4: 1.5 * 2.0**23, 8: 1.5 * 2.0**52}  # a number that rounds what it is added to to a whole one, in its low bits
-
-
-@intrinsic
-def larger(_, a, b):
-    """Return the larger number in each lane."""
-
-    def generate(context, builder, sig, operands):
-        return builder.select(builder.fcmp_ordered(">", *operands), *operands)
-
-    return a(a, b), generate
-
-
-@intrinsic
-def largest_of(_, a):
-    """Return the largest of the lanes."""
-
-    def generate(context, builder, sig, operands):
-        vector = Vector(a.dtype)
-        return emit_call(builder, "llvm.vector.reduce.fmax", vector, *operands, result=vector.ir.element, fastmath=("nnan",))
-
-    return a.dtype(a), generate
 
 
 @jit

@@ -3,8 +3,8 @@
 import numpy as np
 
 from kernels._compute.jit import jit
-from kernels._compute.simd import BYTES, load, splat, store, total_of
-from kernels._compute.simd_exp import exp, exp_constants, larger, largest_of, load_first, store_first
+from kernels._compute.simd import BYTES, larger, largest_of, load, splat, store, total_of
+from kernels._compute.simd_exp import exp, exp_constants, load_first, store_first
 from kernels._compute.threads import parallel_for
 from registry import register
 
