@@ -22,7 +22,7 @@ WIDTH = 8  # fused kernels take a number of coordinates that is a multiple of th
     arrays="torch",
     requires=("torch",),
     precision="expansion",
-    limits={"kernel": ("gaussian",)},
+    limits={"kernel": ("gaussian",), "weights": (None,)},
     rank=45,
 )
 @register(
@@ -32,11 +32,11 @@ WIDTH = 8  # fused kernels take a number of coordinates that is a multiple of th
     requires=("torch",),
     device="cuda",
     precision="expansion",
-    limits={"kernel": ("gaussian",)},
+    limits={"kernel": ("gaussian",), "weights": (None,)},
     rank=45,
 )
 @every_attention
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, weights, kernel):
     d = x.shape[1]
     if not x.numel():
         return x.clone(memory_format=torch.contiguous_format)

@@ -246,7 +246,7 @@ def transform(columns, low, high, data, scale, p, cutoff, matrices):
     return order, starts, values
 
 
-def unsuited(x, bandwidth, data, kernel):
+def unsuited(x, bandwidth, data, kernel, weights=None):
     """Return in a line why summing pairs is likely to take less time for this call, or None; a sample of the points decides.
 
     The nanoseconds are those of one core of an AMD EPYC at 2.5 GHz; only their ratios matter.
@@ -278,10 +278,10 @@ def unsuited(x, bandwidth, data, kernel):
     precision="truncated",
     layout="C",
     rank=58,
-    limits={"kernel": ("gaussian",), "dimensions": 3},
+    limits={"kernel": ("gaussian",), "dimensions": 3, "weights": (None,)},
 )
 @np.errstate(invalid="ignore")  # where points are not finite, nor is their width
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     if not x.size:
         return x.copy()
     columns = [points.T.astype(float, order="C") for points in ((x,) if data is x else (x, data))]

@@ -20,11 +20,11 @@ FEW_PAIRS = 2**20  # about as many as all pairs that are summed in the time that
 
 
 @register("meanshift_step", "numba_grid", requires=("numba",), layout="C", precision="truncated", rank=55)
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     return step(x, bandwidth, data, kernel)
 
 
-def unsuited(x, bandwidth, data, kernel):
+def unsuited(x, bandwidth, data, kernel, weights=None):
     """Return in a line why summing all pairs is likely to take less time for this call, or None; a sample decides."""
     (n, d), m = x.shape, len(data)
     if n * m <= FEW_PAIRS or not d:

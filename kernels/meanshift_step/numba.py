@@ -139,8 +139,8 @@ def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
             y[i, k] = (z[k, i] + moved / total) * back if total > 0 else x[i, k]
 
 
-@register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
-def meanshift_step(x, bandwidth, data, kernel):
+@register("meanshift_step", "numba", requires=("numba",), layout="C", limits={"weights": (None,)}, rank=50)
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     y = np.empty(x.shape, x.dtype)
     if not y.size:
@@ -158,7 +158,7 @@ def meanshift_step(x, bandwidth, data, kernel):
     mirrored = data is x and parts > 0
     if not mirrored and n > SLAB:
         for start in range(0, n, SLAB):
-            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel)
+            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel, weights)
         return y
     width = next(width for width in WIDTHS if width >= d)
     z = points = laid_out(x, scale, width)

@@ -19,8 +19,8 @@ from registry import register
 PASSES = tiled(add_outer, add_product, -2)
 
 
-@register("meanshift_step", "tiles", requires=("numba",), layout="C", precision="expansion", rank=45)
-def meanshift_step(x, bandwidth, data, kernel):
+@register("meanshift_step", "tiles", requires=("numba",), layout="C", limits={"weights": (None,)}, precision="expansion", rank=45)
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     if not x.size:
         return np.empty(x.shape, x.dtype)
