@@ -5,6 +5,9 @@ divided among the warps, whose sums are added at the end in a fixed order. A gau
 bandwidths times sqrt(log2(e) / 2). Where the weights of a point sum to less than the square root of the smallest normal number,
 weights that underflowed may matter. The block then finds the nearest datum of each such point, and goes through all data once
 more with weights relative to that datum's.
+
+The weight of a datum, where the data have any, is a further coordinate of its row in `data`, relative to the largest. A datum
+of weight 0 is passed over, by all threads of a warp alike.
 """
 
 import math
@@ -17,7 +20,7 @@ from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
 from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
-from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step import KERNELS, relative
 from kernels.meanshift_step._cuda import GAUSSIAN, NARROW, scale_of, weight
 from registry import register
 
@@ -34,8 +37,9 @@ SUMS, NEAREST, RELATIVE = range(3)  # what a pass through the data is for
 
 
 @cache
-def pass_over(dtype, kind, d, per_thread, purpose):
+def pass_over(dtype, kind, d, per_thread, weighted, purpose):
     """Return a block's pass over the data: for sums of weights, for the nearest datum, or for sums relative to its weight."""
+    width = d + weighted
     largest, zero, threads, weigh = dtype(np.finfo(str(dtype)).max), dtype(0), LANES * WARPS, weight(dtype, kind)
 
     @cuda.jit(device=True)
@@ -48,13 +52,17 @@ def pass_over(dtype, kind, d, per_thread, purpose):
         for start in range(0, data.shape[0], TILE):
             count = min(TILE, data.shape[0] - start)
             cuda.syncthreads()  # until no warp reads the last tile any more
-            e, end = unsigned(cuda.threadIdx.x), unsigned(count * d)
+            e, end = unsigned(cuda.threadIdx.x), unsigned(count * width)
             while e < end:
-                tile[e // unsigned(d), e % unsigned(d)] = data[unsigned(start) + e // unsigned(d), e % unsigned(d)]
+                row, column = e // unsigned(width), e % unsigned(width)
+                tile[row, column] = data[unsigned(start) + row, column]
                 e += unsigned(threads)
             cuda.syncthreads()
             j, end = unsigned(cuda.threadIdx.x // LANES), unsigned(count)
             while j < end:
+                if weighted and tile[j, unsigned(d)] == zero:
+                    j += unsigned(WARPS)
+                    continue
                 for p in range(per_thread):
                     q2 = zero
                     for k in range(d):
@@ -67,6 +75,8 @@ def pass_over(dtype, kind, d, per_thread, purpose):
                         nearest[p] = min(nearest[p], q2)
                     else:
                         w = weigh(q2 - nearest[p] if purpose == RELATIVE else q2)
+                        if weighted:
+                            w *= tile[j, unsigned(d)]
                         total[p] += w
                         for k in range(d):
                             moved[p, k] += w * difference[p, k]
@@ -76,11 +86,13 @@ def pass_over(dtype, kind, d, per_thread, purpose):
 
 
 @cache
-def narrow(dtype, kind, d, per_thread):
+def narrow(dtype, kind, d, per_thread, weighted):
     """Return the kernel for points of d coordinates, `per_thread` points for each thread."""
-    limits, zero, sums = np.finfo(str(dtype)), dtype(0), d + 1
+    limits, zero, sums, width = np.finfo(str(dtype)), dtype(0), d + 1, d + weighted
     largest, threshold = dtype(limits.max), dtype(math.sqrt(limits.tiny))
-    add_up, search, add_up_relative = (pass_over(dtype, kind, d, per_thread, purpose) for purpose in (SUMS, NEAREST, RELATIVE))
+    add_up, search, add_up_relative = (
+        pass_over(dtype, kind, d, per_thread, weighted, purpose) for purpose in (SUMS, NEAREST, RELATIVE)
+    )
 
     @cuda.jit(device=True)
     def finish(first, point, left, total, moved, parts, least, y):
@@ -110,7 +122,7 @@ def narrow(dtype, kind, d, per_thread):
 
     @jit
     def step(x, data, scale, y):
-        tile = cuda.shared.array((TILE, d), dtype)
+        tile = cuda.shared.array((TILE, width), dtype)
         parts = cuda.shared.array((WARPS, sums, LANES), dtype)
         point = cuda.local.array((per_thread, d), dtype)
         moved = cuda.local.array((per_thread, d), dtype)
@@ -140,7 +152,7 @@ def narrow(dtype, kind, d, per_thread):
 
 
 @cache
-def wide(dtype, kind):
+def wide(dtype, kind, weighted):
     """Return the kernel for points of any number of coordinates: a thread sums up to NARROW of them, for one point."""
     largest, zero, one = dtype(np.finfo(str(dtype)).max), dtype(0), unsigned(1)
     weigh = weight(dtype, kind)
@@ -167,17 +179,20 @@ def wide(dtype, kind):
         if kind == GAUSSIAN:
             nearest, j = largest, unsigned(0)
             while j < m:
-                nearest = min(nearest, squared_distance(x, i, data, j, scale))
+                if not weighted or data[j, d] > zero:
+                    nearest = min(nearest, squared_distance(x, i, data, j, scale))
                 j += one
         total, j = zero, unsigned(0)
         for k in range(NARROW):
             moved[k] = zero
         while j < m:
-            w = weigh(squared_distance(x, i, data, j, scale) - nearest)
-            total += w
-            for k in range(NARROW):
-                if first + unsigned(k) < d:
-                    moved[k] += w * (data[j, first + unsigned(k)] - x[i, first + unsigned(k)])
+            v = data[j, d] if weighted else dtype(1)
+            if v > zero:
+                w = v * weigh(squared_distance(x, i, data, j, scale) - nearest)
+                total += w
+                for k in range(NARROW):
+                    if first + unsigned(k) < d:
+                        moved[k] += w * (data[j, first + unsigned(k)] - x[i, first + unsigned(k)])
             j += one
         for k in range(NARROW):
             at = first + unsigned(k)
@@ -187,26 +202,20 @@ def wide(dtype, kind):
     return step
 
 
-@register(
-    "meanshift_step",
-    "numba_cuda",
-    arrays="torch",
-    requires=("numba", "torch"),
-    device="cuda",
-    rank=70,
-    limits={"weights": (None,)},
-)
+@register("meanshift_step", "numba_cuda", arrays="torch", requires=("numba", "torch"), device="cuda", rank=70)
 def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     (n, d), dtype, kind = x.shape, DTYPES[x.dtype], KERNELS.index(kernel)
     if not y.numel():
         return y
-    scale = scalar(scale_of(kind, bandwidth), x)
+    scale, weighted = scalar(scale_of(kind, bandwidth), x), weights is not None
+    if weighted:
+        data = torch.cat([data, relative(weights)[:, None]], dim=1)
     arguments = x.contiguous(), data.contiguous(), scale, y
     if d <= NARROW:
         per_thread = points_per_thread(n, d, dtype)
-        launch(narrow(dtype, kind, d, per_thread), ceildiv(n, per_thread * LANES), LANES * WARPS, *arguments)
+        launch(narrow(dtype, kind, d, per_thread, weighted), ceildiv(n, per_thread * LANES), LANES * WARPS, *arguments)
     else:
         threads = n * ceildiv(d, NARROW)
-        launch(wide(dtype, kind), ceildiv(threads, LANES * WARPS), LANES * WARPS, *arguments)
+        launch(wide(dtype, kind, weighted), ceildiv(threads, LANES * WARPS), LANES * WARPS, *arguments)
     return y

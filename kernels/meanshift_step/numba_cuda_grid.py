@@ -9,6 +9,9 @@ adjacent points: their runs are nearly the same, and so are the addresses that t
 A gaussian's cutoff is proven for each point by (1) of `_cutoff`: first one cutoff, then a wider one. Points that prove neither
 are marked. A second kernel takes those, a block for each point, with all data and weights relative to the nearest datum's. It
 is launched for every gaussian, since only the device knows whether any point is marked.
+
+The weights of the data, where there are any, are sorted with them, as one more row below their coordinates. They are relative to
+the largest, so that (1) is proven by the same test: the data weigh at most what so many of weight 1 would.
 """
 
 import math
@@ -20,7 +23,7 @@ from numba import cuda
 from numba import uint64 as unsigned  # an index that cannot be negative: it needs no test for that at each access
 
 from kernels._compute.cuda import DTYPES, SIMULATED, ceildiv, jit, launch, scalar
-from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step import KERNELS, relative
 from kernels.meanshift_step._cuda import GAUSSIAN, GAUSSIAN_SCALE, NARROW, scale_of, weight
 from kernels.meanshift_step._cutoff import AXES, COLUMNS_PER_CUTOFF, MARGIN, ROWS_PER_CUTOFF, WIDER, cutoff_for
 from registry import register
@@ -40,15 +43,19 @@ def row_bits(axes):
     return ROW_BITS // max(1, axes - 1)
 
 
-def sort(points, axes, bandwidth, cutoff, rows):
-    """Return the keys of points in ascending order, shape (n,), that order, (n,), and the points in that order, (d, n)."""
+def sort(points, axes, bandwidth, cutoff, rows, weights=None):
+    """Return the keys of points in ascending order, shape (n,), that order, (n,), and the points in that order, (d, n).
+
+    With weights, (n,), these are a last row below the points.
+    """
     along, *across = (points.index_select(1, axes).double() / bandwidth).unbind(1)
     bits, per_bandwidth = row_bits(1 + len(across)), 1 / (cutoff * MARGIN)
     keys = cell_numbers(along, COLUMNS_PER_CUTOFF * per_bandwidth) + FAR
     for i, coordinate in enumerate(across):
         keys += (cell_numbers(coordinate, rows * per_bandwidth) & (2**bits - 1)) << (COLUMN_BITS + i * bits)
     keys, order = torch.sort(keys, stable=True)
-    return keys, order, points.t().index_select(1, order).contiguous()
+    columns = points.t() if weights is None else torch.cat([points.t(), weights[None]])
+    return keys, order, columns.index_select(1, order).contiguous()
 
 
 def cell_numbers(coordinate, per_bandwidth):
@@ -69,7 +76,7 @@ def first_from(keys, key, low):
 
 
 @cache
-def near(dtype, kind, d):
+def near(dtype, kind, d, weighted):
     """Return the kernel that moves points by the data within their cutoff, for d coordinates, or for any number where d is 0.
 
     A thread moves up to `per_thread` coordinates of one point.
@@ -115,6 +122,8 @@ def near(dtype, kind, d):
                             q = (data_sites[k, j] - sites[k, i]) * scale
                             q2 += q * q
                         w = weigh(q2)
+                        if weighted:
+                            w *= data_sites[unsigned(width), j]
                         if w > zero:  # an infinite difference has no weight, but 0 times infinity would be NaN
                             total += w
                             for k in range(per_thread):
@@ -140,10 +149,10 @@ def near(dtype, kind, d):
 
 
 @cache
-def far(dtype, d):
+def far(dtype, d, weighted):
     """Return the kernel that moves the marked points of a gaussian: a block for each point, with all data."""
     per_thread, weigh = d or NARROW, weight(dtype, GAUSSIAN)
-    sums, zero, largest = per_thread + 1, dtype(0), dtype(np.finfo(str(dtype)).max)
+    sums, zero, one, largest = per_thread + 1, dtype(0), dtype(1), dtype(np.finfo(str(dtype)).max)
 
     @cuda.jit(device=True)
     def squared_distance(sites, i, data_sites, j, scale):
@@ -173,7 +182,8 @@ def far(dtype, d):
             nearest = largest
             j = unsigned(thread)
             while j < end:
-                nearest = min(nearest, squared_distance(sites, i, data_sites, j, scale))
+                if not weighted or data_sites[unsigned(width), j] > zero:
+                    nearest = min(nearest, squared_distance(sites, i, data_sites, j, scale))
                 j += unsigned(THREADS)
             closest[thread] = nearest
             cuda.syncthreads()  # until all threads have stored their nearest
@@ -184,7 +194,8 @@ def far(dtype, d):
                 moved[k] = zero
             j = unsigned(thread)
             while j < end:
-                w = weigh(squared_distance(sites, i, data_sites, j, scale) - nearest)
+                v = data_sites[unsigned(width), j] if weighted else one
+                w = v * weigh(squared_distance(sites, i, data_sites, j, scale) - nearest) if v > zero else zero
                 if w > zero:
                     total += w
                     for k in range(per_thread):
@@ -200,7 +211,7 @@ def far(dtype, d):
                 for part in range(THREADS):
                     total += parts[part, per_thread]
                     shift += parts[part, k]
-                y[order[i], first + k] = sites[first + k, i] + shift / total
+                y[order[i], first + k] = sites[first + k, i] + (shift / total if total > zero else zero)
             cuda.syncthreads()  # until the sums have been read
 
     return step
@@ -214,7 +225,6 @@ def far(dtype, d):
     device="cuda",
     precision="truncated",
     rank=55,
-    limits={"weights": (None,)},
 )
 def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
@@ -223,14 +233,14 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), dtype, kind = x.shape, DTYPES[x.dtype], KERNELS.index(kernel)
     low, high = torch.aminmax(data, dim=0)
     axes = torch.argsort(low.double() - high.double(), stable=True)[:AXES]  # the widest
-    points = sort(x, axes, bandwidth, *cutoff_of(dtype, kind))
-    others = points if data is x else sort(data, axes, bandwidth, *cutoff_of(dtype, kind))
-    (keys, order, sites), (data_keys, _, data_sites) = points, others
-    narrow = d if d <= NARROW else 0
+    cutoff = cutoff_of(dtype, kind)
+    data_keys, data_order, data_sites = sort(data, axes, bandwidth, *cutoff, relative(weights))
+    keys, order, sites = (data_keys, data_order, data_sites[:d]) if data is x else sort(x, axes, bandwidth, *cutoff)
+    narrow, weighted = d if d <= NARROW else 0, weights is not None
     threads = n * ceildiv(d, narrow or NARROW)
     rest = torch.empty(threads, dtype=torch.uint8, device=x.device)
     scale, blocks = scalar(scale_of(kind, bandwidth), x), ceildiv(threads, THREADS)
-    launch(near(dtype, kind, narrow), blocks, THREADS, keys, order, sites, data_keys, data_sites, scale, y, rest)
+    launch(near(dtype, kind, narrow, weighted), blocks, THREADS, keys, order, sites, data_keys, data_sites, scale, y, rest)
     if kind == GAUSSIAN:
-        launch(far(dtype, narrow), blocks, THREADS, order, sites, data_sites, scale, y, rest)
+        launch(far(dtype, narrow, weighted), blocks, THREADS, order, sites, data_sites, scale, y, rest)
     return y

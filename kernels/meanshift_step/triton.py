@@ -6,6 +6,7 @@ exp2(-q^2), for distances q in bandwidths times sqrt(log2(e) / 2). Where the wei
 of the smallest normal number, the program goes through the data again, first for the nearest datum and then for weights
 relative to its weight. Both times q^2 must be the same to the last digit: so it is written with tl.fma, since a compiler may or
 may not fuse a product and a sum. Points with more than 8 coordinates are summed 8 at a time.
+The weights of the data, where there are any, are relative to the largest.
 
 References
 ----------
@@ -20,7 +21,7 @@ import torch
 import triton
 import triton.language as tl
 
-from kernels.meanshift_step import KERNELS
+from kernels.meanshift_step import KERNELS, relative
 from registry import register
 
 INTERPRETED = triton.knobs.runtime.interpret
@@ -79,6 +80,7 @@ def squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE: 
 def sums(
     x,
     data,
+    weights,
     n,
     m,
     d,
@@ -109,7 +111,11 @@ def sums(
             w = tl.maximum(1 - q2, 0)
         else:
             w = (q2 <= 1).to(scale.dtype)
-        w = tl.where(j < m, w, 0)
+        if weights is None:
+            w = tl.where(j < m, w, 0)
+        else:
+            v = tl.load(weights + j, mask=j < m, other=0)
+            w = tl.where(v == 0, 0, w * v)  # of a datum without weight w may be infinite
         total += w
         further = ()
         for k in tl.static_range(COUNT):
@@ -133,6 +139,7 @@ def move(y, n, d, i, first, here, total, moved, mask, COUNT: tl.constexpr):
 def step(
     x,
     data,
+    weights,
     y,
     n,
     m,
@@ -150,7 +157,7 @@ def step(
     first = tl.program_id(0) % runs * COUNT  # of the coordinates that this program moves
     i = (tl.program_id(0) // runs).to(tl.int64) * POINTS + tl.arange(0, POINTS)[:, None]
     here = coordinates(x, n, d, i, first, COUNT)
-    total, moved = sums(x, data, n, m, d, i, scale, first, here, None, KERNEL, ALONE, DATA, COUNT)
+    total, moved = sums(x, data, weights, n, m, d, i, scale, first, here, None, KERNEL, ALONE, DATA, COUNT)
     if KERNEL != GAUSSIAN:
         move(y, n, d, i, first, here, total, moved, i < n, COUNT)
     else:
@@ -161,21 +168,16 @@ def step(
             for start in range(0, m, DATA):
                 j = tl.minimum(start + tl.arange(0, DATA)[None, :].to(tl.int64), m - 1)
                 there = coordinates(data, m, d, j, first, COUNT)
-                nearest = tl.minimum(nearest, squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE, COUNT))
+                q2 = squared_distances(x, data, n, m, d, i, j, scale, first, here, there, ALONE, COUNT)
+                if weights is not None:
+                    q2 = tl.where(tl.load(weights + j) == 0, largest(scale.dtype), q2)
+                nearest = tl.minimum(nearest, q2)
             nearest = tl.min(nearest, axis=1)[:, None]
-            total, moved = sums(x, data, n, m, d, i, scale, first, here, nearest, KERNEL, ALONE, DATA, COUNT)
+            total, moved = sums(x, data, weights, n, m, d, i, scale, first, here, nearest, KERNEL, ALONE, DATA, COUNT)
             move(y, n, d, i, first, here, total, moved, light, COUNT)
 
 
-@register(
-    "meanshift_step",
-    "triton",
-    arrays="torch",
-    requires=("triton", "torch"),
-    device="cuda",
-    rank=60,
-    limits={"weights": (None,)},
-)
+@register("meanshift_step", "triton", arrays="torch", requires=("triton", "torch"), device="cuda", rank=60)
 def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     if not y.numel():
@@ -190,6 +192,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
         step[(triton.cdiv(n, points) * triton.cdiv(d, count),)](
             x.contiguous(),
             data.contiguous(),
+            relative(weights),
             y,
             n,
             m,
