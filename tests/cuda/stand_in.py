@@ -41,7 +41,8 @@ INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CANARY = {1: 0x5A, 2: 0x7FA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}  # each a NaN, so that what is read there shows too
 
 aten = torch.ops.aten
-ALLOCATIONS = {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.clone.default, aten.zeros.default}
+ALLOCATIONS = {aten.empty.memory_format, aten.new_empty.default, aten.empty_like.default, aten.clone.default, aten.zeros.default,
+               aten.div.Tensor}  # fmt: skip
 
 
 class Borders(TorchDispatchMode):
