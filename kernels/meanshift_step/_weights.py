@@ -7,7 +7,7 @@ from array_api_compat import array_namespace
 from kernels._arrays import Array
 from kernels.meanshift_step import relative
 
-__all__ = ["mean", "of_pairs", "relative"]
+__all__ = ["mean", "of_pairs", "relative", "with_weight"]
 
 
 def of_pairs(q2: Array, kernel: str, v: Array | None = None) -> Array:
@@ -31,6 +31,14 @@ def of_pairs(q2: Array, kernel: str, v: Array | None = None) -> Array:
     if kernel == "epanechnikov":
         return xp.clip(1 - q2, min=0)
     return xp.astype(q2 <= 1, q2.dtype)
+
+
+def with_weight(data: Array, weights: Array | None) -> tuple[Array, Array | None]:
+    """Return the data that have any weight, and their weights relative to the largest, or None for None."""
+    v = relative(weights)
+    if v is None or bool((v > 0).all()):
+        return data, v
+    return data[v > 0], v[v > 0]
 
 
 def mean(weighted_sum: Array, total: Array) -> Array:
