@@ -9,12 +9,12 @@ CONTRACT = registry.contract("meanshift_step")
 DTYPES = ("float32", "float64")
 
 
-def judge(step, x, bandwidth, data, kernel, precision="truncated"):
+def judge(step, x, bandwidth, data, kernel, *weights, precision="truncated"):
     """Hold a step to its bound, and return it."""
     dtype = str(x.dtype)
-    call = {"data": data, "kernel": kernel, "dtype": dtype}
+    call = {"data": data, "kernel": kernel, "dtype": dtype} | dict(zip(["weights"], weights, strict=False))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        result = step(x, bandwidth, data, kernel)
+        result = step(x, bandwidth, data, kernel, *weights)
         agreement = compare(
             result, CONTRACT.reference(x, bandwidth, **call), CONTRACT.bound(x, bandwidth, **call, precision=precision)
         )

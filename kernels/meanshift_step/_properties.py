@@ -146,6 +146,23 @@ def stays_where_nothing_is_in_reach(implementation: Implementation, data: st.Dat
             require(result.tobytes() == x.tobytes(), "a point moved with nothing in reach")
 
 
+def passes_over_data_without_weight(implementation: Implementation, data: st.DataObject) -> None:
+    """Data of weight 0 are not the nearest, though they lie where the points do: a gaussian goes to the others, however far."""
+    assume(takes_data(implementation) and takes_weights(implementation) and implementation.within("kernel", ["gaussian"]))
+    dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
+    d = data.draw(dimensions(implementation, range(1, 7)), label="d")
+    site = np.full(d, 2.0 ** data.draw(st.integers(5, 40), label="log2 of the distance in bandwidths"), dtype)
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    x = rng.standard_normal((33, d)).astype(dtype)
+    order = rng.permutation(len(x) + 5)
+    sites, weights = np.concatenate([x, [site] * 5])[order], np.where(order < len(x), 0, 1).astype(dtype)
+    case = Case({"x": x, "data": sites, "weights": weights}, {"bandwidth": 1.0, "kernel": "gaussian"}, dtype)
+    result = implementation.call(implementation.note(case))
+    arms = np.abs(site.astype(np.longdouble) - x) + np.abs(site)
+    near = np.abs(result - site.astype(np.longdouble)) <= 32 * require_precision(dtype).unit * arms
+    require(near.all(), "a gaussian did not go to the data that have any weight")
+
+
 def meets_neighbours_wherever_they_are(implementation: Implementation, data: st.DataObject) -> None:
     """Points beside each other where the number of a cell, counted in bandwidths in 8, 16 or 32 bits, goes round.
 
@@ -251,6 +268,7 @@ def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.Dat
 PROPERTIES = (
     meets_neighbours_wherever_they_are,
     stays_where_nothing_is_in_reach,
+    passes_over_data_without_weight,
     is_exact_on_a_lattice,
     weighs_a_gaussian_to_its_end,
     counts_what_lies_on_the_edge,

@@ -12,9 +12,10 @@ from grids import DTYPES
 from kernels.meanshift_step import KERNELS, numba_cuda_grid
 
 
-def step(x, bandwidth, data, kernel):
+def step(x, bandwidth, data, kernel, *weights):
     points = torch.from_numpy(x)
-    return numba_cuda_grid.meanshift_step(points, bandwidth, points if data is x else torch.from_numpy(data), kernel).numpy()
+    others = [points if data is x else torch.from_numpy(data), kernel, *map(torch.from_numpy, weights)]
+    return numba_cuda_grid.meanshift_step(points, bandwidth, *others).numpy()
 
 
 judge = functools.partial(grids.judge, step)
@@ -92,3 +93,14 @@ def test_all_in_one_cell():
     x = np.random.default_rng(3).uniform(0, 0.01, (40, 3)).astype("float32")
     for kernel in KERNELS:
         judge(x, 1.0, x, kernel)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_are_sorted_with_their_data(dtype):
+    """Of each size, and 0 for all data near some of the points, which go to others far beyond any cutoff."""
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.standard_normal((20, 2)), rng.standard_normal((5, 2)) + 1000]).astype(dtype)
+    weights = (rng.integers(0, 3, len(x)) * 2.0 ** rng.integers(-8, 8, len(x))).astype(dtype)
+    weights[-5:] = 0
+    for kernel in KERNELS:
+        judge(x, 1.0, x, kernel, weights)

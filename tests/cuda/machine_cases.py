@@ -170,18 +170,24 @@ def test_conversions_are_those_of_the_manual():
 EVERY = settings.default.max_examples > 1000
 PASSES = KERNELS if EVERY else KERNELS[:2]
 BUDGETS = {1: 10, 2: 15, 3: 20, 4: 26, 8: 52}  # instructions for a pair of points of so many coordinates
+WEIGHING = 2  # further ones where the data have weights
+PAIRS = {(2, False), (8, False), (2, True)}  # and that; the nightly profile takes all
 
 
-@pytest.mark.parametrize(("d", "most"), [(d, most) for d, most in BUDGETS.items() if EVERY or d in (2, 8)])
+@pytest.mark.parametrize(
+    ("d", "weighted"), [(d, weighted) for d in BUDGETS for weighted in (False, True) if EVERY or (d, weighted) in PAIRS]
+)
 @pytest.mark.parametrize("module", [fused, programs], ids=["numba_cuda", "triton"])
-def test_a_pair_takes_one_exponential_and_few_instructions(module, d, most, monkeypatch):
+def test_a_pair_takes_one_exponential_and_few_instructions(module, d, weighted, monkeypatch):
     """A device starts eight instructions of a warp in the time of an exponential: what is more than that is the step's time."""
     monkeypatch.setattr(module, "CROWD", 1)  # as many points for each thread as there are for a million of them
+    most = BUDGETS[d] + WEIGHING * weighted
     rng = np.random.default_rng(0)
     x, data = (torch.from_numpy(rng.standard_normal((n, d)).astype("float32")) for n in (128, 4096))
     for code in compiled.loaded:
         code.forget()
-    module.meanshift_step(x, 1.0, data, "gaussian")
+    weights = torch.from_numpy(rng.random(len(data), "float32")) if weighted else None
+    module.meanshift_step(x, 1.0, data, "gaussian", weights)
     executed = sum((code.executed() for code in compiled.loaded), Counter())
     pairs = len(x) * len(data)
     assert executed["ex2"] < 1.1 * pairs
@@ -202,6 +208,23 @@ def test_a_thread_moves_several_points(module, d, kernel, monkeypatch):
         return module.meanshift_step(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays)).numpy()
 
     judge(step, x, 1.5, data, kernel, precision="working")
+
+
+@pytest.mark.parametrize("module", [fused, programs], ids=["numba_cuda", "triton"])
+def test_several_points_meet_data_of_different_weights(module, monkeypatch):
+    """Half of the data have none, among them those of the last tile and those nearest to the points far from all others."""
+    monkeypatch.setattr(module, "CROWD", 1)
+    rng = np.random.default_rng(0)
+    x, data = (rng.standard_normal((n, 8)).astype("float32") for n in (300, 600))
+    x[:5] += 100
+    data[:3] += 100
+    weights = rng.integers(1, 5, len(data)) * (np.arange(len(data)) % 2)
+    weights[[*range(3), *range(-80, 0)]] = 0
+
+    def step(*arrays):
+        return module.meanshift_step(*(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arrays)).numpy()
+
+    judge(step, x, 1.5, data, "gaussian", weights.astype("float32"), precision="working")
 
 
 @pytest.fixture

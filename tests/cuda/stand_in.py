@@ -34,8 +34,14 @@ from kernels import _conformance, _dispatch
 
 MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
-# Asked first of a damaged kernel: points far from all data, numbers near the ends of the range, and those that are not finite.
-SOONEST = ("stays_where_nothing_is_in_reach", "neither_overflows_nor_vanishes", "propagates_special_values_as_ieee")
+# Asked first of a damaged kernel: points far from all data, data without weight, numbers near the ends of the range, and those
+# that are not finite.
+SOONEST = (
+    "stays_where_nothing_is_in_reach",
+    "passes_over_data_without_weight",
+    "neither_overflows_nor_vanishes",
+    "propagates_special_values_as_ieee",
+)
 BORDER = 256  # entries before and after each allocation
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CANARY = {1: 0x5A, 2: 0x7FA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}  # each a NaN, so that what is read there shows too

@@ -1,5 +1,6 @@
 """The sorted grid on CUDA: its own cases without a GPU, and that nothing is read back from the device on the way."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,10 @@ def test_the_host_reads_nothing_back(kernel, d, dtype, monkeypatch):
     launches = []
     monkeypatch.setattr(grid, "launch", lambda _, blocks, threads, *arguments: launches.append((blocks, threads, arguments)))
     x, data = torch.empty((1000, d), dtype=dtype, device="meta"), torch.empty((77, d), dtype=dtype, device="meta")
-    for among in (x, data):
-        y = grid.meanshift_step(x, 2.5, among, kernel)
+    for among, weighted in itertools.product((x, data), (False, True)):
+        y = grid.meanshift_step(x, 2.5, among, kernel, among[:, 0] if weighted else None)
         assert (y.shape, y.dtype, y.device.type) == (x.shape, dtype, "meta")
-    assert len(launches) == (4 if kernel == "gaussian" else 2)
+    assert len(launches) == (8 if kernel == "gaussian" else 4)
     for blocks, threads, arguments in launches:
         tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
         assert all(a.is_contiguous() and a.device.type == "meta" for a in tensors)
