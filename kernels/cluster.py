@@ -259,9 +259,10 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Equal rows become one, unless someone looks at the walks, or they are few.
         """
         everyone = np.arange(len(X))
+        alike = weights is None or bool((weights == weights[0]).all())
         shown = self.history or self.callback is not None
         rows, which, mass = (everyone,) * 3 if shown else distinct(X, weights)
-        if shown or (weights is None and len(rows) > MERGED * len(X)):
+        if shown or (alike and len(rows) > MERGED * len(X)):
             rows, which, mass = everyone, everyone, np.ones(len(X)) if weights is None else weights
         there = mass > 0
         return X[rows[there]], mass[there], np.where(there, np.cumsum(there) - 1, -1)[which]
