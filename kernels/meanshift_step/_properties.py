@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import assume
+from hypothesis import assume, reject
 from hypothesis import strategies as st
 
+from kernels._conformance.calls import explicit, ordinary
 from kernels._conformance.cases import Case, extents
 from kernels._conformance.draws import WRAPS, beside_a_wrap
 from kernels._conformance.implementation import Implementation, require
@@ -265,6 +267,26 @@ def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.Dat
     implementation.judge(case, implementation.call(case))
 
 
+def counts_a_weight_as_so_many_data(implementation: Implementation, data: st.DataObject) -> None:
+    """A datum of weight k v is k data of weight v, and one of weight 0 is absent; v is a power of two, so that k v is exact."""
+    assume(takes_data(implementation) and takes_weights(implementation))
+    case = explicit(implementation, ordinary(implementation, data)) or reject()
+    m = len(case.arrays["data"])
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the weights"))
+    counts = rng.integers(0, 4, m)
+    counts[rng.integers(m)] += 1
+    share = 2.0 ** rng.integers(-6, 7, m) if data.draw(st.booleans(), label="of different weights") else np.ones(m)
+    once = replace(case, arrays=case.arrays | {"weights": (counts * share).astype(case.dtype)})
+    arrays = {key: array for key, array in case.arrays.items() if key != "weights"}
+    arrays["data"] = np.repeat(case.arrays["data"], counts, axis=0)
+    if (share != 1).any():
+        arrays["weights"] = np.repeat(share, counts).astype(case.dtype)
+    often = replace(case, arrays=arrays)
+    expected, result = implementation.call(implementation.note(often)), implementation.call(implementation.note(once))
+    bound = implementation.bound(often) + implementation.bound(once)
+    implementation.require_close(result, expected, bound, implementation.scale(once), "a datum of weight k is not k data")
+
+
 PROPERTIES = (
     meets_neighbours_wherever_they_are,
     stays_where_nothing_is_in_reach,
@@ -273,9 +295,15 @@ PROPERTIES = (
     weighs_a_gaussian_to_its_end,
     counts_what_lies_on_the_edge,
     goes_to_the_only_datum_in_reach,
+    counts_a_weight_as_so_many_data,
 )
 
-SHARES = {meets_neighbours_wherever_they_are: 0.5, counts_what_lies_on_the_edge: 0.5, goes_to_the_only_datum_in_reach: 0.5}
+SHARES = {
+    meets_neighbours_wherever_they_are: 0.5,
+    counts_what_lies_on_the_edge: 0.5,
+    goes_to_the_only_datum_in_reach: 0.5,
+    counts_a_weight_as_so_many_data: 0.3,
+}
 
 
 def refused(dtype: str) -> list[tuple[dict[str, Any], type[Exception]]]:

@@ -15,11 +15,10 @@ STEP = registry.get("meanshift_step", "fast_gauss")
 CONTRACT = registry.contract("meanshift_step")
 
 
-def holds(x, h, data=None):
+def holds(x, h, data=None, weights=None):
     """Hold a step to the bound of its class."""
-    y = STEP(x, h, data=data)
-    limit = CONTRACT.bound(x, h, data=data, dtype="float32", precision="truncated")
-    assert np.all(np.abs(y - CONTRACT.reference(x, h, data=data, dtype="float32")) <= limit)
+    y, call = STEP(x, h, data=data, weights=weights), {"data": data, "weights": weights, "dtype": "float32"}
+    assert np.all(np.abs(y - CONTRACT.reference(x, h, **call)) <= CONTRACT.bound(x, h, **call, precision="truncated"))
     return y
 
 
@@ -104,6 +103,19 @@ def test_a_bandwidth_wider_than_the_points_leaves_their_width_to_err_by(monkeypa
     x = crowd(300, d) + np.float32(100)
     for h in (30, 1e3, 1e5, 1e6, 1e20):
         holds(x, h)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("spread", [0, 3, 12])
+def test_weights_multiply_moments(d, spread):
+    """Equal ones, and such that light points, whose sums the expansions cannot serve, stand beside heavy ones."""
+    x, rng = crowd(900, d), np.random.default_rng(d)
+    weights = (2.0 ** rng.uniform(-spread, spread, len(x))).astype(np.float32)
+    y = holds(x, 1.9, weights=weights)
+    holds(x[::3].copy(), 1.9, x, weights * (rng.random(len(x)) < 0.5))
+    if not spread:
+        assert np.array_equal(y, STEP(x, 1.9, weights=weights * np.float32(2.0**40)))
+        assert np.abs(y - STEP(x, 1.9)).max() <= len(x) * _chebyshev.UNIT_ROUNDOFF * 1.9
 
 
 def test_one_crowded_cell_and_duplicates():

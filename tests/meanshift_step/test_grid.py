@@ -125,3 +125,19 @@ def test_it_says_where_it_cannot_win():
     wide = rng.standard_normal((5_000, 16))
     assert "3 of 16 dimensions" in grid.unsuited(wide, 4.0, wide, "triangular")
     assert grid.unsuited(many[:0], 1.0, many[:0], "flat")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_light_data_widen_the_cutoff_that_they_prove(dtype):
+    """A light point beside a heavy crowd c bandwidths off: the crowd's pull shows further out than among equals."""
+    variant = registry.get("meanshift_step", "numba_grid")
+    for c in (4, 5, 6, 7, 8, 9, 10, 11, 12, 14):
+        data = np.random.default_rng(9).standard_normal((2_001, 2)) * 1e-3
+        data[0, -1] = c
+        weights = np.full(len(data), 1e6)
+        weights[0] = 1.0
+        data, weights = data.astype(dtype), weights.astype(dtype)
+        call = {"data": data, "weights": weights, "dtype": dtype}
+        result = variant(data[:1], 1.0, data=data, weights=weights)
+        limit = CONTRACT.bound(data[:1], 1.0, **call, precision="truncated")
+        assert compare(result, CONTRACT.reference(data[:1], 1.0, **call), limit).passes, c
