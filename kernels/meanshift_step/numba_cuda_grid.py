@@ -233,9 +233,9 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), dtype, kind = x.shape, DTYPES[x.dtype], KERNELS.index(kernel)
     low, high = torch.aminmax(data, dim=0)
     axes = torch.argsort(low.double() - high.double(), stable=True)[:AXES]  # the widest
-    cutoff = cutoff_of(dtype, kind)
-    data_keys, data_order, data_sites = sort(data, axes, bandwidth, *cutoff, relative(weights))
-    keys, order, sites = (data_keys, data_order, data_sites[:d]) if data is x else sort(x, axes, bandwidth, *cutoff)
+    cutoff, rows = cutoff_of(dtype, kind)
+    data_keys, data_order, data_sites = sort(data, axes, bandwidth, cutoff, rows, relative(weights))
+    keys, order, sites = (data_keys, data_order, data_sites[:d]) if data is x else sort(x, axes, bandwidth, cutoff, rows)
     narrow, weighted = d if d <= NARROW else 0, weights is not None
     threads = n * ceildiv(d, narrow or NARROW)
     rest = torch.empty(threads, dtype=torch.uint8, device=x.device)
