@@ -46,7 +46,8 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     """Mean shift clustering: points whose walks uphill, in the density of the data, end at the same mode are a cluster.
 
     Rows may weigh more or less than one point (``sample_weight``). Equal rows, such as the colours of pixels, walk as one row of
-    their weight where that takes less time: clusters are the same, and walks that a `callback` or `history_` shows stay apart.
+    their weight where that takes less time: clusters are the same, up to rounding. Walks that a `callback` or `history_` shows
+    stay apart.
 
     Parameters
     ----------

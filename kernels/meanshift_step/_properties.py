@@ -272,6 +272,7 @@ def counts_a_weight_as_so_many_data(implementation: Implementation, data: st.Dat
     assume(takes_data(implementation) and takes_weights(implementation))
     case = explicit(implementation, ordinary(implementation, data)) or reject()
     m = len(case.arrays["data"])
+    assume(m)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the weights"))
     counts = rng.integers(0, 4, m)
     counts[rng.integers(m)] += 1
