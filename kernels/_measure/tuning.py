@@ -163,7 +163,7 @@ class Tuner:
             measurement = self._qualify(trial, variant)
             if measurement.status == "wrong":
                 found.wrong.append(f"{variant.name} on {example.title}, {dtype}: {measurement.reason}")
-            elif measurement.estimate:
+            elif measurement.status == "skipped" and measurement.estimate:
                 given_up[variant.name] = measurement.estimate
         for measurement, _ in list(self._timed):
             if measurement.median < 2 * self._best():
