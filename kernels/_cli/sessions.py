@@ -88,7 +88,7 @@ class Tuning:
         self.plan = enumerate(plan.plan(self.tuner.contract, entries=self.pace.entries))
         named = {dtype: {entry.variant for entry in known if entry.dtype == dtype} for dtype in plan.DTYPES}
         new = {dtype for dtype, names in named.items() if any(v.name not in names for v in self.tuner.candidates(dtype))}
-        self.done = {tuning.call_key(e.dtype, e.extents, e.parameters) for e in known if not again and e.dtype not in new}
+        self.done = {tuning.shape_of(entry) for entry in known if not again and entry.dtype not in new}
 
     def measure(self, index: int) -> tuple[str, tuning.Measured | None, dict[str, Any]]:
         """Measure the call at a position of the plan; return what it is, what was found, and this machine.
@@ -97,11 +97,11 @@ class Tuning:
         """
         planned = next(planned for position, planned in self.plan if position == index)
         example = planned.example(self.tuner.contract)
-        key = tuning.call_key(planned.dtype, *tuning.extents_and_choices(self.tuner.contract, example))
+        shape = tuning.shape_of(tuning.described(self.tuner.contract, example, planned.dtype, looks=False))
         arrays = [each for each in (*example.args, *example.kwargs.values()) if hasattr(each, "size")]
         found = None
-        if key not in self.done and max(each.size for each in arrays) <= self.pace.entries:
-            self.done.add(key)
+        if shape not in self.done and max(each.size for each in arrays) <= self.pace.entries:
+            self.done.add(shape)
             self.limit.start_import()
             found = self.tuner.measure(example, planned.dtype)
         return str(planned), found, machine()

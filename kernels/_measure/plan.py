@@ -102,11 +102,11 @@ def breadth(contract: Any) -> float:
 def choices(contract: Any) -> dict[str, tuple[Any, ...]]:
     """Return the parameters that are one of few choices, each with its choices, the default first."""
     found = {}
-    for key, each in contract.signature.parameters.items():
-        every = each.choices or ((False, True) if each.type is bool else ())
-        if every:
-            first = every[0] if each.default is inspect.Parameter.empty else each.default
-            found[key] = (first, *(value for value in every if value != first))
+    for key in contract.DISCRETE:
+        each = contract.signature.parameters[key]
+        every = each.choices or (False, True)
+        first = every[0] if each.default is inspect.Parameter.empty else each.default
+        found[key] = (first, *(value for value in every if value != first))
     return found
 
 

@@ -11,14 +11,16 @@ import datetime
 import functools
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import registry
+from kernels._costs import calls
 from kernels._costs.table import Entry
 from kernels._definition.examples import Example
-from kernels._measure.plan import choices
 from kernels._measure.timing import Measurement, describe, qualify, settle
 from kernels._measure.trial import Runs, Trial
 from registry import Variant, Zoo
@@ -84,15 +86,14 @@ class Measured:
         return next(found, None)
 
 
-def extents_and_choices(contract: Any, example: Example) -> tuple[dict[str, int], dict[str, Any]]:
-    """Return the extents of a call and those of its parameters that are one of few choices, as entries have them."""
-    call = contract._normal(example.args, example.kwargs)
-    return {"batch": 1} | contract.extents(call), {key: call[key] for key in choices(contract)}
+def described(contract: Any, example: Example, dtype: str, *, looks: bool = True) -> calls.Call:
+    """Return what a call's cost may hang on; with `looks`, by a look at its contents too."""
+    return calls.describe(contract, np.dtype(dtype), *contract.validate(*example.args, **example.kwargs), looks=looks)
 
 
-def call_key(dtype: str, extents: Mapping[str, int], parameters: Mapping[str, Any]) -> str:
-    """Return what a plan does not hold twice."""
-    return json.dumps([dtype, extents, parameters], sort_keys=True)
+def shape_of(call: calls.Call | Entry) -> str:
+    """Return what is the same of two calls whose contents alone differ; a plan has no such call twice."""
+    return json.dumps([call.dtype, call.extents, call.parameters], sort_keys=True)
 
 
 class Tuner:
@@ -127,11 +128,11 @@ class Tuner:
         self.contract = self.zoo.contract(operation)
         self.limit, self.samples, self.wrap, self.before_run = pace.limit, pace.samples, wrap, before_run
         self._ratios: dict[str, list[float]] = {}  # of each variant, on long calls, to the best
-        calls: dict[str, list[Entry]] = {}
+        together: dict[str, list[Entry]] = {}
         for entry in known:
             if entry.operation == operation:
-                calls.setdefault(entry.call, []).append(entry)
-        for entries in calls.values():
+                together.setdefault(entry.call, []).append(entry)
+        for entries in together.values():
             self._witness(entries)
 
     def measure(self, example: Example, dtype: str) -> Measured:
@@ -139,16 +140,8 @@ class Tuner:
         trial = self._trial(example, dtype)
         explained = self.zoo.explain(self.operation, *trial.args, **example.kwargs)
         found = Measured(before=explained.chosen.name if explained.chosen else None)
-        extents, parameters = extents_and_choices(self.contract, example)
-        entry = functools.partial(
-            Entry,
-            operation=self.operation,
-            dtype=dtype,
-            extents=extents,
-            parameters=parameters,
-            facts=facts_of(self.contract, example),
-            measured=datetime.date.today().isoformat(),
-        )
+        call = described(self.contract, example, dtype)
+        entry = functools.partial(Entry, self.operation, measured=datetime.date.today().isoformat(), **call._asdict())
 
         def add(variant: str, seconds: float, spread: float = 0.0, abandoned: bool = False, **options: Any) -> None:
             made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread), abandoned=abandoned, options=options)
@@ -247,11 +240,6 @@ class Tuner:
                 seconds = Runs(trial, function).seconds(max(runs, 3) if once < LONG_SECONDS else 1)
                 measurement.samples = [*measurement.samples, seconds] if index else [seconds]
         return [measurement for measurement, _ in self._timed]
-
-
-def facts_of(contract: Any, example: Any) -> dict[str, float]:
-    """Return the facts of a call that its operation declares."""
-    return {}
 
 
 def rounded(seconds: float) -> float:
