@@ -70,9 +70,7 @@ def tune(
     session = {"device": device, "pace": tuning.QUICK if quick else tuning.FULL}
     run = Run(path, session, timeout, again)
     try:
-        run.measure(
-            [operation] if operation else list(registry.operations()), budget or (QUICK_SECONDS if quick else FULL_SECONDS)
-        )
+        run.measure(operations or registry.operations(), budget or (QUICK_SECONDS if quick else FULL_SECONDS))
     except KeyboardInterrupt:
         run.interrupted = True
     table.forget()
