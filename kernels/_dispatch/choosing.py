@@ -95,7 +95,7 @@ class Chooser:
     def callable(self) -> Callable[..., Any]:
         """Return the function that chooses."""
         names = {"remembered": self.remembered, "slow": self.slow, "zoo": self.op.zoo, "in_block": forces.in_block.get}
-        names |= {"logger": logger, "ndarray": np.ndarray, "exact": range(calls.EXACT), "bucket": calls.bucket}
+        names |= {"logger": logger, "ndarray": np.ndarray, "bucket": calls.bucket}
         exec(compile(_source(self.op), f"<choice of {self.op.name}>", "exec"), names)
         call: Callable[..., Any] = names["call"]  # type: ignore[assignment]
         return call
@@ -295,8 +295,9 @@ def _source(op: Operation) -> str:
     for operand, them in zip(core, locals_, strict=True):
         for extent, local in zip(operand, them, strict=True):
             seen.setdefault(extent, local)
-    key = [f"{local} if {local} in exact else bucket({local})" for local in seen.values()]
-    key += ["*map(bucket, batch)"] if whole else []
+    key = [f"{local} if {local} < {calls.EXACT} else bucket({local})" for local in seen.values()]
+    one = f"batch[0] if len(batch) == 1 and batch[0] < {calls.EXACT} else tuple(map(bucket, batch))"
+    key += [one] if whole else []
     for name in op.keyed:
         given = f"kwargs.get({name!r})"
         key.append(f"None if (other := {given}) is None or other is array_0 else tuple(map(bucket, other.shape))")
