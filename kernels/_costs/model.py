@@ -26,7 +26,6 @@ import numpy as np
 from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
-
 MOST = 4096  # answers that are remembered
 NOISE = 0.97  # options other than the defaults must take less than this share of their time
 
