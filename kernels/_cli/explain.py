@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 import registry
-from kernels import _dispatch
 from kernels._cli.inputs import example, example_options, of_shape
 from kernels._cli.text import JSON, OPERATION, dumps
 
@@ -22,12 +21,14 @@ from kernels._cli.text import JSON, OPERATION, dumps
 @JSON
 def explain(operation: str, shape: str, selector: str, precision: str | None, as_json: bool, **options: Any) -> None:
     """Say which variant a call would run, what each would take, and why not the others; nothing runs."""
+    from kernels import _dispatch  # loads NumPy, which the list of commands does without
+
     call = of_shape(operation, shape, **options) if shape else example(operation, **options)
     explanation = _dispatch.explain(
         registry.zoo(), operation, selector, call.args, call.kwargs, precision=precision, looks=not shape
     )
     if as_json:
-        considered = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
+        considered: list[dict[str, Any]] = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
         for row, cost in zip(considered, explanation.costs, strict=True):
             row |= {} if cost is None else {**cost._asdict(), "seconds": cost.seconds if cost.seconds < float("inf") else None}
         chosen = explanation.chosen and explanation.chosen.name

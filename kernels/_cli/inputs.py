@@ -99,7 +99,7 @@ def of_shape(
     args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given
     args, kwargs = contract.as_call(named)
-    return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items()))
+    return Example(args, kwargs, ", ".join(f"{key}={extents[key]}" for key in known if key in extents))
 
 
 def _same(contract: Any) -> dict[str, str]:

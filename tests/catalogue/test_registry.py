@@ -21,7 +21,9 @@ from neighbours import ROOT, Machine, fresh_zoo, python
 import registry
 from registry import DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable, Zoo
 
-READERS = {f"kernels._{name}" for name in ("catalogue", "explanation", "imports", "machine", "variant")}  # loaded by their place
+READERS = {
+    f"kernels._{name}" for name in ("catalogue", "explanation", "imports", "machine", "variant", "zoo")
+}  # loaded by their place
 
 
 def test_importing_the_registry_loads_the_standard_library_alone():
