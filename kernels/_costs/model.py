@@ -27,6 +27,8 @@ from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
 APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
+MOST = 4096  # answers that are remembered
+NOISE = 0.97  # options other than the defaults must take less than this share of their time
 
 
 class Fit:
@@ -89,6 +91,7 @@ class Costs:
     def __init__(self, contract: Any, tables: Sequence[Any]) -> None:
         self.contract, self.tables = contract, tables
         self._fits: dict[Any, tuple[Fit, tuple[str, ...], tuple[str, ...]]] = {}
+        self._answers: dict[tuple[str, str], Cost | None] = {}
 
     @cached_property
     def _entries(self) -> dict[str, tuple[str, list[Any]]]:
@@ -111,6 +114,11 @@ class Costs:
                     values.setdefault(key, set()).add(value)
         return {key: sorted(them) for key, them in values.items()}
 
+    def least(self, variants: Iterable[str]) -> float | None:
+        """Return the shortest time that was measured of any of some variants; None if none was."""
+        entries = (entry for name in variants for entry in self._entries.get(name, ("", []))[1])
+        return min((entry.seconds for entry in entries if not entry.abandoned), default=None)
+
     def of(self, variant: str, call: Call, options: Mapping[str, Any]) -> Cost | None:
         """Return what a variant will take at best, by the options that were measured; None if nothing was.
 
@@ -124,10 +132,18 @@ class Costs:
         origin, entries = self._entries.get(variant, ("", []))
         if not entries:
             return None
+        asked = variant, repr((call, sorted(options.items())))  # a decision asks for the same many times
+        if asked not in self._answers:
+            if len(self._answers) >= MOST:
+                self._answers.clear()
+            self._answers[asked] = self._best(variant, call, options, origin, entries)
+        return self._answers[asked]
+
+    def _best(self, variant: str, call: Call, options: Mapping[str, Any], origin: str, entries: list[Any]) -> Cost | None:
         best = None
         for chosen in self._chosen(entries, options):
             cost = self._cost(variant, call, chosen, origin, entries)
-            if best is None or cost.seconds < best.seconds * (0.97 if not best.options else 1):
+            if best is None or cost.seconds < best.seconds * (1 if best.options else NOISE):
                 best = cost
         return best
 

@@ -11,7 +11,7 @@ Where nothing was measured, the highest rank runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels import _arrays
@@ -97,7 +97,7 @@ def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) 
 
 def must_not_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
     """Say what somebody asked for that keeps a variant from running a call that it can run, or None."""
-    if variant.name in question.forbidden and variant.name != question.selector:
+    if variant.name in question.forbidden:
         return Rejection(f"is forbidden here: {question.forbidden[variant.name]}", VariantUnavailable)
     if question.repeatable and not variant.deterministic:
         return Rejection("does not give the same bits twice, and choices are frozen", VariantUnavailable)
@@ -142,19 +142,20 @@ def ordered(
     time that the best would take.
     """
     running = [candidate.variant for candidate in considered if candidate.rejection is None]
+    converted = _for_tensors(running, costs) if caller == "torch" else lambda _, cost: cost
     bounds = {} if described.facts else calls.bounds(costs.contract, described.extents, described.parameters)
     worst: list[Candidate] = []
     regrets = dict.fromkeys((variant.name for variant in running), 0.0)
     for facts in calls.corners(bounds) if bounds else [described.facts]:
         call = described._replace(facts=facts)
-        worst = [Candidate(variant, None, costs.of(variant.name, call, options)) for variant in running]
+        worst = [Candidate(variant, None, converted(variant, costs.of(variant.name, call, options))) for variant in running]
         seconds = _placed(worst)
         least = min(seconds.values(), default=0.0)
         for name, own in seconds.items():
             regrets[name] = max(regrets[name], own / least if math.isfinite(own) else own if math.isfinite(least) else 1.0)
     if bounds:
         least_facts = next(calls.corners(bounds))
-        best = {v.name: costs.of(v.name, described._replace(facts=least_facts), options) for v in running}
+        best = {v.name: converted(v, costs.of(v.name, described._replace(facts=least_facts), options)) for v in running}
         worst = [each._replace(cost=each.cost and each.cost._replace(at_most=each.cost != best[each.variant.name]))
                  for each in worst]  # fmt: skip
     tied = NEAR * min(regrets.values(), default=0.0)
@@ -167,6 +168,26 @@ def ordered(
 
     rejected = [candidate for candidate in considered if candidate.rejection is not None]
     return sorted(worst, key=order) + sorted(rejected, key=lambda each: (-each.variant.rank, each.variant.arrays != caller))
+
+
+def _for_tensors(variants: Sequence[Variant], costs: Costs) -> Callable[[Variant, Cost | None], Cost | None]:
+    """Return a function that makes of a cost for NumPy arrays, which are what is measured, the cost for tensors.
+
+    There the variants that take tensors are spared the conversion, and those that take NumPy arrays are not. It takes what the
+    shortest call of the former takes longer than that of the latter.
+    """
+    torch, numpy = (costs.least(v.name for v in variants if v.arrays == kind) for kind in ("torch", "numpy"))
+    if torch is None or numpy is None or torch <= numpy:
+        return lambda _, cost: cost
+    shift = {"torch": numpy - torch, "numpy": torch - numpy}
+
+    def converted(variant: Variant, cost: Cost | None) -> Cost | None:
+        if cost is None or variant.arrays not in shift:
+            return cost
+        origin = "interpolated" if cost.origin == "measured" else cost.origin
+        return cost._replace(seconds=max(cost.seconds + shift[variant.arrays], numpy), origin=origin)
+
+    return converted
 
 
 def _placed(candidates: Sequence[Candidate]) -> dict[str, float]:

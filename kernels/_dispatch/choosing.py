@@ -24,6 +24,7 @@ from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Call, Operation
+from kernels._variant import SELECTORS
 from registry import VariantUnavailable
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Chooser:
     ----------
     op : Operation
     selector : str
-        A device, or ``"auto"``.
+        A device, or ``"auto"``; a variant's name only to ask about it.
     precision : str or None
         The weakest class of error that will do.
     """
@@ -88,12 +89,13 @@ class Chooser:
         self.choices: dict[Any, Choice] = {}  # for the kind of a call
         self.paths: dict[Any, Callable[..., Any]] = {}
         self.records = True  # whether a choice may be added to a file of choices
+        self.named = selector not in SELECTORS  # then there is no choice, but an answer to whoever asks
         self.slow: Callable[..., Any] = neutral.in_neutral_state(self._slow)
 
     def callable(self) -> Callable[..., Any]:
         """Return the function that chooses."""
         names = {"remembered": self.remembered, "slow": self.slow, "zoo": self.op.zoo, "in_block": forces.in_block.get}
-        names |= {"logger": logger, "ndarray": np.ndarray, "exact": range(calls.EXACT), "bucket": calls.bucket}
+        names |= {"logger": logger, "ndarray": np.ndarray, "bucket": calls.bucket}
         exec(compile(_source(self.op), f"<choice of {self.op.name}>", "exec"), names)
         call: Callable[..., Any] = names["call"]  # type: ignore[assignment]
         return call
@@ -137,7 +139,8 @@ class Chooser:
         """Return what is decided for the kind of a call."""
         op = self.op
         described = calls.describe(op.contract, request.dtype, request.args, request.kwargs, looks=False)
-        question = Question(selector, forces.forbidden(op.name), self.precision, op.zoo.choices is not None)
+        forbidden, frozen = ({}, None) if self.named else (forces.forbidden(op.name), op.zoo.choices)
+        question = Question(selector, forbidden, self.precision, frozen is not None)
         apart = tuple(None if (other := request.kwargs[name]) is None else other is request.args[0] for name in op.keyed)
         buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
         key = (op.zoo.generation, request.caller.kind, request.caller.device, described.dtype, buckets, apart, selector,
@@ -147,7 +150,7 @@ class Chooser:
             costs = costs_of(op.contract)
             stands = described._replace(extents=_standing(described.extents, costs.measured))
             choice = self._decided(request, question, candidates, stands, costs)
-            if op.zoo.choices is not None:
+            if frozen is not None:
                 choice = self._frozen(choice, request, described, question)
             if choice.lasting and choice.considered[0].rejection is None:
                 _remember(self.choices, key, choice)
@@ -292,8 +295,9 @@ def _source(op: Operation) -> str:
     for operand, them in zip(core, locals_, strict=True):
         for extent, local in zip(operand, them, strict=True):
             seen.setdefault(extent, local)
-    key = [f"{local} if {local} in exact else bucket({local})" for local in seen.values()]
-    key += ["*map(bucket, batch)"] if whole else []
+    key = [f"{local} if {local} < {calls.EXACT} else bucket({local})" for local in seen.values()]
+    one = f"batch[0] if len(batch) == 1 and batch[0] < {calls.EXACT} else tuple(map(bucket, batch))"
+    key += [one] if whole else []
     for name in op.keyed:
         given = f"kwargs.get({name!r})"
         key.append(f"None if (other := {given}) is None or other is array_0 else tuple(map(bucket, other.shape))")
