@@ -27,7 +27,7 @@ def explain(operation: str, shape: str, selector: str, precision: str | None, as
         registry.zoo(), operation, selector, call.args, call.kwargs, precision=precision, looks=not shape
     )
     if as_json:
-        considered = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
+        considered: list[dict[str, Any]] = [{"variant": v.name, "rejected": why} for v, why in explanation.considered]
         for row, cost in zip(considered, explanation.costs, strict=True):
             row |= {} if cost is None else {**cost._asdict(), "seconds": cost.seconds if cost.seconds < float("inf") else None}
         chosen = explanation.chosen and explanation.chosen.name
