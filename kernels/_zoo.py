@@ -55,6 +55,7 @@ class Catalogue:
         self._readings: dict[str, Reading] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._loaded: dict[tuple[str, str], Callable[..., Any]] = {}  # from files that imported without an error
+        self._asked: dict[tuple[str, str, int], tuple[Variant, ...]] = {}  # who may serve a selector
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}  # files, with the reason
         self._callables: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
@@ -198,13 +199,20 @@ class Catalogue:
         UnknownOperation, UnknownVariant
             With what exists, and the nearest spelling.
         """
+        asked = operation, selector, self.generation
+        try:
+            return self._asked[asked]
+        except (KeyError, TypeError):
+            pass
         known = self._variants(operation)
         if isinstance(selector, str) and selector in known:
             return (known[selector],)
         if selector not in SELECTORS:
             names = [v.name for v in self.variants(operation)]
             raise UnknownVariant(unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
-        return tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
+        found = tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
+        self._asked = {key: them for key, them in self._asked.items() if key[-1] == self.generation} | {asked: found}
+        return found
 
     def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
         if not any(v.available for v in candidates):

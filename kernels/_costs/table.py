@@ -15,7 +15,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -220,16 +220,18 @@ def read(path: Path, origin: str = "tuned") -> Table:
     return Table(entries, origin, written["machine"], path)
 
 
-def _entry(call: Mapping[str, Any], run: Mapping[str, Any]) -> Entry:
+def _entry(call: Mapping[str, Any], run: Sequence[Any]) -> Entry:
     """Make an entry of what a file holds; raises TypeError, ValueError or KeyError if it is none."""
-    names = {"operation": call["operation"], "dtype": call["dtype"], "variant": run["variant"], "measured": call["measured"]}
-    seconds, spread, abandoned = run["seconds"], run.get("spread", 0.0), run.get("abandoned", False)
-    tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": run.get("options", {})}
+    variant, seconds, spread, *further = run
+    more = {"options": {}, "abandoned": False} | (dict(*further) if further else {})
+    names = {"operation": call["operation"], "dtype": call["dtype"], "variant": variant, "measured": call["measured"]}
+    tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": more.pop("options")}
+    abandoned = more.pop("abandoned")
     fine = all(isinstance(value, str) for value in names.values()) and all(isinstance(v, dict) for v in tables.values())
     fine = fine and all(type(value) is int and value >= 0 for value in tables["extents"].values())
     fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), seconds, spread))
-    if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool:
-        raise ValueError(f"{dict(run)} is no measurement of {dict(names, **tables['extents'])}")
+    if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool or more:
+        raise ValueError(f"{run} is no measurement of {names['operation']}")
     return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned)
 
 
@@ -247,17 +249,15 @@ def merged(*groups: Iterable[Entry]) -> list[Entry]:
 
 
 def written(machine: Mapping[str, Any], entries: Iterable[Entry]) -> str:
-    """Return the text of a file of measurements, one call on each line."""
+    """Return the text of a file of measurements: a call on each line, with its runs, each a variant, its seconds and spread."""
     calls: dict[str, dict[str, Any]] = {}
     for entry in merged(entries):
         stated = {"operation": entry.operation, "dtype": entry.dtype, "extents": dict(entry.extents)}
         stated |= {key: dict(getattr(entry, key)) for key in ("parameters", "facts") if getattr(entry, key)}
         call = calls.setdefault(entry.call + entry.measured, {**stated, "measured": entry.measured, "runs": []})
-        run: dict[str, Any] = {"variant": entry.variant, "seconds": entry.seconds}
-        run |= {"spread": entry.spread} if entry.spread else {}
-        run |= {"options": dict(entry.options)} if entry.options else {}
-        run |= {"abandoned": True} if entry.abandoned else {}
-        call["runs"].append(run)
+        more: dict[str, Any] = {"options": dict(entry.options)} if entry.options else {}
+        more |= {"abandoned": True} if entry.abandoned else {}
+        call["runs"].append([entry.variant, entry.seconds, entry.spread, *([more] if more else [])])
     lines = ",\n".join(json.dumps(call, allow_nan=False) for call in calls.values())
     return f'{{"format": {FORMAT},\n"machine": {json.dumps(machine, allow_nan=False)},\n"calls": [\n{lines}\n]}}\n'
 

@@ -145,7 +145,9 @@ class Tuner:
         entry = functools.partial(Entry, self.operation, measured=datetime.date.today().isoformat(), **call._asdict())
 
         def add(variant: str, seconds: float, spread: float = 0.0, abandoned: bool = False, **options: Any) -> None:
-            made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread), abandoned=abandoned, options=options)
+            made = entry(
+                variant=variant, seconds=rounded(seconds), spread=rounded(spread, 2), abandoned=abandoned, options=options
+            )
             found.entries.append(made)
 
         self._timed: list[tuple[Measurement, Callable[..., Any]]] = []
@@ -156,6 +158,7 @@ class Tuner:
             if self._best() < self.limit and (seconds := self._hopeless(variant) * self._best()):
                 given_up[variant.name] = seconds
                 continue
+            trial.estimates = 1 if min(self._ratios.get(variant.name, [0.0])) >= HOPELESS else 2
             measurement = self._qualify(trial, variant)
             if measurement.status == "wrong":
                 found.wrong.append(f"{variant.name} on {example.title}, {dtype}: {measurement.reason}")
@@ -182,7 +185,7 @@ class Tuner:
             trial: Trial = DeviceTrial(self.contract, example, dtype, EventClock())
         else:
             trial = Trial(self.contract, example, dtype, CHECKED_ROWS)
-            trial.sample_seconds, trial.estimates = SAMPLE_SECONDS, 1
+            trial.sample_seconds = SAMPLE_SECONDS
         trial.before_run = self.before_run
         return trial
 
@@ -247,6 +250,6 @@ def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any
             measurement.samples = [*measurement.samples, seconds] if index else [seconds]
 
 
-def rounded(seconds: float) -> float:
-    """Return a number with four digits: a measurement has no more."""
-    return float(f"{seconds:.4g}")
+def rounded(number: float, digits: int = 4) -> float:
+    """Return a number with a few digits: a measurement has no more."""
+    return float(f"{number:.{digits}g}")
