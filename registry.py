@@ -10,19 +10,17 @@ The catalogue is read from the source of the kernel files with `ast`, so listing
 
 from __future__ import annotations
 
-import ast
 import copyreg
 import importlib
 import importlib.util
 import os
 import pickle
 import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,17 +35,21 @@ __all__ = [
     "Variant",
     "VariantUnavailable",
     "Zoo",
+    "avoid",
     "broken_operations",
     "candidates",
     "check",
     "conformance_test",
     "contract",
     "explain",
+    "frozen",
     "get",
     "missing",
     "operations",
+    "refresh",
     "register",
     "summary",
+    "use",
     "variant",
     "variants",
     "zoo",
@@ -65,14 +67,13 @@ def _load(name: str) -> None:
         spec.loader.exec_module(module)
 
 
-for _name in ("_machine", "_variant", "_catalogue", "_imports"):
+for _name in ("_machine", "_variant", "_catalogue", "_imports", "_explanation", "_zoo"):
     _load(_name)
 
-from kernels._catalogue import Provider, Reading, one_line, providers, read  # noqa: E402 (each was loaded above)
+from kernels._explanation import Explanation  # noqa: E402 (each was loaded above)
 from kernels._imports import import_module  # noqa: E402
-from kernels._machine import ON_DEVICE, System  # noqa: E402
+from kernels._machine import System  # noqa: E402
 from kernels._variant import (  # noqa: E402
-    DEFAULTS,
     DEVICES,
     DTYPES,
     SELECTORS,
@@ -82,42 +83,15 @@ from kernels._variant import (  # noqa: E402
     UnknownVariant,
     Variant,
     VariantUnavailable,
-    declare,
-    unknown,
 )
+from kernels._zoo import Catalogue  # noqa: E402
 
-for _public in (ConformanceError, DuplicateVariant, System, UnknownOperation, UnknownVariant, Variant, VariantUnavailable):
+_errors = (ConformanceError, DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable)
+for _public in (*_errors, Explanation, System, Variant):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What dispatch made of one call: the variants it considered, best first, and the one it chose.
-
-    Attributes
-    ----------
-    operation, selector : str
-        What was asked for.
-    considered : tuple of (Variant, str or None)
-        Each variant with the reason it was rejected; None for one that can serve.
-    chosen : Variant or None
-        The one that runs.
-    """
-
-    operation: str
-    selector: str
-    considered: tuple[tuple[Variant, str | None], ...]
-    chosen: Variant | None
-
-    def __str__(self) -> str:
-        def verdict(variant: Variant, reason: str | None) -> str:
-            return "runs" if variant == self.chosen else f"rejected: {reason}" if reason else "could serve, ranks lower"
-
-        lines = [f"{self.operation}, selector {self.selector!r}:"]
-        return "\n".join(lines + [f"  {v.name}: {verdict(v, reason)}" for v, reason in self.considered])
-
-
-class Zoo:
+class Zoo(Catalogue):
     """A catalogue of operations and variants; this module's functions are the methods of one.
 
     Parameters
@@ -128,159 +102,15 @@ class Zoo:
         What the machine offers.
     """
 
-    # Functions of imported files: a module is imported, and registers, once, whichever catalogue asked for it.
-    _imported: ClassVar[dict[tuple[str, str, str], Callable[..., Any]]] = {}
-
-    def __init__(self, folder: str | os.PathLike[str], system: System | None = None) -> None:
-        self.folder = Path(folder)
-        self.system = system or System()
-        self.generation = 0  # counts the changes to the catalogue
-        self._lock = threading.RLock()
-        self._providers: dict[str, list[Provider]] | None = None
-        self._readings: dict[str, Reading] = {}
-        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
-        self._contracts: dict[str, ModuleType] = {}
-        self._broken: dict[str, str] = {}  # files, with the reason
-        self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Let this module's functions travel: the catalogue of arrival takes the place of this one."""
         if self is not _zoo:
             raise pickle.PicklingError("a catalogue of your own does not travel; make it where it is needed")
         return zoo, ()
 
-    # What there is
-
-    def operations(self) -> tuple[str, ...]:
-        """Return the names of all operations, in alphabetical order."""
-        return tuple(sorted(name for name, them in self._all_providers().items() if any(p.contract for p in them)))
-
-    def broken_operations(self) -> dict[str, str]:
-        """Return the operations whose contract cannot be read, each with the reason."""
-        broken = {name: them for name, them in self._all_providers().items() if name not in self.operations()}
-        return {name: "; ".join(provider.failure for provider in broken[name]) for name in sorted(broken)}
-
-    def variants(self, operation: str) -> tuple[Variant, ...]:
-        """Return the variants of an operation, from naive to fast, the unavailable ones with their reason.
-
-        Raises
-        ------
-        UnknownOperation
-            If there is no such operation.
-        DuplicateVariant
-            If two files claim the same name.
-        """
-        return tuple(sorted(self._variants(operation).values(), key=lambda v: v.rank))
-
-    def variant(self, operation: str, name: str) -> Variant:
-        """Return the one variant of this name.
-
-        Raises
-        ------
-        UnknownOperation, UnknownVariant
-            With what exists, and the nearest spelling; a device or ``"auto"`` is no variant.
-        """
-        if name in SELECTORS:
-            names = ", ".join(v.name for v in self.candidates(operation, name))
-            raise UnknownVariant(f"{operation}: {name!r} may mean several variants; name one ({names or 'there is none'})")
-        return self.candidates(operation, name)[0]
-
-    def contract(self, operation: str) -> ModuleType:
-        """Return the module that says what an operation means: its function, reference, bound, work and sizes.
-
-        Raises
-        ------
-        UnknownOperation
-            If there is no such operation.
-        VariantUnavailable
-            If the module fails to import, or lacks something.
-        """
-        self._variants(operation)
-        if operation not in self._contracts:
-            provider = next(provider for provider in self._all_providers()[operation] if provider.contract)
-            where = f"{operation}: the contract in {provider.files[0]}"
-            try:
-                module = import_module(provider.module, self.folder)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # sys.exit and pytest.skip raise no Exception
-                raise VariantUnavailable(f"{where} failed to import: {one_line(error)}") from error
-            contract: Any = import_module("kernels._definition.contract", self.folder)
-            try:
-                self._contracts[operation] = contract.Contract(operation, module)
-            except ValueError as error:
-                raise VariantUnavailable(f"{where} cannot be read: {one_line(error)}") from error
-        return self._contracts[operation]
-
-    def summary(self, operation: str) -> str:
-        """Return the first line of an operation's docstring without importing it."""
-        self._variants(operation)
-        node = next(filter(None, (provider.contract for provider in self._all_providers()[operation])))
-        return (ast.get_docstring(node) or "").partition("\n")[0]
-
-    # Handing one in
-
-    def register(self, operation: str, name: str, **declared: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Register the decorated function as a variant; the arguments are literals, described at `Variant` with their defaults.
-
-        Returns the function unchanged, so several decorators may sit on one body.
-
-        Parameters
-        ----------
-        operation, name : str
-            What it computes, and what it is called there.
-        **declared
-            ``device``, ``arrays``, ``requires``, ``dtypes``, ``options``, ``precision``, ``deterministic``, ``rank``,
-            ``limits``, ``layout`` and ``batches`` of `Variant`, where its defaults will not do.
-
-        Raises
-        ------
-        DuplicateVariant
-            If the name is taken; the message names both places.
-        UnknownOperation
-            If there is no such operation.
-        ValueError, TypeError
-            If a name is reserved or an argument is not what `Variant` says.
-        """
-        caller = sys._getframe(1)
-        complete = declare(operation, name, **declared)
-
-        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._add(complete, function, os.path.realpath(caller.f_code.co_filename), caller.f_lineno)
-            return function
-
-        return decorate
-
-    def _add(self, declared: dict[str, Any], function: Callable[..., Any], file: str, line: int) -> None:
-        operation, name = declared["operation"], declared["name"]
-        key = (file, operation, name)
-        with self._lock:
-            known = self._variants(operation)
-            there = known.get(name)
-            elsewhere = there is None or there.file != file or key in self._imported
-            if elsewhere and (file, name) in self._readings[operation].passed_over:
-                return  # it is listed with the reason, and its file's other variants serve
-            if there is not None and (there.file != file or not there.module or key in self._imported):
-                raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {there.source} and {file}:{line}")
-            if there is not None:
-                differing = [each for each in DEFAULTS if getattr(there, each) != declared[each]]
-                if differing:
-                    raise ValueError(f"{operation}: variant {name!r} ({there.source}) was read with other {', '.join(differing)}")
-                self._imported[key] = function
-            elif any(file == os.path.realpath(f) for p in self._all_providers()[operation] for f in p.files):
-                raise ValueError(
-                    f"{operation}: variant {name!r} ({file}:{line}) was not found when its source was read: "
-                    "a register line stands directly on a function at the top level of its file"
-                )
-            else:
-                doc = function.__doc__ or ""
-                known[name] = Variant(**declared, file=file, line=line, doc=doc, _why_not=self.why_not)
-                self._functions[operation, name] = function
-            self.generation += 1
-
     # Looking one up
 
-    def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]:
+    def get(self, operation: str, selector: str = "auto", *, precision: str | None = None) -> Callable[..., Any]:
         """Return a callable that computes an operation on the caller's own kind of array.
 
         Parameters
@@ -290,6 +120,9 @@ class Zoo:
         selector : str
             A variant's name; or a device, ``"cpu"`` or ``"cuda"``, for the best available variant there;
             or ``"auto"``, for the best available variant for each call's device, dtype and shape.
+        precision : str, optional
+            The weakest class of error that will do, such as ``"working"``: no variant runs that promises a weaker one. A class is
+            no weaker than another if its bound, which follows from the operation's definition, is nowhere larger.
 
         Returns
         -------
@@ -302,9 +135,11 @@ class Zoo:
             With what exists, and the nearest spelling.
         VariantUnavailable
             With one line per candidate: its reason, and what would mend it.
+        ValueError
+            If the operation knows no such class of error.
         """
         try:
-            return self._callables[operation, selector]
+            return self._callables[operation, selector, precision]
         except (KeyError, TypeError):
             pass
         candidates = self.candidates(operation, selector)
@@ -314,7 +149,93 @@ class Zoo:
             self.function(candidates[0])
         dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
-        return self._callables.setdefault((operation, selector), dispatch.make_callable(self, operation, selector))
+        made = dispatch.make_callable(self, operation, selector, precision)
+        return self._callables.setdefault((operation, selector, precision), made)
+
+    # What narrows the choice
+
+    def use(self, operation: str, selector: str) -> AbstractContextManager[None]:
+        """Let a variant's name or a device take the place of ``"auto"`` in a block of code, and narrow what a device means.
+
+        It holds for calls within the block, whenever their function was looked up, in this thread or task alone. A block within
+        takes its place. A variant that is looked up by its name runs as ever. The environment variable ``KERNEL_ZOO_USE``
+        does the same for a process: ``matmul=numpy,meanshift_step=numba``.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            On entry, with what exists, and the nearest spelling.
+
+        Examples
+        --------
+        >>> with registry.use("meanshift_step", "numba"):
+        ...     y = get("meanshift_step")(x, 0.5)
+        """
+        return self._forces().use(self, operation, selector)  # type: ignore[no-any-return]
+
+    def avoid(self, operation: str, *names: str) -> AbstractContextManager[None]:
+        """Forbid variants to be chosen in a block of code, in this thread or task alone; blocks add up.
+
+        The environment variable ``KERNEL_ZOO_AVOID`` does the same for a process: ``matmul=torch,matmul=einsum``.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            On entry, with what exists, and the nearest spelling.
+        """
+        return self._forces().avoid(self, operation, names)  # type: ignore[no-any-return]
+
+    def _forces(self) -> Any:
+        import_module("kernels._dispatch", self.folder)
+        return import_module("kernels._dispatch.forces", self.folder)
+
+    @contextmanager
+    def frozen(self, path: str | os.PathLike[str], *, record: bool = False) -> Iterator[None]:
+        """Take each choice from a file in a block of code, in all threads, so that the same file and calls give the same bits.
+
+        Only variants that give the same bits twice are chosen. The first choice for a kind of call (its selector, device, dtype,
+        parameters, options, and extents to an eighth of a doubling) holds for all others of the kind, whatever their contents.
+
+        Parameters
+        ----------
+        path : path
+            The file, JSON. `use` and `avoid` come before it.
+        record : bool
+            Whether choices that the file lacks are made, and added to it at the end of the block.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it holds no choices.
+        LookupError
+            In a call for which the file holds no choice; it says how to record it.
+        VariantUnavailable
+            In a call whose choice cannot run here.
+
+        Examples
+        --------
+        >>> with registry.frozen("choices.json", record=True):
+        ...     program()  # once
+        >>> with registry.frozen("choices.json"):
+        ...     program()  # from then on
+        """
+        import_module("kernels._dispatch", self.folder)
+        choices: Any = import_module("kernels._dispatch.frozen", self.folder).Choices(Path(path), record)
+        before, self.choices = self.choices, choices
+        self.generation += 1
+        try:
+            yield
+        finally:
+            self.choices = before
+            self.generation += 1
+            if record:
+                choices.save()
+
+    def refresh(self) -> None:
+        """Look again at what may have changed meanwhile: packages, devices, and the measurements of `kernel-zoo tune`."""
+        self.system.forget()
+        import_module("kernels._costs.table", self.folder).forget()
+        self.generation += 1
 
     def check(
         self,
@@ -384,8 +305,13 @@ class Zoo:
         test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
         return test
 
-    def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation:
-        """Say, for these very arguments, which variants were considered, why each was rejected, and which runs.
+    def explain(
+        self, operation: str, *args: Any, selector: str = "auto", precision: str | None = None, **kwargs: Any
+    ) -> Explanation:
+        """Say, for these very arguments, which variants are considered, what each takes or why it is rejected, and which runs.
+
+        No kernel runs. The times are measurements of this machine if `kernel-zoo tune` made any, else those that came with the
+        package; `Explanation.notes` say which.
 
         Raises
         ------
@@ -393,128 +319,26 @@ class Zoo:
             If the arguments are not valid for the operation.
         """
         dispatch: Any = import_module("kernels._dispatch", self.folder)
-        explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs)
+        explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs, precision=precision)
         return explanation
-
-    def candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
-        """Return the variants that a selector may mean, highest rank first.
-
-        Raises
-        ------
-        UnknownOperation, UnknownVariant
-            With what exists, and the nearest spelling.
-        """
-        known = self._variants(operation)
-        if isinstance(selector, str) and selector in known:
-            return (known[selector],)
-        if selector not in SELECTORS:
-            names = [v.name for v in self.variants(operation)]
-            raise UnknownVariant(unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
-        return tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
-
-    def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
-        if not any(v.available for v in candidates):
-            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
-            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
-
-    def function(self, variant: Variant) -> Callable[..., Any]:
-        """Import the one file a variant lives in, and return its function.
-
-        Raises
-        ------
-        VariantUnavailable
-            If it cannot run here.
-        """
-        if not variant.available:
-            raise self._unavailable(variant, variant.reason)
-        return self.load(variant)
-
-    def load(self, variant: Variant) -> Callable[..., Any]:
-        """Return a variant's function as `function` does, even where its device or a package is missing.
-
-        Raises
-        ------
-        VariantUnavailable
-            If its file fails, which then stays broken for the process, with its error as the reason.
-        """
-        # Python's import lock lets one thread in; holding our own meanwhile could deadlock with a direct import.
-        if variant.is_definition:
-            evaluate: Callable[..., Any] = self.contract(variant.operation).evaluate
-            return evaluate
-        function = self._functions.get((variant.operation, variant.name))
-        if function is None and variant.file not in self._broken:
-            try:
-                import_module(variant.module, self.folder)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:  # sys.exit and pytest.skip raise no Exception
-                self._broken[variant.file] = f"its file failed to import: {one_line(error)}"
-            function = self._imported.get((variant.file, variant.operation, variant.name))
-            if function is None:
-                self._broken.setdefault(variant.file, "importing its file did not register it")
-        if function is None or variant.file in self._broken:
-            raise self._unavailable(variant, self._broken.get(variant.file))
-        return function
-
-    def _unavailable(self, variant: Variant, reason: str | None) -> VariantUnavailable:
-        return VariantUnavailable(f"{variant.operation}: variant {variant.name!r} cannot run here: {reason}")
-
-    def missing(self, requirement: str) -> str | None:
-        """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
-        return self.system.missing(requirement)
-
-    def why_not(self, variant: Variant) -> str | None:
-        """Return why a variant cannot run here, or None when it can."""
-        needs = list(variant.requires)
-        if variant.device != "cpu":
-            needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
-        reading = self._readings.get(variant.operation)
-        refused = reading.refused.get(variant.name) if reading else None
-        reasons = [refused, self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
-        if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-            reasons.append("needs Numba's compiler, and NUMBA_DISABLE_JIT switches it off (unset it)")
-        return next(filter(None, reasons), None)
-
-    def _overclaim(self, variant: Variant) -> str | None:
-        """Say that a variant promises a precision its contract, once imported, does not know; or None."""
-        known = getattr(self._contracts.get(variant.operation), "PRECISIONS", (variant.precision,))
-        if variant.precision in known:
-            return None
-        return unknown(f"{variant.operation} knows no precision {variant.precision!r}", variant.precision, known)
-
-    # Reading the catalogue from the source
-
-    def _all_providers(self) -> dict[str, list[Provider]]:
-        with self._lock:
-            if self._providers is None:
-                self._providers = providers(self.folder)
-            return self._providers
-
-    def _variants(self, operation: str) -> dict[str, Variant]:
-        with self._lock:
-            if operation not in self.operations():
-                failures = [why for name, why in self.broken_operations().items() if name == operation]
-                what = f"no operation {operation!r}{': ' if failures else ''}{''.join(failures)}"
-                raise UnknownOperation(unknown(what, operation, self.operations()))
-            if operation not in self._readings:
-                reading = read(operation, self._all_providers()[operation], self.operations(), self.why_not)
-                self._broken = reading.broken | self._broken
-                self._readings[operation] = reading
-            return self._readings[operation].variants
 
 
 _zoo = Zoo(FOLDER)
+avoid = _zoo.avoid
 check = _zoo.check
 candidates = _zoo.candidates
 conformance_test = _zoo.conformance_test
 contract = _zoo.contract
 explain = _zoo.explain
+frozen = _zoo.frozen
 get = _zoo.get
 missing = _zoo.missing
 broken_operations = _zoo.broken_operations
 operations = _zoo.operations
+refresh = _zoo.refresh
 register = _zoo.register
 summary = _zoo.summary
+use = _zoo.use
 variant = _zoo.variant
 variants = _zoo.variants
 
@@ -543,10 +367,10 @@ if not TYPE_CHECKING:
 
         Pickle looks a function up by its name, whatever else it is told; an object that tells it more takes longer to call.
         """
-        operation, colon, selector = name.partition(":")
-        if not colon:
+        operation, *asked = name.split(":")
+        if not asked:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return get(operation, selector)
+        return get(operation, asked[0], precision=asked[1] if asked[1:] else None)
 
 
 def _serve(*arguments: Any) -> None:

@@ -6,6 +6,7 @@ into NumPy, and array-api-compat names the caller's namespace.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -64,8 +65,13 @@ def caller_of(array: Array) -> Caller:
 def dtype_name(dtype: Any) -> str:
     """Name a dtype as registrations do: ``float32``, ``bfloat16``, ``longdouble`` (whatever its width here)."""
     if isinstance(dtype, np.dtype):
-        return {"g": "longdouble", "G": "clongdouble"}.get(dtype.char, dtype.name)
+        return _numpy_name(dtype)
     return str(dtype).rpartition(".")[2]
+
+
+@functools.lru_cache(256)  # NumPy makes a name anew each time
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    return {"g": "longdouble", "G": "clongdouble"}.get(dtype.char, dtype.name)
 
 
 def described(array: Array, shape: tuple[int, ...] | None) -> str:

@@ -16,6 +16,7 @@ from kernels._cli.list import list_
 from kernels._cli.new import new
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
+from kernels._cli.tune import tune
 
 
 def main() -> None:
@@ -52,6 +53,7 @@ EXAMPLES = """\b
 kernel-zoo list                            what there is
 kernel-zoo compare matmul                  check and time every variant
 kernel-zoo compare meanshift_step --input points.csv
+kernel-zoo tune --quick                    measure this machine, so that get("matmul") takes what is fastest here
 kernel-zoo show matmul einsum              all about one variant
 kernel-zoo explain matmul                  which variant get("matmul") would take, and why
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
@@ -66,5 +68,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, check, new, animate):
+for command in (list_, show, explain, compare, tune, check, new, animate):
     cli.add_command(command)

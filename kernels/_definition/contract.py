@@ -14,11 +14,12 @@ values that parameters must have for that where it is not always so; `QUANTITIES
 given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is judged
 otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant, such as
 its dtypes, as literals; and what `Signature` reads.
-Sizes, examples and files that people bring stand in `_examples.py` beside it.
+Sizes, examples and files that people bring stand in `_examples.py` beside it; what its variants' costs hang on, in `_costs.py`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import math
@@ -66,6 +67,7 @@ class Contract:
         self.CORE = self.signature.gufunc
         # Whether a result is one floating array that is held to the reference entry by entry.
         self.by_entries = self.signature.uniform and not hasattr(module, "judge")
+        self.DISCRETE = tuple(key for key, each in self.signature.parameters.items() if each.choices or each.type is bool)
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
         self.PRECISIONS = tuple(self._expressions)
         self.QUANTITIES: dict[str, str] = getattr(module, "QUANTITIES", {})
@@ -84,7 +86,8 @@ class Contract:
             call[key] = call[other] if call[key] is None else call[key]
         return call
 
-    def _as_call(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def as_call(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments by name as they are passed: by position, and by keyword."""
         public = self.signature.public.parameters
         args = tuple(call[key] for key, each in public.items() if each.kind is not each.KEYWORD_ONLY)
         return args, {key: call[key] for key, each in public.items() if each.kind is each.KEYWORD_ONLY}
@@ -123,7 +126,7 @@ class Contract:
 
     def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the call whose result is these rows of the result."""
-        return self._as_call(self._sliced(self._normal(args, kwargs), index))
+        return self.as_call(self._sliced(self._normal(args, kwargs), index))
 
     def _sliced(self, call: dict[str, Any], index: Array | slice) -> dict[str, Any]:
         found = self._row_axis(call)
@@ -197,7 +200,7 @@ class Contract:
         call = self._normal(args, kwargs)
         blocks = []
         for block, _ in self._blocks(call):
-            positional, keyed = self._as_call(block)
+            positional, keyed = self.as_call(block)
             blocks.append(self.definition(*positional, **keyed))
         return self._joined(blocks, call)
 
@@ -224,7 +227,7 @@ class Contract:
     def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Any, Any]:
         """Return the reference, and how far a result of some class of error may be from each of its entries."""
         call = self._normal(args, kwargs)
-        self._require_class(precision)
+        self.require_class(precision)
         if precision_of(dtype) is None:
             exact = self._exact(call, dtype)
             return exact, results.map_parts(lambda part: np.zeros(part.shape), exact)
@@ -235,7 +238,8 @@ class Contract:
             bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
         return self._joined(references, call), self._joined(bounds, call)
 
-    def _require_class(self, precision: str) -> None:
+    def require_class(self, precision: str) -> None:
+        """Refuse a class of error that the operation does not know; raises ValueError."""
         if precision not in self._expressions:
             known = ", ".join(map(repr, self.PRECISIONS))
             raise ValueError(f"{self.operation}: unknown precision {precision!r} (there are: {known})")
@@ -266,13 +270,13 @@ class Contract:
                 made[id(array)] = values if format is None else Rounded(values, format=format)
             return made[id(array)]
 
-        args, kwargs = self._as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
+        args, kwargs = self.as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
         with np.errstate(all="ignore"):
             return expression(*args, **kwargs)
 
     def verdict(self, result: Any, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> judging.Verdict:
         """Hold a result, in NumPy, to the definition: entry by entry, or as the operation's own `judge` says."""
-        self._require_class(precision)
+        self.require_class(precision)
         call = self._normal(args, kwargs)
         own: Callable[..., str | None] | None = getattr(self.module, "judge", None)
         if own is None:
@@ -313,7 +317,7 @@ class Contract:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
         given = {key: np.asarray(call[key]).astype(as_) for key in self.ARRAYS if call[key] is not None}
-        args, kwargs = self._as_call(call | given)
+        args, kwargs = self.as_call(call | given)
 
         def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
@@ -337,7 +341,7 @@ class Contract:
         call = self._normal(args, kwargs)
         stated = getattr(self.module, "scale", None)
         if stated is not None:
-            positional, keyed = self._as_call(call)
+            positional, keyed = self.as_call(call)
             return stated(*positional, **keyed)
         return results.map_parts(judging.size_of, self._plain(call, "float64"))
 
@@ -376,17 +380,25 @@ class Contract:
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()
         counted = {key: Counted(call[key].shape, tally) for key in self.ARRAYS if call[key] is not None}
-        args, kwargs = self._as_call(call | counted)
+        args, kwargs = self.as_call(call | counted)
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 
-    # Examples
+    # What stands in files of its own
+
+    def _beside(self, file: str) -> ModuleType | None:
+        name = f"{self.module.__name__}.{file}"
+        own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
+        return importlib.import_module(name) if own else None
+
+    @functools.cached_property
+    def costs(self) -> ModuleType | None:
+        """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
+        return self._beside("_costs")
 
     @property
     def _examples(self) -> ModuleType | None:
-        name = f"{self.module.__name__}._examples"
-        own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
-        return importlib.import_module(name) if own else None
+        return self._beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:
