@@ -172,7 +172,8 @@ def main(operations, limit, tables, with_peers, seed, output):
     found = {name: summary(records, name) for name in names}
     dates = {each.name: each.measured.dated for each in choices}
     about = {"environment": _measure.environment() | {"busy": busy}, "summary": found, "dated": dates}
-    output.write_text(json.dumps(about | {"records": records}, indent=1) + "\n")
+    lines = ",\n".join(map(json.dumps, records))
+    output.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "records": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":
