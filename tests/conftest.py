@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import sys
+from pathlib import Path
 
 import children
 import pytest
@@ -78,7 +79,7 @@ def _is_quick(item, seen):
 
 def pytest_addoption(parser):
     parser.addoption("--seeds", type=int, default=1, help="seeds for the search for false alarms")
-    parser.addoption("--kill-table", action="store_true", help="ask every property of every wrong kernel: a quarter of an hour")
+    parser.addoption("--kill-table", type=Path, help="a file for which property refuses which wrong kernel: 15 minutes")
 
 
 @pytest.fixture
