@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import registry
+from kernels._costs.machine import cores, processor
 
 BUSY = 0.5  # the load on each core from which on a machine counts as busy
 
@@ -41,8 +42,8 @@ def environment() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             packages[name] = None
     return {
-        "processor": _processor(),
-        "cores": _cores(),
+        "processor": processor(),
+        "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": packages,
@@ -58,24 +59,12 @@ def busy() -> str | None:
     """
     if not hasattr(os, "getloadavg"):
         return None
-    load, cores = os.getloadavg()[0], _cores()
-    if load < BUSY * cores:
+    load, count = os.getloadavg()[0], cores()
+    if load < BUSY * count:
         return None
     return (
-        f"the machine is busy: a load of {load:.1f} on {cores} cores during the last minute; times are longer than on an idle one"
+        f"the machine is busy: a load of {load:.1f} on {count} cores during the last minute; times are longer than on an idle one"
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _commit() -> str | None:
