@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +52,12 @@ class Entry(NamedTuple):
         The day, as ISO 8601 writes it.
     abandoned : bool
         Whether the variant was given up as hopeless rather than timed in full.
+    of_bound : float or None
+        The largest error as a share of its bound; None if it was not kept.
+    noise : float or None
+        How far apart two medians of the variant lie in one process, as a share (`Measurement.noise`); None if it was not kept.
+    wrong : str
+        Why the result was refused, or nothing; then there is no time, and `seconds` is infinite.
     """
 
     operation: str
@@ -65,6 +71,9 @@ class Entry(NamedTuple):
     spread: float
     measured: str
     abandoned: bool = False
+    of_bound: float | None = None
+    noise: float | None = None
+    wrong: str = ""
 
     @property
     def call(self) -> str:
@@ -84,6 +93,8 @@ class Table:
     Attributes
     ----------
     entries : tuple of Entry
+    refused : tuple of Entry
+        Of variants that were wrong.
     origin : {"tuned", "shipped"}
         Whether they were made on this machine, or came with the package.
     machine : mapping
@@ -102,6 +113,7 @@ class Table:
     path: Path | None = None
     below: Table | None = None
     notes: tuple[str, ...] = ()
+    refused: tuple[Entry, ...] = ()
 
     @property
     def dated(self) -> str | None:
@@ -110,11 +122,11 @@ class Table:
 
     def of(self, operation: str) -> Table:
         """Return the entries of one operation alone, from the first table that has any, with that table's origin and date."""
-        own = tuple(entry for entry in self.entries if entry.operation == operation)
+        own, refused = ([e for e in entries if e.operation == operation] for entries in (self.entries, self.refused))
         if own or self.below is None:
-            return Table(own, self.origin, self.machine, self.path, None, self.notes)
+            return replace(self, entries=tuple(own), refused=tuple(refused), below=None)
         found = self.below.of(operation)
-        return Table(found.entries, found.origin, found.machine, found.path, None, self.notes + found.notes)
+        return replace(found, notes=self.notes + found.notes)
 
 
 # Where tables are, and which one counts
@@ -153,7 +165,7 @@ def current() -> Table:
         if differs := machines.differences(tuned.machine, ours):
             note = f"{path} is not used: it was measured with {'; '.join(differs)} (kernel-zoo tune measures this machine)"
             return Table((), "tuned", ours, path, shipped, (note,))
-        return Table(tuned.entries, "tuned", tuned.machine, path, shipped)
+        return replace(tuned, below=shipped)
     except FileNotFoundError:
         return Table((), "tuned", ours, path, shipped, tuple(_others(path, ours)))
     except (ValueError, OSError) as error:
@@ -212,20 +224,30 @@ def read(path: Path, origin: str = "tuned") -> Table:
     except (ValueError, TypeError, KeyError, RecursionError) as error:  # JSON's and Unicode's errors are ValueErrors
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise ValueError(f"{path}: is no table of measurements: {what}; delete it and run kernel-zoo tune") from None
-    return Table(entries, origin, written["machine"], path)
+    return _table(entries, origin, written["machine"], path)
+
+
+def _table(entries: Iterable[Entry], origin: str, machine: Mapping[str, Any], path: Path) -> Table:
+    """Make a table, in which what was refused stands apart."""
+    entries = list(entries)
+    timed, refused = (tuple(entry for entry in entries if bool(entry.wrong) is wrong) for wrong in (False, True))
+    return Table(timed, origin, machine, path, refused=refused)
 
 
 def _entry(call: Mapping[str, Any], run: Mapping[str, Any]) -> Entry:
     """Make an entry of what a file holds; raises TypeError, ValueError or KeyError if it is none."""
     names = {"operation": call["operation"], "dtype": call["dtype"], "variant": run["variant"], "measured": call["measured"]}
-    seconds, spread, abandoned = run["seconds"], run.get("spread", 0.0), run.get("abandoned", False)
+    wrong, spread, abandoned = run.get("wrong", ""), run.get("spread", 0.0), run.get("abandoned", False)
+    seconds = math.inf if wrong else run["seconds"]
+    optional: dict[str, Any] = {key: run.get(key) for key in ("of_bound", "noise")}
     tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": run.get("options", {})}
-    fine = all(isinstance(value, str) for value in names.values()) and all(isinstance(v, dict) for v in tables.values())
+    fine = all(isinstance(value, str) for value in (*names.values(), wrong)) and all(isinstance(v, dict) for v in tables.values())
     fine = fine and all(type(value) is int and value >= 0 for value in tables["extents"].values())
-    fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), seconds, spread))
+    fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), 0 if wrong else seconds, spread))
+    fine = fine and all(value is None or (_is_number(value) and value >= 0) for value in optional.values())
     if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool:
         raise ValueError(f"{dict(run)} is no measurement of {dict(names, **tables['extents'])}")
-    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned)
+    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned, wrong=wrong, **optional)
 
 
 def _is_number(value: Any) -> bool:
@@ -248,8 +270,10 @@ def written(machine: Mapping[str, Any], entries: Iterable[Entry]) -> str:
         stated = {"operation": entry.operation, "dtype": entry.dtype, "extents": dict(entry.extents)}
         stated |= {key: dict(getattr(entry, key)) for key in ("parameters", "facts") if getattr(entry, key)}
         call = calls.setdefault(entry.call + entry.measured, {**stated, "measured": entry.measured, "runs": []})
-        run: dict[str, Any] = {"variant": entry.variant, "seconds": entry.seconds}
+        run: dict[str, Any] = {"variant": entry.variant}
+        run |= {"wrong": entry.wrong} if entry.wrong else {"seconds": entry.seconds}
         run |= {"spread": entry.spread} if entry.spread else {}
+        run |= {key: value for key in ("of_bound", "noise") if (value := getattr(entry, key)) is not None}
         run |= {"options": dict(entry.options)} if entry.options else {}
         run |= {"abandoned": True} if entry.abandoned else {}
         call["runs"].append(run)
@@ -282,7 +306,7 @@ def add(path: Path, machine: Mapping[str, Any], entries: Iterable[Entry]) -> Tab
                     _replace(path, written(machine, together))
                 # Where the file system has no locks, another may have replaced the file in between: look, and do it again.
                 if {entry.key for entry in entries} <= {entry.key for entry in _present(path, machine)}:
-                    return Table(tuple(together), "tuned", machine, path)
+                    return _table(together, "tuned", machine, path)
     except OSError as error:
         if not error.strerror:
             raise
@@ -298,7 +322,7 @@ def _present(path: Path, machine: Mapping[str, Any]) -> tuple[Entry, ...]:
         return ()
     if differs := machines.differences(table.machine, machine):
         raise ValueError(f"{path}: was measured with {'; '.join(differs)}; it is left as it is, write to another file")
-    return table.entries
+    return table.entries + table.refused
 
 
 @contextlib.contextmanager
