@@ -1,0 +1,123 @@
+"""The page, put together: the data as tables and charts, the template, and the library that draws the charts."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import registry
+from kernels._costs.table import Table
+from kernels._report import charts, sheets
+from kernels._report.calls import Call, calls
+
+HERE = Path(__file__).parent
+KILL_TABLE = "wrong_kernels.json"
+REGRET = "regret.json"
+
+
+def page(table: Table, results: Path | None, operations: tuple[str, ...], today: datetime.date) -> str:
+    """Return the page as HTML.
+
+    Parameters
+    ----------
+    table : Table
+        The measurements.
+    results : Path or None
+        A folder of what the scripts of `bench` and the tests recorded: a kill table, regret, rooflines. What is not there is
+        absent from the page, which says what would record it.
+    operations : tuple of str
+        What the page is about.
+    today : date
+        From which ages are counted.
+
+    Raises
+    ------
+    ValueError
+        If a file of results is broken; the one line names it.
+    """
+    import jinja2
+    import vl_convert
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    library, script = vl_convert.javascript_bundle(), (HERE / "page.js").read_text()
+    recorded = {path.name: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
+    return environment.get_template("page.html.jinja").render(
+        operations=[_operation(name, table.of(name), recorded, today) for name in operations],
+        facts=_facts(table),
+        notes=[sheets.public(note) for note in table.notes],
+        today=today.isoformat(),
+        version=registry.__version__,
+        style=(HERE / "page.css").read_text(),
+        library=library,
+        script=script,
+        hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (library, script)),
+    )
+
+
+def _digest(script: str) -> str:
+    """Return what the page's policy knows a script by: no other one runs."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: is no JSON: {error}; record it again, or name another folder with --results") from None
+
+
+def _facts(table: Table) -> list[tuple[str, str]]:
+    """Return what the machine is that the figures belong to, line by line; no name of a host or a person is among them."""
+    machine = dict(table.machine)
+    versions = machine.pop("versions", {})
+    allowed = machine.pop("threads allowed", {})
+    lines = [(name, str(value)) for name, value in machine.items() if value is not None]
+    lines += [("threads allowed", ", ".join(f"{name}={value}" for name, value in allowed.items()))] if allowed else []
+    return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version))]
+
+
+def _operation(name: str, table: Table, recorded: dict[str, Any], today: datetime.date) -> dict[str, Any]:
+    """Return what the template shows of an operation."""
+    found = calls(table)
+    ladder, on = sheets.ladder(registry.variants(name), found)
+    kills = recorded.get(KILL_TABLE, {}).get(name)
+    return {
+        "name": name,
+        "summary": registry.summary(name),
+        "origin": sheets.origin(table, name),
+        "ladder": ladder,
+        "ladder_call": on.title if on else None,
+        "calls": sheets.wins(found, command, today) if found else None,
+        "map": charts.winners(found) if found else None,
+        "growth": charts.growth(found),
+        "refusals": sheets.refusals(kills["kernels"]) if kills else None,
+        "refusals_day": kills["measured"][:10] if kills else None,
+        "rooflines": list(_rooflines(name, recorded)),
+    }
+
+
+def _rooflines(name: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the GPUs that an operation was measured on, each with its chart."""
+    for results in recorded.values():
+        runs = [run for run in results.get("runs", ()) if "ceilings" in run]
+        records = [r for run in runs for r in run["records"] if r["operation"] == name and r["seconds"]]
+        if records:
+            contract: Any = registry.contract(name)
+            chart = charts.roofline(records, runs[-1]["ceilings"], contract.RATE)
+            yield {"gpu": runs[-1]["environment"]["gpu"]["name"], "chart": chart}
+
+
+def command(call: Call) -> str:
+    """Return the command that measures a call again."""
+    return f"kernel-zoo tune {call.operation}"
