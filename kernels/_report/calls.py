@@ -128,7 +128,8 @@ def series(found: list[Call]) -> dict[str, list[tuple[int, Call]]]:
         if not sizes and size is not None:
             fixed = {name: extent for name, extent in call.extents.items() if name not in some}
             rest = replace(call, extents=fixed)
-            title = "; ".join(filter(None, (f"{' = '.join(some)} grows", rest.shape, f"{call.dtype} {call.about}".strip())))
+            first = ", ".join(filter(None, (f"{' = '.join(some)} grows", rest.shape)))
+            title = f"{first}; {', '.join(filter(None, (call.dtype, call.about)))}"
             possible.setdefault(title, {})[size] = call
     taken: dict[str, list[tuple[int, Call]]] = {}
     while possible:

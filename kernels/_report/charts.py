@@ -53,36 +53,48 @@ def winners(found: list[Call]) -> dict[str, Any]:
     Each row is a series of calls. A cross marks a call for which a variant was wrong.
     """
     rows = series(found)
-    values = []
-    for row, size, c in ((row, size, c) for row, sized in rows.items() for size, c in sized):
-        won = {"variant": label(c.winner), "time": duration(c.winner.seconds)} if c.winner else {}
-        noise = {} if c.noise is None else {"A/A noise": f"{c.noise:.1%}"}
-        wrong = {"WRONG": ", ".join(entry.variant for entry in c.wrong)} if c.wrong else {}
-        values.append({"size": size, "row": row, "call": c.title, "tied": c.tied, "lead": c.lead_text, **won, **noise, **wrong})
-    wins = [value["variant"] for value in values if "variant" in value]
-    names = sorted(set(wins), key=lambda name: (-wins.count(name), name))
+    values = [
+        {
+            "row": row,
+            "size": size,
+            "call": c.title,
+            "variant": label(c.winner) if c.winner else "",
+            "time": duration(c.winner.seconds) if c.winner else "",
+            "lead": c.lead_text,
+            "A/A noise": "not kept" if c.noise is None else f"{c.noise:.1%}",
+            "WRONG": ", ".join(entry.variant for entry in c.wrong),
+            "tied": c.tied,
+        }
+        for row, sized in rows.items()
+        for size, c in sized
+    ]
+    wins = [str(value["variant"]) for value in values if value["variant"]]
+    look = _variant(sorted(set(wins), key=lambda name: (-wins.count(name), name)))
     shown = ("call", "variant", "time", "lead", "A/A noise", "WRONG")
-    rows_in_lines = {"title": None, "grid": True, "labelExpr": "split(datum.label, '; ')"}
+    lines = {"title": None, "grid": True, "labelExpr": "split(datum.label, '; ')", "labelOffset": -6}  # half a line up
     place = {
         "x": {"field": "size", "type": "ordinal", "axis": {"labelAngle": -60, "grid": True, "format": ",d"}},
-        "y": {"field": "row", "type": "ordinal", "sort": [*rows], "axis": rows_in_lines},
+        "y": {"field": "row", "type": "ordinal", "sort": [*rows], "axis": lines},
         "tooltip": [{"field": key, "type": "nominal"} for key in shown],
     }
-    won = {"mark": {"type": "point", "size": 110, "strokeWidth": 2}, "transform": [{"filter": "datum.variant"}]}
-    hollow = {"condition": {"test": "datum.tied", "value": 0}, "value": 1}
-    won["encoding"] = _variant(names) | {"fill": _variant(names)["color"], "fillOpacity": hollow}
-    wrong_ones = {"mark": {"type": "text", "text": "✕", "color": WRONG, "fontSize": 17, "fontWeight": 900, "dx": 9, "dy": -6}}
-    wrong_ones["transform"] = [{"filter": "datum.WRONG"}]
+    solid = {"fill": look["color"], "fillOpacity": {"condition": {"test": "datum.tied", "value": 0}, "value": 1}}
+    won = {
+        "transform": [{"filter": "datum.variant"}],
+        "mark": {"type": "point", "size": 110, "strokeWidth": 2},
+        "encoding": look | solid,
+    }
+    wrong = {
+        "transform": [{"filter": "datum.WRONG"}],
+        "mark": {"type": "text", "text": "✕", "color": WRONG, "fontSize": 17, "fontWeight": 900, "dx": 9, "dy": -6},
+    }
     description = f"Map of the fastest variant for {len(found)} calls"
-    return _chart(
-        values, description, encoding=place, layer=[won, wrong_ones], width={"step": 30}, height={"step": 36}
-    )  # the transforms are each layer's own
+    return _chart(values, description, encoding=place, layer=[won, wrong], width={"step": 30}, height={"step": 36})
 
 
 def growth(found: list[Call]) -> dict[str, Any] | None:
     """Return the chart of time against size, one series at a time, or None where no series has three sizes."""
     long = {title: sized for title, sized in series(found).items() if len(sized) > 2}
-    values = [
+    values: list[dict[str, Any]] = [
         {"series": title, "size": size, "seconds": e.seconds, "variant": e.variant, "time": duration(e.seconds), "call": c.title}
         for title, sized in long.items()
         for size, c in sized
@@ -139,7 +151,7 @@ def roofline(records: list[dict[str, Any]], ceilings: dict[str, float], unit: st
     ]  # fmt: skip
     ends = min(d["intensity"] for d in dots) / 3, max(d["intensity"] for d in dots) * 3
     roofs = []
-    for name in sorted({r.get("ceiling") for r in timed} & ceilings.keys()):
+    for name in sorted(ceilings.keys() & {r.get("ceiling") for r in timed}):
         knee = ceilings[name] / ceilings["copy"]
         places = sorted({*ends, min(max(knee, ends[0]), ends[1])})
         roofs += [{"intensity": x, "rate": min(ceilings[name], ceilings["copy"] * x), "roof": name} for x in places]

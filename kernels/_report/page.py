@@ -50,7 +50,7 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    library, script = vl_convert.javascript_bundle(), (HERE / "page.js").read_text()
+    library, script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"), (HERE / "page.js").read_text()
     recorded = {path.name: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
     return environment.get_template("page.html.jinja").render(
         operations=[_operation(name, table.of(name), recorded, today) for name in operations],
