@@ -17,6 +17,7 @@ from kernels._cli.new import new
 from kernels._cli.report import report
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
+from kernels._cli.tune import tune
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ EXAMPLES = """\b
 kernel-zoo list                            what there is
 kernel-zoo compare matmul                  check and time every variant
 kernel-zoo compare meanshift_step --input points.csv
+kernel-zoo tune --quick                    measure this machine, so that get("matmul") takes what is fastest here
 kernel-zoo show matmul einsum              all about one variant
 kernel-zoo explain matmul                  which variant get("matmul") would take, and why
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
@@ -68,5 +70,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, check, new, animate, report):
+for command in (list_, show, explain, compare, tune, report, check, new, animate):
     cli.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,23 @@ import registry
 from kernels import _measure
 from kernels._cli.inputs import example
 from kernels._cli.limits import Limit
+from kernels._costs.machine import machine
+from kernels._costs.table import Entry
+from kernels._measure import plan, tuning
+
+
+def limited(limit: Limit, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose file was imported, with the limit on each of its calls and on nothing that comes between."""
+    watched = limit.on_each_call(function)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return watched(*args, **kwargs)
+        finally:
+            limit.stop()  # the references that come between take the time they take
+
+    limit.stop()
+    return call
 
 
 class Comparing:
@@ -33,28 +51,16 @@ class Comparing:
         """Check a variant, unless a run would take more seconds than the limit."""
         variant = registry.variant(self.operation, name)
         self.limit.start_import()
-        ((measurement, function),) = _measure.qualify(self.trial, [variant], limit, wrap=self._limited)
+        ((measurement, function),) = _measure.qualify(self.trial, [variant], limit, wrap=functools.partial(limited, self.limit))
         if function:
             self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         return measurement
-
-    def _limited(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        watched = self.limit.on_each_call(function)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return watched(*args, **kwargs)
-            finally:
-                self.limit.stop()  # the references that come between take the time they take
-
-        self.limit.stop()  # the file is imported
-        return call
 
     def resume(self, measurement: _measure.Measurement) -> None:
         """Go on with a variant that qualified in another process, which has ended; a run warms it up."""
         self.limit.start_import()
         function = registry.get(self.operation, measurement.variant.name)
-        self.trial.run(self._limited(function))
+        self.trial.run(limited(self.limit, function))
         self.samplers[measurement.variant.name] = _measure.Sampler(self.trial, measurement, function)
 
     def take(self, name: str, index: int) -> _measure.Measurement | None:
@@ -65,6 +71,40 @@ class Comparing:
         except KeyboardInterrupt:  # its own: Ctrl-C does not come here
             sampler.measurement.reject("in a timed run, it raised KeyboardInterrupt")
             return sampler.measurement
+
+
+class Tuning:
+    """The calls of an operation's plan, each measured when the command asks for it."""
+
+    def __init__(self, limit: Limit, device: str, pace: tuning.Pace) -> None:
+        self.limit, self.device, self.pace = limit, device, pace
+
+    def begin(self, operation: str, known: list[Entry], again: bool) -> None:
+        """Turn to an operation, of which some entries are known; the calls that these are of are not measured again."""
+        wrap = functools.partial(limited, self.limit)
+        self.tuner = tuning.Tuner(
+            operation, device=self.device, pace=self.pace, known=known, wrap=wrap, before_run=self.limit.start
+        )
+        self.plan = enumerate(plan.plan(self.tuner.contract, entries=self.pace.entries))
+        named = {dtype: {entry.variant for entry in known if entry.dtype == dtype} for dtype in plan.DTYPES}
+        new = {dtype for dtype, names in named.items() if any(v.name not in names for v in self.tuner.candidates(dtype))}
+        self.done = {tuning.shape_of(entry) for entry in known if not again and entry.dtype not in new}
+
+    def measure(self, index: int) -> tuple[str, tuning.Measured | None, dict[str, Any]]:
+        """Measure the call at a position of the plan; return what it is, what was found, and this machine.
+
+        Nothing is found where the call was measured before, or its arrays are too large.
+        """
+        planned = next(planned for position, planned in self.plan if position == index)
+        example = planned.example(self.tuner.contract)
+        shape = tuning.shape_of(tuning.described(self.tuner.contract, example, planned.dtype, looks=False))
+        arrays = [each for each in (*example.args, *example.kwargs.values()) if hasattr(each, "size")]
+        found = None
+        if shape not in self.done and max(each.size for each in arrays) <= self.pace.entries:
+            self.done.add(shape)
+            self.limit.start_import()
+            found = self.tuner.measure(example, planned.dtype)
+        return str(planned), found, machine()
 
 
 class Checking:

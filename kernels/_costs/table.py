@@ -76,6 +76,11 @@ class Entry(NamedTuple):
     wrong: str = ""
 
     @property
+    def label(self) -> str:
+        """The variant's name, and the options if there are any."""
+        return ", ".join([self.variant, *(f"{key}={value}" for key, value in self.options.items())])
+
+    @property
     def call(self) -> str:
         """The call that was measured, as text by which calls can be compared."""
         return json.dumps([self.operation, self.dtype, self.extents, self.parameters, self.facts], sort_keys=True)
@@ -114,6 +119,11 @@ class Table:
     below: Table | None = None
     notes: tuple[str, ...] = ()
     refused: tuple[Entry, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Entry, ...]:
+        """All that its file holds."""
+        return self.entries + self.refused
 
     @property
     def dated(self) -> str | None:
@@ -301,12 +311,14 @@ def add(path: Path, machine: Mapping[str, Any], entries: Iterable[Entry]) -> Tab
             _sweep(path)
             while True:
                 before = _present(path, machine)
-                together = merged(before, entries)
-                if together != merged(before):
-                    _replace(path, written(machine, together))
+                together = merged(before.kept, entries)
+                if together != merged(before.kept):
+                    known = {name: value for name, value in machine.items() if value is not None}
+                    _replace(path, written({**machine, **before.machine, **known}, together))
                 # Where the file system has no locks, another may have replaced the file in between: look, and do it again.
-                if {entry.key for entry in entries} <= {entry.key for entry in _present(path, machine)}:
-                    return _table(together, "tuned", machine, path)
+                after = _present(path, machine)
+                if {entry.key for entry in entries} <= {entry.key for entry in after.kept}:
+                    return after
     except OSError as error:
         if not error.strerror:
             raise
@@ -314,15 +326,15 @@ def add(path: Path, machine: Mapping[str, Any], entries: Iterable[Entry]) -> Tab
         raise OSError(f"{path}: cannot be written: {error.strerror}; {instead}") from None
 
 
-def _present(path: Path, machine: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """Return the entries of a file that is to be written to; none if there is no file."""
+def _present(path: Path, machine: Mapping[str, Any]) -> Table:
+    """Return the table in a file that is to be written to; an empty one if there is no file."""
     try:
         table = read(path)
     except FileNotFoundError:
-        return ()
+        return Table((), "tuned", machine, path)
     if differs := machines.differences(table.machine, machine):
         raise ValueError(f"{path}: was measured with {'; '.join(differs)}; it is left as it is, write to another file")
-    return table.entries + table.refused
+    return table
 
 
 @contextlib.contextmanager

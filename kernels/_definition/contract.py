@@ -14,11 +14,12 @@ values that parameters must have for that where it is not always so; `QUANTITIES
 given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is judged
 otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant, such as
 its dtypes, as literals; and what `Signature` reads.
-Sizes, examples and files that people bring stand in `_examples.py` beside it.
+Sizes, examples and files that people bring stand in `_examples.py` beside it, and what its variants' costs hang on in `_costs.py`.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import math
@@ -66,6 +67,7 @@ class Contract:
         self.CORE = self.signature.gufunc
         # Whether a result is one floating array that is held to the reference entry by entry.
         self.by_entries = self.signature.uniform and not hasattr(module, "judge")
+        self.DISCRETE = tuple(key for key, each in self.signature.parameters.items() if each.choices or each.type is bool)
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
         self.PRECISIONS = tuple(self._expressions)
         self.QUANTITIES: dict[str, str] = getattr(module, "QUANTITIES", {})
@@ -376,13 +378,21 @@ class Contract:
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 
-    # Examples
+    # What stands in files of its own
+
+    def _beside(self, file: str) -> ModuleType | None:
+        name = f"{self.module.__name__}.{file}"
+        own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
+        return importlib.import_module(name) if own else None
+
+    @functools.cached_property
+    def costs(self) -> ModuleType | None:
+        """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
+        return self._beside("_costs")
 
     @property
     def _examples(self) -> ModuleType | None:
-        name = f"{self.module.__name__}._examples"
-        own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
-        return importlib.import_module(name) if own else None
+        return self._beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:

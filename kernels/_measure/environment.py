@@ -11,16 +11,11 @@ from typing import Any
 
 import registry
 from kernels._costs.machine import cores, processor
+from kernels._explanation import duration
+
+__all__ = ["busy", "duration", "environment", "rate"]
 
 BUSY = 0.5  # the load on each core from which on a machine counts as busy
-
-
-def duration(seconds: float) -> str:
-    """Write a time with three digits and a unit a person would use."""
-    for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def rate(units: float, unit: str) -> str:

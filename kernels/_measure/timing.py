@@ -21,7 +21,8 @@ from kernels._measure.environment import duration
 from kernels._measure.trial import SAMPLES, Runs, Trial
 from registry import Variant, Zoo
 
-PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next
+PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next; no longer
+NAP_SECONDS = 1e-3  # than this, which is waited for in naps
 DEALS = 100  # of the samples of one variant into two halves
 ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
 
@@ -44,6 +45,8 @@ class Measurement:
         Units of work a second: floating-point operations, or pairs.
     options : mapping
         The variant's own keyword arguments in this measurement, where they are not the defaults.
+    estimate : float
+        The seconds of a run, as estimated before the check; 0 if it did not come to that.
     """
 
     variant: Variant
@@ -53,6 +56,7 @@ class Measurement:
     samples: list[float] = field(default_factory=list)
     units: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    estimate: float = 0.0
 
     @property
     def label(self) -> str:
@@ -160,7 +164,7 @@ def qualify(
 
 def _judge(trial: Trial, measurement: Measurement, function: Callable[..., Any], limit: float) -> None:
     """Check a function on the example, unless a run would take more seconds than the limit."""
-    estimate = trial.estimate(function, limit)
+    estimate = measurement.estimate = trial.estimate(function, limit)
     if estimate > limit:
         measurement.status = "skipped"
         measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(limit)})"
@@ -209,12 +213,21 @@ class Sampler:
         return True
 
     def _sample(self, last: bool) -> None:
-        time.sleep(PAUSE_SECONDS)
+        settle()
         if self.samples == SAMPLES[1]:  # a short run, which the waking of its own threads would lengthen
             Runs(self.trial, self.function).seconds(self.runs)
         runs = Runs(self.trial, self.function, last)
         self.measurement.samples.append(runs.seconds(self.runs))
         self.measurement.judge(runs.judge(self.measurement.variant.precision))
+
+
+def settle() -> None:
+    """Wait until this process's other threads rest, but not for ever."""
+    for _ in range(round(PAUSE_SECONDS / NAP_SECONDS)):
+        before = time.process_time()
+        time.sleep(NAP_SECONDS)
+        if time.process_time() - before < NAP_SECONDS / 4:
+            return
 
 
 def interleave(trial: Trial, qualified: Iterable[tuple[Measurement, Callable[..., Any]]]) -> Iterator[Measurement]:

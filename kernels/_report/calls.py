@@ -65,7 +65,7 @@ class Call:
     @property
     def lead_text(self) -> str:
         """The lead in words, as a ratio."""
-        return "no other finished" if self.lead is None else f"{1 + self.lead:.3g}× {label(self.runs[1])}"
+        return "no other finished" if self.lead is None else f"{1 + self.lead:.3g}× {self.runs[1].label}"
 
     @property
     def noise(self) -> float | None:
@@ -104,11 +104,6 @@ def _first_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     for entry in entries:
         found.setdefault(entry.variant, entry)
     return tuple(found.values())
-
-
-def label(entry: Entry) -> str:
-    """Return a variant's name, and its options if it was not timed with the defaults."""
-    return ", ".join([entry.variant, *(f"{key}={value}" for key, value in entry.options.items())])
 
 
 def series(found: list[Call]) -> dict[str, list[tuple[int, Call]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernels._measure.environment import duration
-from kernels._report.calls import Call, label, series
+from kernels._report.calls import Call, series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C8649B", "#9A7500", "#7B61D9", "#7F7F7F", "#2F93C9")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
@@ -58,7 +58,7 @@ def winners(found: list[Call]) -> dict[str, Any]:
             "row": row,
             "size": size,
             "call": c.title,
-            "variant": label(c.winner) if c.winner else "",
+            "variant": c.winner.label if c.winner else "",
             "time": duration(c.winner.seconds) if c.winner else "",
             "lead": c.lead_text,
             "A/A noise": "not kept" if c.noise is None else f"{c.noise:.1%}",

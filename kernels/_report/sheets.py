@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import registry
 from kernels._costs.table import Table
 from kernels._measure.environment import duration
-from kernels._report.calls import Call, label
+from kernels._report.calls import Call
 from registry import Variant
 
 PLACES = {
@@ -108,7 +108,7 @@ def wins(found: list[Call], command: Any, today: datetime.date) -> Sheet:
             Cell(c.dtype),
             Cell(c.about),
             Cell(wrong or "none", None, "wrong" if wrong else ""),
-            Cell(label(first) + (" (tie)" if c.tied else ""), None, "code") if first else Cell("none"),
+            Cell(first.label + (" (tie)" if c.tied else ""), None, "code") if first else Cell("none"),
             seconds(first.seconds if first else None),
             lead,
             share(c.noise),

@@ -10,6 +10,7 @@ from kernels._definition.examples import Example
 
 # (n, m, d, e). The lecture's pictures, 64 x 64 latent pixels, look at 77 words, in 40 dimensions a head (Stable Diffusion 1.4).
 SIZES = {"tiny": (4, 6, 3, 2), "lecture": (4096, 77, 40, 40), "medium": (512, 512, 64, 64), "large": (2048, 2048, 64, 64)}
+GRID = {"d": (16, 40, 64, 128), "e": (16, 40, 64, 128)}  # what is measured: entries of queries and values as models have them
 
 
 def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, causal: bool = False) -> Example:

@@ -10,6 +10,7 @@ from kernels._definition.examples import Example
 
 # Shapes (s, c, h, w). DiffEdit compares ten noise predictions for latents of four channels; "large" is pictures.
 SIZES = {"tiny": (2, 3, 4, 4), "lecture": (10, 4, 64, 64), "medium": (8, 3, 256, 256), "large": (8, 3, 512, 512)}
+GRID = {"s": (2, 4, 8, 10), "c": (1, 3, 4)}  # what is measured: channels as pictures and latents have them
 
 
 def of_extents(rng: np.random.Generator, extents: dict[str, int]) -> dict[str, Any]:

@@ -19,6 +19,10 @@ SIZES = {
     "medium": {"n": 6_000, "kernel": "gaussian", "bandwidth": 2.5, "steps": 1},
     "large": {"n": 30_000, "kernel": "gaussian", "bandwidth": 2.5, "steps": 1},
 }
+# What is measured: in these dimensions, points of these kinds.
+GRID = {"d": (1, 2, 2, 2, 3, 3, 8, 32, 128)}
+CONTENTS = ("clusters", "even", "sparse", "crowded")
+NEIGHBOURS = {"even": 10.0, "sparse": 0.1}  # within a bandwidth, however many points there are
 
 
 def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, **changes: Any) -> Example:
@@ -34,15 +38,24 @@ def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, **c
     return _example(x.astype(dtype), about)
 
 
-def of_extents(rng: np.random.Generator, extents: dict[str, int]) -> dict[str, Any]:
-    """Return a step of normal points, with a bandwidth that some pairs are within and others are not, in any dimension."""
+def of_extents(rng: np.random.Generator, extents: dict[str, int], contents: str = "crowded") -> dict[str, Any]:
+    """Return a step in any dimension.
+
+    Crowded points are normal, with a bandwidth that some pairs are within and others are not; clusters are the lecture's; even
+    and sparse points are uniform in a cube.
+    """
     n, m, d = (extents[name] for name in "nmd")
-    return {
-        "x": rng.standard_normal((n, d)),
-        "data": rng.standard_normal((m, d)),
+    if contents == "crowded":
         # Distances have about this mean, and a deviation of 1, until their rounding in thousands of dimensions is more than that.
-        "bandwidth": math.sqrt(2 * d) + rng.uniform(-1, 1) + d / 1000,
-    }
+        bandwidth = math.sqrt(2 * d) + rng.uniform(-1, 1) + d / 1000
+        return {"x": rng.standard_normal((n, d)), "data": rng.standard_normal((m, d)), "bandwidth": bandwidth}
+    if contents == "clusters":
+        centroids = rng.uniform(-35, 35, (6, d))
+        x, data = (centroids[np.arange(k) % 6] + 5**0.5 * rng.standard_normal((k, d)) for k in (n, m))
+        return {"x": x, "data": data, "bandwidth": 2.5}
+    ball = d / 2 * math.log(math.pi) - math.lgamma(d / 2 + 1)  # the logarithm of the unit ball's volume
+    side = math.exp((math.log(m / NEIGHBOURS[contents]) + ball) / d)
+    return {"x": rng.uniform(0, side, (n, d)), "data": rng.uniform(0, side, (m, d)), "bandwidth": 1.0}
 
 
 def from_file(

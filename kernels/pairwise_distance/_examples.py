@@ -15,6 +15,7 @@ SIZES = {
     "medium": (2_000, 2_000, 16),
     "large": (5_000, 5_000, 16),
 }
+GRID = {"d": (1, 2, 3, 8, 16, 64, 128)}  # what is measured
 
 
 def example(size: str = "lecture", *, dtype: str = "float32", seed: int = 0, metric: str = "euclidean") -> Example:

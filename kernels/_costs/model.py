@@ -1,0 +1,167 @@
+"""What a variant will take for a call, from what it took for others.
+
+A variant takes
+
+    log seconds = log(overhead + rate count) + r                                                                           (1)
+
+where `count` is its work (`calls.count`), which knows how its time grows. Overhead and rate are read off the measurements, and
+r, what these leave unexplained, is interpolated between the measured calls by the linear radial basis function, a sum of
+distances in the logarithms of the extents and of the count. Along one extent that is the straight line between the nearest
+two measurements, and beyond the last one r stays as it is, so that the time follows the counted work.
+
+References
+----------
+Buhmann 2003, Radial basis functions, chapter 2: the interpolant exists for any distinct points, and is unique.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kernels._costs.calls import Call, count
+from kernels._explanation import Cost
+
+
+class Fit:
+    """The expected time of one variant, with one set of options, for calls of one dtype and one choice of parameters.
+
+    Parameters
+    ----------
+    points : iterable of (sequence of float, float)
+        Of each measured call the logarithms of its extents and, last, of its count; and the logarithm of its seconds. Of a
+        call that was measured several times, the mean counts.
+    """
+
+    def __init__(self, points: Iterable[tuple[Sequence[float], float]]) -> None:
+        measured: dict[tuple[float, ...], list[float]] = {}
+        for place, seconds in points:
+            measured.setdefault(tuple(place), []).append(seconds)
+        self.places = np.array(sorted(measured))
+        seconds = np.array([math.fsum(measured[tuple(place)]) / len(measured[tuple(place)]) for place in self.places])
+        counts = self.places[:, -1]
+        self.overhead = seconds.min()
+        working = seconds > self.overhead + math.log(2)  # where the work takes longer than the overhead
+        if not working.any():
+            working = counts == counts.max()
+        self.rate = float(np.median(seconds[working] - counts[working]))
+        unexplained = seconds - self._explained(counts)
+        # The weights of the distances sum to 0, which keeps what lies far away from growing.
+        n = len(seconds)
+        system = np.ones((n + 1, n + 1))
+        system[:n, :n], system[n, n] = self._distances(self.places), 0
+        *self.weights, self.level = np.linalg.solve(system, np.append(unexplained, 0)) if n > 1 else (0.0, unexplained[0])
+
+    def _explained(self, counts: Any) -> Any:
+        return np.logaddexp(self.overhead, self.rate + counts)
+
+    def _distances(self, places: Any) -> Any:
+        return np.sqrt(((places[:, None] - self.places) ** 2).sum(axis=-1))
+
+    def __call__(self, place: Sequence[float]) -> float:
+        """Return the logarithm of the expected seconds."""
+        there = np.array([place])
+        return float(self._explained(there[0, -1]) + (self._distances(there) @ np.array(self.weights))[0] + self.level)
+
+    def knows(self, place: Sequence[float]) -> bool:
+        """Whether such a call was measured: its extents, and its count within the width of a bucket of facts."""
+        close = np.abs(self.places - place) <= [*[1e-9] * (len(place) - 1), math.log(2) / 2]
+        return bool(close.all(axis=1).any())
+
+
+class Costs:
+    """The expected times of one operation's variants.
+
+    Parameters
+    ----------
+    contract : Contract
+    tables : sequence of Table
+        Measurements of this operation; a variant's come from the first table that has any.
+    """
+
+    def __init__(self, contract: Any, tables: Sequence[Any]) -> None:
+        self.contract, self.tables = contract, tables
+        self._fits: dict[Any, Fit] = {}
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[str, list[Any]]]:
+        """The entries of each variant, and where they come from."""
+        found: dict[str, tuple[str, list[Any]]] = {}
+        for table in self.tables:
+            own: dict[str, list[Any]] = {}
+            for entry in table.entries:
+                own.setdefault(entry.variant, []).append(entry)
+            found |= {name: (table.origin, entries) for name, entries in own.items() if name not in found}
+        return found
+
+    @cached_property
+    def measured(self) -> dict[str, list[int]]:
+        """The measured values of each extent, in ascending order."""
+        values: dict[str, set[int]] = {}
+        for _, entries in self._entries.values():
+            for entry in entries:
+                for key, value in entry.extents.items():
+                    values.setdefault(key, set()).add(value)
+        return {key: sorted(them) for key, them in values.items()}
+
+    def of(self, variant: str, call: Call, options: Mapping[str, Any]) -> Cost | None:
+        """Return what a variant will take at best, by the options that were measured; None if nothing was.
+
+        Parameters
+        ----------
+        variant : str
+        call : Call
+        options : mapping
+            Those that the caller asks for. Others may be chosen.
+        """
+        origin, entries = self._entries.get(variant, ("", []))
+        if not entries:
+            return None
+        best = None
+        for chosen in self._chosen(entries, options):
+            cost = self._cost(variant, call, chosen, origin, entries)
+            if best is None or cost.seconds < best.seconds * (0.97 if not best.options else 1):
+                best = cost
+        return best
+
+    def _chosen(self, entries: list[Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the options that may be chosen, the defaults first."""
+        fitting: dict[str, dict[str, Any]] = {"[]": {}}
+        for entry in entries:
+            if all(options.get(key, value) == value for key, value in entry.options.items()):
+                fitting[repr(sorted(entry.options.items()))] = dict(entry.options)
+        return [fitting[key] for key in sorted(fitting, key=lambda key: (key != "[]", key))]
+
+    def _cost(self, variant: str, call: Call, options: dict[str, Any], origin: str, entries: list[Any]) -> Cost:
+        """Return what a variant will take, from the measurements of calls that are most like this one."""
+        group: list[Any] = []
+        alike = {"options": options, "dtype": call.dtype, "parameters": dict(call.parameters)}
+        for key, value in alike.items():
+            same = [entry for entry in entries if getattr(entry, key) == value]
+            entries = same or entries
+            group.append(bool(same) and repr(value))
+        dated = max(entry.measured for entry in entries)
+        timed = [entry for entry in entries if not entry.abandoned]
+        if not timed:
+            return Cost(math.inf, "measured" if origin == "tuned" else origin, dated, options)
+        names = tuple(sorted({key for entry in timed for key in entry.extents} | call.extents.keys()))
+        key = (variant, *group, names)
+        if key not in self._fits:
+            self._fits[key] = Fit((self._place(variant, _as_call(e), names), math.log(e.seconds)) for e in timed)
+        fit, place = self._fits[key], self._place(variant, call, names)
+        given_up = (e.seconds for e in entries if e.abandoned and all(call.extents.get(k, 1) >= v for k, v in e.extents.items()))
+        if origin == "tuned":
+            origin = "measured" if all(group) and fit.knows(place) else "interpolated"
+        return Cost(max(math.exp(fit(place)), *given_up, 0.0), origin, dated, options)
+
+    def _place(self, variant: str, call: Call, names: Sequence[str]) -> list[float]:
+        extents = [math.log(max(1, call.extents.get(name, 1))) for name in names]
+        return [*extents, math.log(max(1.0, count(self.contract, variant, call)))]
+
+
+def _as_call(entry: Any) -> Call:
+    return Call(entry.dtype, entry.extents, entry.parameters, entry.facts)

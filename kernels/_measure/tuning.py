@@ -1,0 +1,258 @@
+"""Measures the variants of an operation on one call after another, for the tables that the choice of a variant follows.
+
+A variant is held to the reference before it is timed. It is given up as hopeless as soon as a run would take `HOPELESS` times as
+long as the best variant's. Those that come near the best are timed again and again, interleaved; the others only once, because
+how far behind they are does not matter much.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import registry
+from kernels._costs import calls
+from kernels._costs.table import Entry
+from kernels._definition.examples import Example
+from kernels._measure.timing import Measurement, describe, qualify, settle
+from kernels._measure.trial import Runs, Trial
+from registry import Variant, Zoo
+
+HOPELESS = 20.0  # times the best variant's time
+WITNESSES = 3  # a variant that was hopeless on all of so many long calls is not run on larger ones
+LONG_SECONDS = 1e-3  # runs that take longer are work, not overhead
+NEAR = 1.5  # times the best variant's time: who comes so near is timed in full
+SAMPLE_SECONDS = 5e-4  # what is faster is repeated until one sample takes this long,
+MOST_RUNS = 64  # or so often
+CALL_SECONDS = 1.0  # what the samples of one variant take together, once there are two
+CHECKED_ROWS = 32  # of each result are held to the reference
+FACTORS = (1 / 4, 4)  # by which an option that counts something is changed to look for a better one
+
+
+class Pace(NamedTuple):
+    """How thoroughly to measure.
+
+    Attributes
+    ----------
+    limit : float
+        What takes more seconds a run is left out.
+    samples : int
+        How many samples are taken of the variants that come near the best.
+    entries : int
+        How many entries an array has at most.
+    """
+
+    limit: float
+    samples: int
+    entries: int
+
+
+QUICK, FULL = Pace(0.1, 5, 2**20), Pace(2.0, 7, 2**24)
+
+
+@dataclass
+class Measured:
+    """What was measured on one call.
+
+    Attributes
+    ----------
+    entries : list of Entry
+        Empty if no variant takes the call within the limit.
+    refused : list of Entry
+        Of the variants that gave a wrong result.
+    before : str or None
+        The variant that served such a call until now.
+    wrong : list of str
+        Variants that gave a wrong result, each with what was wrong.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    refused: list[Entry] = field(default_factory=list)
+    before: str | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> Entry | None:
+        """The fastest."""
+        return min((entry for entry in self.entries if not entry.abandoned), key=lambda entry: entry.seconds, default=None)
+
+    def seconds(self, variant: str | None) -> float | None:
+        """Return what a variant took without options, None if it was not timed."""
+        found = (e.seconds for e in self.entries if e.variant == variant and not (e.options or e.abandoned))
+        return next(found, None)
+
+
+def described(contract: Any, example: Example, dtype: str, *, looks: bool = True) -> calls.Call:
+    """Return what a call's cost may hang on; with `looks`, by a look at its contents too."""
+    return calls.describe(contract, np.dtype(dtype), *contract.validate(*example.args, **example.kwargs), looks=looks)
+
+
+def shape_of(call: calls.Call | Entry) -> str:
+    """Return what is the same of two calls whose contents alone differ; a plan has no such call twice."""
+    return json.dumps([call.dtype, call.extents, call.parameters], sort_keys=True)
+
+
+class Tuner:
+    """Measures the variants of one operation.
+
+    Parameters
+    ----------
+    operation : str
+    zoo : Zoo, optional
+    device : str
+    pace : Pace
+    known : iterable of Entry
+        What was measured before; it says which variants are hopeless.
+    wrap : callable
+        Wraps functions for the checks; see `qualify`.
+    before_run : callable
+        Called before each timed run.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        zoo: Zoo | None = None,
+        device: str = "cpu",
+        pace: Pace = FULL,
+        known: Iterable[Entry] = (),
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
+        before_run: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.operation, self.zoo, self.device = operation, zoo or registry.zoo(), device
+        self.contract = self.zoo.contract(operation)
+        self.limit, self.samples, self.wrap, self.before_run = pace.limit, pace.samples, wrap, before_run
+        self._ratios: dict[str, list[float]] = {}  # of each variant, on long calls, to the best
+        together: dict[str, list[Entry]] = {}
+        for entry in known:
+            if entry.operation == operation:
+                together.setdefault(entry.call, []).append(entry)
+        for entries in together.values():
+            self._witness(entries)
+
+    def measure(self, example: Example, dtype: str) -> Measured:
+        """Check and time the variants on a call."""
+        trial = self._trial(example, dtype)
+        explained = self.zoo.explain(self.operation, *trial.args, **example.kwargs)
+        found = Measured(before=explained.chosen.name if explained.chosen else None)
+        call = described(self.contract, example, dtype)
+        entry = functools.partial(Entry, self.operation, measured=datetime.date.today().isoformat(), **call._asdict())
+
+        def add(variant: str, seconds: float, spread: float = 0.0, **more: Any) -> None:
+            made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread), **({"options": {}} | more))
+            found.entries.append(made)
+
+        self._timed: list[tuple[Measurement, Callable[..., Any]]] = []
+        self._wrong: list[Measurement] = []
+        given_up: dict[str, float] = {}
+        for variant in self.candidates(dtype):
+            if self._best() < self.limit and (seconds := self._hopeless(variant) * self._best()):
+                given_up[variant.name] = seconds
+                continue
+            measurement = self._qualify(trial, variant)
+            if measurement.status == "skipped" and measurement.estimate:
+                given_up[variant.name] = measurement.estimate
+        for measurement, _ in list(self._timed):
+            if measurement.median < 2 * self._best():
+                self._try_options(trial, measurement.variant)
+        for measurement in self._time(trial):
+            of_bound, noise = measurement.agreement and rounded(measurement.agreement.share), measurement.noise
+            more = {"of_bound": of_bound, "noise": noise and rounded(noise), "options": measurement.options}
+            add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **more)
+        if self._timed:
+            for name, seconds in given_up.items():
+                add(name, seconds, abandoned=True)
+        for each in self._wrong:
+            found.wrong.append(f"{each.label} on {example.title}, {dtype}: {each.reason}")
+            refused = entry(variant=each.variant.name, options=each.options, seconds=math.inf, spread=0.0, wrong=each.reason)
+            found.refused.append(refused)
+        self._witness(found.entries)
+        return found
+
+    def _trial(self, example: Example, dtype: str) -> Trial:
+        if self.device == "cuda":
+            from kernels._measure.device import DeviceTrial, EventClock
+
+            trial: Trial = DeviceTrial(self.contract, example, dtype, EventClock())
+        else:
+            trial = Trial(self.contract, example, dtype, CHECKED_ROWS)
+            trial.sample_seconds = SAMPLE_SECONDS
+        trial.before_run = self.before_run
+        return trial
+
+    def candidates(self, dtype: str) -> list[Variant]:
+        """Return the variants for a dtype, the likely best first."""
+        every = [v for v in self.zoo.variants(self.operation) if v.available and v.device == self.device and dtype in v.dtypes]
+
+        def order(variant: Variant) -> tuple[float, int]:
+            ratios = self._ratios.get(variant.name)
+            return statistics.median(ratios) if ratios else 2.0, -variant.rank
+
+        return sorted(every, key=order)
+
+    def _best(self) -> float:
+        return min((measurement.median for measurement, _ in self._timed), default=float("inf"))
+
+    def _hopeless(self, variant: Variant) -> float:
+        """Return how many times the best's time a variant took at least on long calls, if always too many; else 0."""
+        ratios = self._ratios.get(variant.name, ())
+        return min(ratios) if len(ratios) >= WITNESSES and min(ratios) >= HOPELESS and self._best() >= LONG_SECONDS / 4 else 0.0
+
+    def _witness(self, entries: list[Entry]) -> None:
+        best = min((entry.seconds for entry in entries if not entry.abandoned), default=0.0)
+        for entry in entries:
+            if best and entry.seconds >= LONG_SECONDS and not entry.options:
+                self._ratios.setdefault(entry.variant, []).append(entry.seconds / best)
+
+    def _qualify(self, trial: Trial, variant: Variant, **options: Any) -> Measurement:
+        """Check a variant, and time it for the first time if it is right and not hopeless."""
+        limit = min(self.limit, max(HOPELESS * self._best(), LONG_SECONDS))
+        ((measurement, function),) = qualify(trial, [variant], limit, wrap=self.wrap, options=options, zoo=self.zoo)
+        if function:
+            try:
+                runs = 1 if measurement.estimate > LONG_SECONDS * 100 else 3
+                measurement.samples.append(Runs(trial, function).seconds(runs))
+                self._timed.append((measurement, function))
+            except Exception as error:
+                measurement.reject(f"in a timed run, {describe(error, variant.file)}")
+        if measurement.status == "wrong":
+            self._wrong.append(measurement)
+        return measurement
+
+    def _try_options(self, trial: Trial, variant: Variant) -> None:
+        """Time a variant with other values of its options that count something."""
+        for key, value in variant.options.items():
+            for factor in FACTORS if type(value) is int else ():
+                if value * factor >= 1:
+                    self._qualify(trial, variant, **{key: int(value * factor)})
+
+    def _time(self, trial: Trial) -> list[Measurement]:
+        """Take samples, interleaved, of all that were timed once and come near the best; return all."""
+        first = {id(measurement): measurement.median for measurement, _ in self._timed}
+        for index in range(self.samples):
+            best = self._best()
+            for measurement, function in self._timed:
+                once = first[id(measurement)]
+                if measurement.median > NEAR * best or (index > 1 and (index + 1) * once > CALL_SECONDS):
+                    continue
+                settle()
+                runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
+                if runs > 1:
+                    Runs(trial, function).seconds(3)  # what waited wakes up
+                seconds = Runs(trial, function).seconds(max(runs, 3) if once < LONG_SECONDS else 1)
+                measurement.samples = [*measurement.samples, seconds] if index else [seconds]
+        return [measurement for measurement, _ in self._timed]
+
+
+def rounded(seconds: float) -> float:
+    """Return a number with four digits: a measurement has no more."""
+    return float(f"{seconds:.4g}")
