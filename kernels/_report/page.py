@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -41,7 +42,6 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         If a file of results is broken; the one line names it.
     """
     import jinja2
-    import vl_convert
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
@@ -50,7 +50,7 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    library, script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed"), (HERE / "page.js").read_text()
+    library, script = _library(), (HERE / "page.js").read_text()
     recorded = {path.name: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
     return environment.get_template("page.html.jinja").render(
         operations=[_operation(name, table.of(name), recorded, today) for name in operations],
@@ -63,6 +63,15 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         script=script,
         hashes=" ".join(f"'sha256-{_digest(text)}'" for text in (library, script)),
     )
+
+
+@functools.cache
+def _library() -> str:
+    """Return the script of Vega, Vega-Lite and Vega-Embed; it takes a second or two to put together."""
+    import vl_convert
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")
+    return script
 
 
 def _digest(script: str) -> str:
