@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
 
 
 @click.command()
-@click.argument("operation", metavar="[OP]", required=False)
+@click.argument("operations", metavar="[OP]...", nargs=-1)
 @click.option("--quick", is_flag=True, help="For a first table: small calls, and a budget of 100 seconds.")
 @click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to measure for, 1200 if not --quick.")
 @click.option(
@@ -40,7 +41,7 @@ QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
 @TIMEOUT
 @JSON
 def tune(
-    operation: str | None,
+    operations: tuple[str, ...],
     quick: bool,
     budget: float | None,
     device: str,
@@ -57,7 +58,7 @@ def tune(
     """
     if device != "cpu" and (missing := registry.missing(device)):
         raise click.UsageError(f"--device {device}: {missing}")
-    for name in [operation] if operation else []:
+    for name in operations:
         registry.variants(name)  # refuses what there is not
     from kernels import _measure
     from kernels._measure import tuning
@@ -69,9 +70,7 @@ def tune(
     session = {"device": device, "pace": tuning.QUICK if quick else tuning.FULL}
     run = Run(path, session, timeout, again)
     try:
-        run.measure(
-            [operation] if operation else list(registry.operations()), budget or (QUICK_SECONDS if quick else FULL_SECONDS)
-        )
+        run.measure(operations or registry.operations(), budget or (QUICK_SECONDS if quick else FULL_SECONDS))
     except KeyboardInterrupt:
         run.interrupted = True
     table.forget()
@@ -122,7 +121,7 @@ class Run:
         self.interrupted = False
         self.table = table.add(path, machine.machine(), [])  # refuses at once what cannot be written to
 
-    def measure(self, operations: list[str], seconds: float) -> None:
+    def measure(self, operations: Sequence[str], seconds: float) -> None:
         """Measure calls of these operations for so many seconds, each for its share of what is left."""
         from kernels._measure.plan import breadth
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import random
 import statistics
 from collections.abc import Callable
@@ -70,6 +71,8 @@ class Trial:
         A run that is shorter is repeated until one sample takes this long.
     before_run : callable
         Called before each timed run, outside of what is timed.
+    estimates : int
+        How often an estimate above the limit is made before it is believed.
     """
 
     def __init__(self, contract: ModuleType, example: Example, dtype: str, rows: int = CHECKED_ROWS) -> None:
@@ -83,6 +86,7 @@ class Trial:
         self.checked = np.arange(self.rows) if self.rows <= rows else np.sort(rng.choice(self.rows, rows, replace=False))
         self.timed_rows = TIMED_ROWS
         self.sample_seconds = SAMPLE_SECONDS
+        self.estimates = 2
         self.before_run: Callable[[], None] = lambda: None
         self.clock: Callable[[Callable[[], None], Callable[[], None]], float] = host_clock
         self._change = max(2.0**-10, 16 * (precision.unit if (precision := precision_of(dtype)) else 0.0))
@@ -200,11 +204,14 @@ class Trial:
     def estimate(self, function: Callable[..., Any], limit: float) -> float:
         """Estimate the seconds of one run from runs on a few rows.
 
-        An estimate above the limit is made once more: the first may have compiled, read files, or been held up.
+        An estimate above the limit is made again: the first may have compiled, read files, or been held up.
         """
         self.refill()
-        seconds = self._estimate(function, limit)
-        return seconds if seconds <= limit else min(seconds, self._estimate(function, limit))
+        seconds = math.inf
+        for _ in range(self.estimates):
+            if seconds > limit:
+                seconds = min(seconds, self._estimate(function, limit))
+        return seconds
 
     def _estimate(self, function: Callable[..., Any], limit: float) -> float:
         """Estimate the seconds of one run once.
