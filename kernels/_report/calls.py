@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kernels._costs.table import Entry, Table
@@ -18,8 +17,8 @@ class Call:
     ----------
     operation, dtype : str
     extents : mapping of int
-    settings : mapping
-        Its parameters and the facts of its contents.
+    parameters, facts : mapping
+        Of which choices it is, and what is known of its contents.
     runs : tuple of Entry
         Of each variant that was right and finished the fastest run, the fastest variant first.
     abandoned : tuple of Entry
@@ -32,7 +31,8 @@ class Call:
     operation: str
     dtype: str
     extents: Mapping[str, int]
-    settings: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    facts: Mapping[str, float]
     runs: tuple[Entry, ...]
     abandoned: tuple[Entry, ...]
     wrong: tuple[Entry, ...]
@@ -43,14 +43,19 @@ class Call:
         return ", ".join(f"{name} = {extent:,}" for name, extent in self.extents.items() if (name, extent) != ("batch", 1))
 
     @property
-    def about(self) -> str:
-        """What else tells it from other calls: parameters and facts."""
-        return ", ".join(value if isinstance(value, str) else f"{name} {value:.3g}" for name, value in self.settings.items())
+    def kind(self) -> str:
+        """Its dtype and parameters."""
+        return ", ".join([self.dtype, *(v if isinstance(v, str) else f"{name}={v}" for name, v in self.parameters.items())])
+
+    @property
+    def contents(self) -> str:
+        """The facts of its contents."""
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.facts.items())
 
     @property
     def title(self) -> str:
         """All of it in one line."""
-        return ", ".join(filter(None, (self.shape, self.dtype, self.about)))
+        return ", ".join(filter(None, (self.shape, self.kind, self.contents)))
 
     @property
     def winner(self) -> Entry | None:
@@ -79,13 +84,13 @@ class Call:
 
 
 def calls(table: Table) -> list[Call]:
-    """Return the calls of a table, in the order of their operations, dtypes, settings and extents."""
+    """Return the calls of a table, in the order of their operations, kinds and extents."""
     groups: dict[str, list[Entry]] = {}
     for entry in (*table.entries, *table.refused):
         groups.setdefault(entry.call, []).append(entry)
     wrong = {(entry.operation, entry.variant) for entry in table.refused}
     found = [_call(entries, wrong) for entries in groups.values()]
-    return sorted(found, key=lambda c: (c.operation, c.dtype, c.about, [*c.extents.values()]))
+    return sorted(found, key=lambda c: (c.operation, c.kind, [*c.extents.values()], c.contents))
 
 
 def _call(entries: list[Entry], wrong: set[tuple[str, str]]) -> Call:
@@ -96,7 +101,7 @@ def _call(entries: list[Entry], wrong: set[tuple[str, str]]) -> Call:
     finished = {entry.variant for entry in runs}
     abandoned = _first_of_each(entry for entry in right if entry.variant not in finished)
     first = entries[0]
-    return Call(first.operation, first.dtype, first.extents, {**first.parameters, **first.facts}, runs, abandoned, refused)
+    return Call(first.operation, first.dtype, first.extents, first.parameters, first.facts, runs, abandoned, refused)
 
 
 def _first_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -104,33 +109,3 @@ def _first_of_each(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     for entry in entries:
         found.setdefault(entry.variant, entry)
     return tuple(found.values())
-
-
-def series(found: list[Call]) -> dict[str, list[tuple[int, Call]]]:
-    """Sort an operation's calls into series along which some extents grow alike, and nothing else changes.
-
-    Returns
-    -------
-    dict
-        For a series' title the growing extent with each call, in order; each call is in one, the longest come first.
-    """
-    possible: dict[str, dict[int, Call]] = {}
-    names = [*dict.fromkeys(name for call in found for name in call.extents)]
-    subsets = [some for count in range(len(names), 0, -1) for some in itertools.combinations(names, count)]
-    for some, call in itertools.product(subsets, found):
-        sizes = {call.extents.get(name) for name in some}
-        size = sizes.pop()
-        if not sizes and size is not None:
-            fixed = {name: extent for name, extent in call.extents.items() if name not in some}
-            rest = replace(call, extents=fixed)
-            first = ", ".join(filter(None, (f"{' = '.join(some)} grows", rest.shape)))
-            title = f"{first}; {', '.join(filter(None, (call.dtype, call.about)))}"
-            possible.setdefault(title, {})[size] = call
-    taken: dict[str, list[tuple[int, Call]]] = {}
-    while possible:
-        title = max(possible, key=lambda each: len(possible[each]))
-        taken[title] = sorted(possible.pop(title).items())
-        gone = {id(call) for _, call in taken[title]}
-        left = {t: {size: c for size, c in some.items() if id(c) not in gone} for t, some in possible.items()}
-        possible = {title: some for title, some in left.items() if some}
-    return taken

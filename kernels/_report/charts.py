@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernels._measure.environment import duration
-from kernels._report.calls import Call, series
+from kernels._report.calls import Call
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C8649B", "#9A7500", "#7B61D9", "#7F7F7F", "#2F93C9")
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
@@ -39,25 +39,59 @@ def _variant(names: list[str], **legend: Any) -> dict[str, Any]:
     }
 
 
-def _log(field: str, title: str | None = None, unit: str = "") -> dict[str, Any]:
+def _log(field: str, title: str, unit: str = "") -> dict[str, Any]:
     """Return a channel on a logarithmic axis, with numbers at 1, 2 and 5 times the powers of ten."""
     text = f"format(datum.value, '~s') + '{unit}'"
     shown = f"indexof('125', substring(format(datum.value, '.0e'), 0, 1)) < 0 ? '' : {text}"
     scale = {"type": "log", "nice": False, "padding": 12}
-    return {"field": field, "type": "quantitative", "scale": scale, "axis": {"title": title or field, "labelExpr": shown}}
+    axis = {"title": title or None, "labelExpr": shown, "labelOverlap": "greedy", "labelSeparation": 4}
+    return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
-def winners(found: list[Call]) -> dict[str, Any]:
+def _places(found: list[Call], sizes: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Return what is the same for every chart of calls: where a call stands, and what it is."""
+    return [{"sizes": size, "kind": c.kind, "call": c.title} for c, size in zip(found, sizes, strict=True)]
+
+
+def _axes(found: list[Call], **axes: list[str]) -> dict[str, Any]:
+    """Return the parameters and transforms by which a reader chooses what stands on each axis, and the kind of calls."""
+    every = ["all", *dict.fromkeys(c.kind for c in found)]
+    choice = {"input": "select"}
+    params = [
+        {"name": key, "value": names[0], "bind": choice | {"options": names, "name": f"{key} "}} for key, names in axes.items()
+    ]
+    params.append({"name": "kind", "value": "all", "bind": choice | {"options": every, "name": "kind "}})
+    places = [{"calculate": f"datum.sizes[{key}]", "as": f"at {key}"} for key in axes]
+    shown = "(kind == 'all' || kind == datum.kind)" + "".join(f" && datum['at {key}'] > 0" for key in axes)
+    return {"params": params, "transform": [*places, {"filter": shown}]}
+
+
+def _widest(sizes: list[dict[str, float]]) -> list[str]:
+    """Return the names of sizes that differ, first the one that differs most, as a ratio."""
+    ratios = {}
+    for name in dict.fromkeys(name for size in sizes for name in size):
+        values = [size[name] for size in sizes if size.get(name, 0) > 0]
+        ratios[name] = max(values, default=1) / min(values, default=1)
+    return sorted((name for name in ratios if ratios[name] > 1), key=lambda name: -ratios[name]) or [*ratios]
+
+
+def winners(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict[str, Any]:
     """Return the map: for each call the symbol of the variant that wins, hollow where the lead is within the noise.
 
-    Each row is a series of calls. A cross marks a call for which a variant was wrong.
+    A cross marks a call for which a variant was wrong.
+
+    Parameters
+    ----------
+    found : list of Call
+        Of one operation.
+    sizes : list of dict
+        The extents of each, and its work.
+    unit : str
+        The name of the work among the sizes.
     """
-    rows = series(found)
-    values = [
-        {
-            "row": row,
-            "size": size,
-            "call": c.title,
+    values = _places(found, sizes)
+    for value, c in zip(values, found, strict=True):
+        value |= {
             "variant": c.winner.label if c.winner else "",
             "time": duration(c.winner.seconds) if c.winner else "",
             "lead": c.lead_text,
@@ -65,70 +99,53 @@ def winners(found: list[Call]) -> dict[str, Any]:
             "WRONG": ", ".join(entry.variant for entry in c.wrong),
             "tied": c.tied,
         }
-        for row, sized in rows.items()
-        for size, c in sized
-    ]
-    wins = [str(value["variant"]) for value in values if value["variant"]]
+    wins = [value["variant"] for value in values if value["variant"]]
     look = _variant(sorted(set(wins), key=lambda name: (-wins.count(name), name)))
     shown = ("call", "variant", "time", "lead", "A/A noise", "WRONG")
-    lines = {"title": None, "grid": True, "labelExpr": "split(datum.label, '; ')", "labelOffset": -6}  # half a line up
-    place = {
-        "x": {"field": "size", "type": "ordinal", "axis": {"labelAngle": -60, "grid": True, "format": ",d"}},
-        "y": {"field": "row", "type": "ordinal", "sort": [*rows], "axis": lines},
-        "tooltip": [{"field": key, "type": "nominal"} for key in shown],
-    }
+    place = {"x": _log("at across", ""), "y": _log("at up", ""), "tooltip": [{"field": key, "type": "nominal"} for key in shown]}
     solid = {"fill": look["color"], "fillOpacity": {"condition": {"test": "datum.tied", "value": 0}, "value": 1}}
     won = {
         "transform": [{"filter": "datum.variant"}],
-        "mark": {"type": "point", "size": 110, "strokeWidth": 2},
+        "mark": {"type": "point", "size": 90, "strokeWidth": 2},
         "encoding": look | solid,
     }
+    cross = {"condition": {"test": "datum.WRONG", "value": "✕"}, "value": ""}
     wrong = {
-        "transform": [{"filter": "datum.WRONG"}],
-        "mark": {"type": "text", "text": "✕", "color": WRONG, "fontSize": 17, "fontWeight": 900, "dx": 9, "dy": -6},
+        "mark": {"type": "text", "color": WRONG, "fontSize": 17, "fontWeight": 900, "dx": 9, "dy": -6},
+        "encoding": {"text": cross},
     }
+    names = [*_widest([dict(c.extents) for c in found]), unit]
+    axes = _axes(found, across=names, up=names[1:] + names[:1])
     description = f"Map of the fastest variant for {len(found)} calls"
-    return _chart(values, description, encoding=place, layer=[won, wrong], width={"step": 30}, height={"step": 36})
+    return _chart(values, description, **axes, encoding=place, layer=[won, wrong], width="container", height=320)
 
 
-def growth(found: list[Call]) -> dict[str, Any] | None:
-    """Return the chart of time against size, one series at a time, or None where no series has three sizes."""
-    long = {title: sized for title, sized in series(found).items() if len(sized) > 2}
-    values: list[dict[str, Any]] = [
-        {"series": title, "size": size, "seconds": e.seconds, "variant": e.variant, "time": duration(e.seconds), "call": c.title}
-        for title, sized in long.items()
-        for size, c in sized
-        for e in c.runs
-        if size
+def growth(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict[str, Any]:
+    """Return the chart of time against size, by default against the operation's work.
+
+    Parameters
+    ----------
+    found, sizes, unit
+        As `winners` takes them.
+    """
+    values = [
+        place | {"seconds": entry.seconds, "variant": entry.variant, "time": duration(entry.seconds)}
+        for place, c in zip(_places(found, sizes), found, strict=True)
+        for entry in c.runs
     ]
-    if not values:
-        return None
-    names = sorted({value["variant"] for value in values})
-    titles = [*dict.fromkeys(value["series"] for value in values)]
-    look = _variant(names)
-    params = [
-        {"name": "series", "value": titles[0], "bind": {"input": "select", "options": titles, "name": "series "}},
-        {"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"},
-    ]
+    chosen = {"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"}
     encoding = {
-        "x": _log("size"),
+        "x": _log("at along", ""),
         "y": _log("seconds", "median time of a run", "s"),
-        "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.12},
+        "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.1},
         "tooltip": [{"field": key, "type": "nominal"} for key in ("variant", "time", "call")],
-        **look,
+        **_variant(sorted({value["variant"] for value in values})),
     }
-    line = {"mark": {"type": "line", "strokeWidth": 1.5}, "encoding": {"shape": {"value": None}}}
-    point = {"mark": {"type": "point", "filled": True, "size": 60}}
-    return _chart(
-        values,
-        "Median time of a run against size, for each variant",
-        params=params[:1],
-        transform=[{"filter": "datum.series == series"}],
-        encoding=encoding,
-        layer=[line, point | {"params": params[1:]}],
-        width="container",
-        height=320,
-    )
+    axes = _axes(found, along=[unit, *(name for name in _widest(sizes) if name != unit)])
+    axes["params"].append(chosen)
+    mark = {"type": "point", "filled": True, "size": 55}
+    description = "Median time of a run against size, for each variant"
+    return _chart(values, description, **axes, encoding=encoding, mark=mark, width="container", height=360)
 
 
 def roofline(records: list[dict[str, Any]], ceilings: dict[str, float], unit: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import registry
+from kernels._costs import calls as costs
 from kernels._costs.table import Table
 from kernels._report import charts, sheets
 from kernels._report.calls import Call, calls
@@ -98,7 +99,9 @@ def _facts(table: Table) -> list[tuple[str, str]]:
 
 def _operation(name: str, table: Table, recorded: dict[str, Any], today: datetime.date) -> dict[str, Any]:
     """Return what the template shows of an operation."""
+    contract: Any = registry.contract(name)
     found = calls(table)
+    sizes = [{**c.extents, contract.RATE: _work(contract, c)} for c in found]
     ladder, on = sheets.ladder(registry.variants(name), found)
     kills = recorded.get(KILL_TABLE, {}).get(name)
     return {
@@ -108,25 +111,29 @@ def _operation(name: str, table: Table, recorded: dict[str, Any], today: datetim
         "ladder": ladder,
         "ladder_call": on.title if on else None,
         "calls": sheets.wins(found, command, today) if found else None,
-        "map": charts.winners(found) if found else None,
-        "growth": charts.growth(found),
+        "map": charts.winners(found, sizes, contract.RATE) if found else None,
+        "growth": charts.growth(found, sizes, contract.RATE) if found else None,
         "refusals": sheets.refusals(kills["kernels"]) if kills else None,
         "refusals_day": kills["measured"][:10] if kills else None,
-        "rooflines": list(_rooflines(name, recorded)),
+        "rooflines": list(_rooflines(name, contract.RATE, recorded)),
     }
 
 
-def _rooflines(name: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _work(contract: Any, call: Call) -> float:
+    """Return the units of work of a call."""
+    return costs.work(contract, costs.Call(call.dtype, call.extents, call.parameters, call.facts))[contract.RATE]
+
+
+def _rooflines(name: str, unit: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the GPUs that an operation was measured on, each with its chart."""
     for results in recorded.values():
         runs = [run for run in results.get("runs", ()) if "ceilings" in run]
         records = [r for run in runs for r in run["records"] if r["operation"] == name and r["seconds"]]
         if records:
-            contract: Any = registry.contract(name)
-            chart = charts.roofline(records, runs[-1]["ceilings"], contract.RATE)
+            chart = charts.roofline(records, runs[-1]["ceilings"], unit)
             yield {"gpu": runs[-1]["environment"]["gpu"]["name"], "chart": chart}
 
 
 def command(call: Call) -> str:
     """Return the command that measures a call again."""
-    return f"kernel-zoo tune {call.operation}"
+    return f"kernel-zoo tune {call.operation} --again"

@@ -105,8 +105,8 @@ def wins(found: list[Call], command: Any, today: datetime.date) -> Sheet:
         day = max(entry.measured for entry in (*c.runs, *c.abandoned, *c.wrong))
         return (
             Cell(c.shape, float(math.prod(c.extents.values()))),
-            Cell(c.dtype),
-            Cell(c.about),
+            Cell(c.kind),
+            Cell(c.contents),
             Cell(wrong or "none", None, "wrong" if wrong else ""),
             Cell(first.label + (" (tie)" if c.tied else ""), None, "code") if first else Cell("none"),
             seconds(first.seconds if first else None),
@@ -117,7 +117,19 @@ def wins(found: list[Call], command: Any, today: datetime.date) -> Sheet:
             Cell(command(c), None, "code"),
         )
 
-    headings = ("shape", "dtype", "with", "wrong", "fastest", "median", "lead", "A/A noise", "of bound", "measured", "repeat it")
+    headings = (
+        "shape",
+        "kind",
+        "contents",
+        "wrong",
+        "fastest",
+        "median",
+        "lead",
+        "A/A noise",
+        "of bound",
+        "measured",
+        "repeat it",
+    )
     return Sheet("calls", headings, [row(c) for c in sorted(found, key=lambda c: not c.wrong)])
 
 
