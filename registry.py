@@ -18,8 +18,9 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,17 +38,21 @@ __all__ = [
     "Variant",
     "VariantUnavailable",
     "Zoo",
+    "avoid",
     "broken_operations",
     "candidates",
     "check",
     "conformance_test",
     "contract",
     "explain",
+    "frozen",
     "get",
     "missing",
     "operations",
+    "refresh",
     "register",
     "summary",
+    "use",
     "variant",
     "variants",
     "zoo",
@@ -65,10 +70,11 @@ def _load(name: str) -> None:
         spec.loader.exec_module(module)
 
 
-for _name in ("_machine", "_variant", "_catalogue", "_imports"):
+for _name in ("_machine", "_variant", "_catalogue", "_imports", "_explanation"):
     _load(_name)
 
 from kernels._catalogue import Provider, Reading, one_line, providers, read  # noqa: E402 (each was loaded above)
+from kernels._explanation import Explanation, Variants  # noqa: E402
 from kernels._imports import import_module  # noqa: E402
 from kernels._machine import ON_DEVICE, System  # noqa: E402
 from kernels._variant import (  # noqa: E402
@@ -86,35 +92,9 @@ from kernels._variant import (  # noqa: E402
     unknown,
 )
 
-for _public in (ConformanceError, DuplicateVariant, System, UnknownOperation, UnknownVariant, Variant, VariantUnavailable):
+_errors = (ConformanceError, DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable)
+for _public in (*_errors, Explanation, System, Variant):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What dispatch made of one call: the variants it considered, best first, and the one it chose.
-
-    Attributes
-    ----------
-    operation, selector : str
-        What was asked for.
-    considered : tuple of (Variant, str or None)
-        Each variant with the reason it was rejected; None for one that can serve.
-    chosen : Variant or None
-        The one that runs.
-    """
-
-    operation: str
-    selector: str
-    considered: tuple[tuple[Variant, str | None], ...]
-    chosen: Variant | None
-
-    def __str__(self) -> str:
-        def verdict(variant: Variant, reason: str | None) -> str:
-            return "runs" if variant == self.chosen else f"rejected: {reason}" if reason else "could serve, ranks lower"
-
-        lines = [f"{self.operation}, selector {self.selector!r}:"]
-        return "\n".join(lines + [f"  {v.name}: {verdict(v, reason)}" for v, reason in self.considered])
 
 
 class Zoo:
@@ -134,14 +114,15 @@ class Zoo:
     def __init__(self, folder: str | os.PathLike[str], system: System | None = None) -> None:
         self.folder = Path(folder)
         self.system = system or System()
-        self.generation = 0  # counts the changes to the catalogue
+        self.generation = 0  # counts what changed: the catalogue, the machine, the measurements, the file of choices in effect
+        self.choices: Any = None  # that file
         self._lock = threading.RLock()
         self._providers: dict[str, list[Provider]] | None = None
         self._readings: dict[str, Reading] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}  # files, with the reason
-        self._callables: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._callables: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let this module's functions travel: the catalogue of arrival takes the place of this one."""
@@ -170,7 +151,7 @@ class Zoo:
         DuplicateVariant
             If two files claim the same name.
         """
-        return tuple(sorted(self._variants(operation).values(), key=lambda v: v.rank))
+        return Variants(sorted(self._variants(operation).values(), key=lambda v: v.rank))
 
     def variant(self, operation: str, name: str) -> Variant:
         """Return the one variant of this name.
@@ -280,7 +261,7 @@ class Zoo:
 
     # Looking one up
 
-    def get(self, operation: str, selector: str = "auto") -> Callable[..., Any]:
+    def get(self, operation: str, selector: str = "auto", *, precision: str | None = None) -> Callable[..., Any]:
         """Return a callable that computes an operation on the caller's own kind of array.
 
         Parameters
@@ -290,6 +271,9 @@ class Zoo:
         selector : str
             A variant's name; or a device, ``"cpu"`` or ``"cuda"``, for the best available variant there;
             or ``"auto"``, for the best available variant for each call's device, dtype and shape.
+        precision : str, optional
+            The weakest class of error that will do, such as ``"working"``: no variant runs that promises a weaker one. A class is
+            no weaker than another if its bound, which follows from the operation's definition, is nowhere larger.
 
         Returns
         -------
@@ -302,9 +286,11 @@ class Zoo:
             With what exists, and the nearest spelling.
         VariantUnavailable
             With one line per candidate: its reason, and what would mend it.
+        ValueError
+            If the operation knows no such class of error.
         """
         try:
-            return self._callables[operation, selector]
+            return self._callables[operation, selector, precision]
         except (KeyError, TypeError):
             pass
         candidates = self.candidates(operation, selector)
@@ -314,7 +300,93 @@ class Zoo:
             self.function(candidates[0])
         dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
-        return self._callables.setdefault((operation, selector), dispatch.make_callable(self, operation, selector))
+        made = dispatch.make_callable(self, operation, selector, precision)
+        return self._callables.setdefault((operation, selector, precision), made)
+
+    # What narrows the choice
+
+    def use(self, operation: str, selector: str) -> AbstractContextManager[None]:
+        """Let a variant's name or a device take the place of ``"auto"`` in a block of code, and narrow what a device means.
+
+        It holds for calls within the block, whenever their function was looked up, in this thread or task alone. A block within
+        takes its place. A variant that is looked up by its name runs as ever. The environment variable ``KERNEL_ZOO_USE``
+        does the same for a process: ``matmul=numpy,meanshift_step=numba``.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            On entry, with what exists, and the nearest spelling.
+
+        Examples
+        --------
+        >>> with registry.use("meanshift_step", "numba"):
+        ...     y = get("meanshift_step")(x, 0.5)
+        """
+        return self._forces().use(self, operation, selector)  # type: ignore[no-any-return]
+
+    def avoid(self, operation: str, *names: str) -> AbstractContextManager[None]:
+        """Forbid variants to be chosen in a block of code, in this thread or task alone; blocks add up.
+
+        The environment variable ``KERNEL_ZOO_AVOID`` does the same for a process: ``matmul=torch,matmul=einsum``.
+
+        Raises
+        ------
+        UnknownOperation, UnknownVariant
+            On entry, with what exists, and the nearest spelling.
+        """
+        return self._forces().avoid(self, operation, names)  # type: ignore[no-any-return]
+
+    def _forces(self) -> Any:
+        import_module("kernels._dispatch", self.folder)
+        return import_module("kernels._dispatch.forces", self.folder)
+
+    @contextmanager
+    def frozen(self, path: str | os.PathLike[str], *, record: bool = False) -> Iterator[None]:
+        """Take each choice from a file in a block of code, in all threads, so that the same file and calls give the same bits.
+
+        Only variants that give the same bits twice are chosen. The first choice for a kind of call (its selector, device, dtype,
+        parameters, options, and extents to an eighth of a doubling) holds for all others of the kind, whatever their contents.
+
+        Parameters
+        ----------
+        path : path
+            The file, JSON. `use` and `avoid` come before it.
+        record : bool
+            Whether choices that the file lacks are made, and added to it at the end of the block.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it holds no choices.
+        LookupError
+            In a call for which the file holds no choice; it says how to record it.
+        VariantUnavailable
+            In a call whose choice cannot run here.
+
+        Examples
+        --------
+        >>> with registry.frozen("choices.json", record=True):
+        ...     program()  # once
+        >>> with registry.frozen("choices.json"):
+        ...     program()  # from then on
+        """
+        import_module("kernels._dispatch", self.folder)
+        choices: Any = import_module("kernels._dispatch.frozen", self.folder).Choices(Path(path), record)
+        before, self.choices = self.choices, choices
+        self.generation += 1
+        try:
+            yield
+        finally:
+            self.choices = before
+            self.generation += 1
+            if record:
+                choices.save()
+
+    def refresh(self) -> None:
+        """Look again at what may have changed meanwhile: packages, devices, and the measurements of `kernel-zoo tune`."""
+        self.system.forget()
+        import_module("kernels._costs.table", self.folder).forget()
+        self.generation += 1
 
     def check(
         self,
@@ -383,8 +455,13 @@ class Zoo:
         test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
         return test
 
-    def explain(self, operation: str, *args: Any, selector: str = "auto", **kwargs: Any) -> Explanation:
-        """Say, for these very arguments, which variants were considered, why each was rejected, and which runs.
+    def explain(
+        self, operation: str, *args: Any, selector: str = "auto", precision: str | None = None, **kwargs: Any
+    ) -> Explanation:
+        """Say, for these very arguments, which variants are considered, what each takes or why it is rejected, and which runs.
+
+        No kernel runs. The times are measurements of this machine if `kernel-zoo tune` made any, else those that came with the
+        package; `Explanation.notes` say which.
 
         Raises
         ------
@@ -392,7 +469,7 @@ class Zoo:
             If the arguments are not valid for the operation.
         """
         dispatch: Any = import_module("kernels._dispatch", self.folder)
-        explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs)
+        explanation: Explanation = dispatch.explain(self, operation, selector, args, kwargs, precision=precision)
         return explanation
 
     def candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
@@ -503,17 +580,21 @@ class Zoo:
 
 
 _zoo = Zoo(FOLDER)
+avoid = _zoo.avoid
 check = _zoo.check
 candidates = _zoo.candidates
 conformance_test = _zoo.conformance_test
 contract = _zoo.contract
 explain = _zoo.explain
+frozen = _zoo.frozen
 get = _zoo.get
 missing = _zoo.missing
 broken_operations = _zoo.broken_operations
 operations = _zoo.operations
+refresh = _zoo.refresh
 register = _zoo.register
 summary = _zoo.summary
+use = _zoo.use
 variant = _zoo.variant
 variants = _zoo.variants
 
@@ -542,10 +623,10 @@ if not TYPE_CHECKING:
 
         Pickle looks a function up by its name, whatever else it is told; an object that tells it more takes longer to call.
         """
-        operation, colon, selector = name.partition(":")
-        if not colon:
+        operation, *asked = name.split(":")
+        if not asked:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return get(operation, selector)
+        return get(operation, asked[0], precision=asked[1] if asked[1:] else None)
 
 
 def _serve(*arguments: Any) -> None:

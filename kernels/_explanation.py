@@ -5,8 +5,6 @@ Loads the standard library alone.
 
 from __future__ import annotations
 
-import datetime
-import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +54,8 @@ def duration(seconds: float) -> str:
 
 
 def _age(dated: str) -> str:
+    import datetime
+
     days = (datetime.date.today() - datetime.date.fromisoformat(dated)).days
     return "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
 
@@ -102,8 +102,10 @@ class Explanation:
         return "\n".join([f"{self.operation}, selector {self.selector!r}:", *(line(*row) for row in self.rows()), *self.notes])
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         rows = [(v.name, v.device, said, cost or "") for v, said, cost in self.rows()]
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         title = f"{self.operation}, selector {self.selector!r}"
         return _table(title, ("variant", "device", "verdict", "expected time"), rows) + notes
 
@@ -121,9 +123,10 @@ class Variants(tuple[Variant, ...]):
 
 def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Write a table in HTML."""
+    from html import escape  # only a notebook needs it
 
     def cells(values: Sequence[object], tag: str) -> str:
-        return f"<tr>{''.join(f'<{tag}>{html.escape(str(value))}</{tag}>' for value in values)}</tr>"
+        return f"<tr>{''.join(f'<{tag}>{escape(str(value))}</{tag}>' for value in values)}</tr>"
 
     body = "".join(cells(row, "td") for row in rows)
-    return f"<table><caption>{html.escape(title)}</caption>{cells(headings, 'th')}{body}</table>"
+    return f"<table><caption>{escape(title)}</caption>{cells(headings, 'th')}{body}</table>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import os
 import sys
@@ -26,6 +27,11 @@ class System:
             probe = self._cuda if requirement == "cuda" else self._package
             self._missing[requirement] = probe(requirement)
         return self._missing[requirement]
+
+    def forget(self) -> None:
+        """Look again when asked again."""
+        self._missing.clear()
+        importlib.invalidate_caches()
 
     def _package(self, name: str) -> str | None:
         try:

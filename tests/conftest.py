@@ -4,16 +4,23 @@ import inspect
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import children
 import pytest
 from hypothesis import settings
 
+import registry
+from kernels._costs import table as tables
+
 KEEPER = pytest.StashKey()
 
 # Small calls fill no device, of which Numba warns at every launch: a warning is an error here. It reads this when it is imported.
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
+
+# What somebody measured on this machine decides no test.
+os.environ["KERNEL_ZOO_CACHE"] = os.path.join(tempfile.gettempdir(), "kernel-zoo-without-measurements")
 
 settings.register_profile("dev", max_examples=25, derandomize=True, deadline=None)
 settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None)
@@ -44,6 +51,21 @@ def _children_end_with_their_test():
     if _started:
         _started.clear()
         children.end(os.environ[children.MARK], servers=False)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Return a function that puts entries in place of all measurements; at first there are none."""
+
+    def put(*entries):
+        table = tables.Table(entries, "tuned", {"processor": "one of these tests"})
+        monkeypatch.setattr(tables, "current", lambda: table)
+        registry.zoo().generation += 1
+
+    put()
+    yield put
+    monkeypatch.undo()
+    registry.zoo().generation += 1
 
 
 # A module of tests that starts processes, asks for a compiler, or needs a device or what stands in for one, is for the long run.

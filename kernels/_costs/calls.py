@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -93,7 +93,7 @@ def fact_buckets(facts: Mapping[str, float]) -> tuple[int, ...]:
     return tuple(round(FACT_STEPS * math.log2(value)) for value in facts.values())
 
 
-def of_buckets(facts: Mapping[str, float], numbers: tuple[int, ...]) -> dict[str, float]:
+def of_buckets(facts: Iterable[str], numbers: tuple[int, ...]) -> dict[str, float]:
     """Return the facts that stand for all of some buckets."""
     return {key: 2 ** (number / FACT_STEPS) for key, number in zip(facts, numbers, strict=True)}
 

@@ -42,19 +42,20 @@ class Fit:
         for place, seconds in points:
             measured.setdefault(tuple(place), []).append(seconds)
         self.places = np.array(sorted(measured))
-        seconds = np.array([math.fsum(measured[tuple(place)]) / len(measured[tuple(place)]) for place in self.places])
+        taken: Any = np.array([math.fsum(them) / len(them) for _, them in sorted(measured.items())])
         counts = self.places[:, -1]
-        self.overhead = seconds.min()
-        working = seconds > self.overhead + math.log(2)  # where the work takes longer than the overhead
+        self.overhead = taken.min()
+        working = taken > self.overhead + math.log(2)  # where the work takes longer than the overhead
         if not working.any():
             working = counts == counts.max()
-        self.rate = float(np.median(seconds[working] - counts[working]))
-        unexplained = seconds - self._explained(counts)
+        self.rate = float(np.median(taken[working] - counts[working]))
+        unexplained: Any = taken - self._explained(counts)
         # The weights of the distances sum to 0, which keeps what lies far away from growing.
-        n = len(seconds)
+        n = len(taken)
         system = np.ones((n + 1, n + 1))
         system[:n, :n], system[n, n] = self._distances(self.places), 0
-        *self.weights, self.level = np.linalg.solve(system, np.append(unexplained, 0)) if n > 1 else (0.0, unexplained[0])
+        solved: Any = np.linalg.solve(system, np.append(unexplained, 0)) if n > 1 else np.array([0.0, unexplained[0]])
+        self.weights, self.level = solved[:-1], solved[-1]
 
     def _explained(self, counts: Any) -> Any:
         return np.logaddexp(self.overhead, self.rate + counts)
@@ -65,7 +66,7 @@ class Fit:
     def __call__(self, place: Sequence[float]) -> float:
         """Return the logarithm of the expected seconds."""
         there = np.array([place])
-        return float(self._explained(there[0, -1]) + (self._distances(there) @ np.array(self.weights))[0] + self.level)
+        return float(self._explained(there[0, -1]) + (self._distances(there) @ self.weights)[0] + self.level)
 
     def knows(self, place: Sequence[float]) -> bool:
         """Whether such a call was measured: its extents, and its count within the width of a bucket of facts."""
@@ -149,10 +150,10 @@ class Costs:
         if not timed:
             return Cost(math.inf, "measured" if origin == "tuned" else origin, dated, options)
         names = tuple(sorted({key for entry in timed for key in entry.extents} | call.extents.keys()))
-        key = (variant, *group, names)
-        if key not in self._fits:
-            self._fits[key] = Fit((self._place(variant, _as_call(e), names), math.log(e.seconds)) for e in timed)
-        fit, place = self._fits[key], self._place(variant, call, names)
+        kind = (variant, *group, names)
+        if kind not in self._fits:
+            self._fits[kind] = Fit((self._place(variant, _as_call(e), names), math.log(e.seconds)) for e in timed)
+        fit, place = self._fits[kind], self._place(variant, call, names)
         given_up = (e.seconds for e in entries if e.abandoned and all(call.extents.get(k, 1) >= v for k, v in e.extents.items()))
         if origin == "tuned":
             origin = "measured" if all(group) and fit.knows(place) else "interpolated"

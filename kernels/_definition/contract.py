@@ -14,7 +14,7 @@ values that parameters must have for that where it is not always so; `QUANTITIES
 given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is judged
 otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant, such as
 its dtypes, as literals; and what `Signature` reads.
-Sizes, examples and files that people bring stand in `_examples.py` beside it, and what its variants' costs hang on in `_costs.py`.
+Sizes, examples and files that people bring stand in `_examples.py` beside it; what its variants' costs hang on, in `_costs.py`.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class Contract:
     def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Any, Any]:
         """Return the reference, and how far a result of some class of error may be from each of its entries."""
         call = self._normal(args, kwargs)
-        self._require_class(precision)
+        self.require_class(precision)
         if precision_of(dtype) is None:
             exact = self._exact(call, dtype)
             return exact, results.map_parts(lambda part: np.zeros(part.shape), exact)
@@ -237,7 +237,8 @@ class Contract:
             bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
         return self._joined(references, call), self._joined(bounds, call)
 
-    def _require_class(self, precision: str) -> None:
+    def require_class(self, precision: str) -> None:
+        """Refuse a class of error that the operation does not know; raises ValueError."""
         if precision not in self._expressions:
             known = ", ".join(map(repr, self.PRECISIONS))
             raise ValueError(f"{self.operation}: unknown precision {precision!r} (there are: {known})")
@@ -272,7 +273,7 @@ class Contract:
 
     def verdict(self, result: Any, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> judging.Verdict:
         """Hold a result, in NumPy, to the definition: entry by entry, or as the operation's own `judge` says."""
-        self._require_class(precision)
+        self.require_class(precision)
         call = self._normal(args, kwargs)
         own: Callable[..., str | None] | None = getattr(self.module, "judge", None)
         if own is None:

@@ -1,41 +1,82 @@
-"""Which variant serves a call: the one decision, which a call runs and `explain` shows."""
+"""Which variant serves a call: the one decision, which a call runs and `explain` shows.
+
+For each candidate it says whether it can run the call, and what it will take (`kernels/_costs/model.py`). The cheapest runs.
+Of those within a few percent of it, which another measurement could order otherwise, the one of the highest rank runs, then one
+for the caller's own kind of array, then the first by name: so two measurements lead to one choice.
+
+A variant without measurements has its rank alone: it counts as fast as the fastest variant that it ranks above, and wins the tie.
+Where nothing was measured, the highest rank runs.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels import _arrays
+from kernels._costs import calls
 from kernels._dispatch.operation import Call, Operation, wrong_dtype
+from kernels._dispatch.strength import no_weaker
+from kernels._explanation import Cost
 from registry import VariantUnavailable
 
 if TYPE_CHECKING:
+    from kernels._costs.model import Costs
     from registry import Variant
+
+NEAR = 1.03  # costs within this factor are tied
 
 
 class Rejection(NamedTuple):
-    """Why a variant does not serve a call.
+    """Why a variant does not serve a call, and what a caller who insists on it gets."""
+
+    reason: str
+    error: type[Exception]
+
+
+class Candidate(NamedTuple):
+    """A variant that was considered for a call.
 
     Attributes
     ----------
-    reason : str
-    error : type or None
-        What a caller who insists on the variant gets; None if it can run, but another should be faster.
-    by_values : bool
-        Whether it depends on more than the arrays' type, dtype and device.
+    variant : Variant
+    rejection : Rejection or None
+        None if it can run the call.
+    cost : Cost or None
+        What it will take; None where nothing is known of it, and for one that cannot run the call.
     """
 
-    reason: str
-    error: type[Exception] | None
-    by_values: bool = False
+    variant: Variant
+    rejection: Rejection | None
+    cost: Cost | None = None
 
 
-def cannot_run(op: Operation, variant: Variant, call: Call, selector: str) -> Rejection | None:
+class Question(NamedTuple):
+    """What is asked of the candidates beside the call itself.
+
+    Attributes
+    ----------
+    selector : str
+    forbidden : mapping
+        Variants that must not run, with who says so.
+    precision : str or None
+        The weakest class of error that will do.
+    repeatable : bool
+        Whether the same call must give the same bits.
+    """
+
+    selector: str
+    forbidden: Mapping[str, str] = {}
+    precision: str | None = None
+    repeatable: bool = False
+
+
+def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
     """Say why a variant cannot run a call, or None if it can. Asks the registration, the system and the call alone."""
     if variant.reason:
         return Rejection(variant.reason, VariantUnavailable)
-    if selector == "auto" and variant.device != call.caller.device:
+    if question.selector == "auto" and variant.device != call.caller.device:
         return Rejection(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
     name = _arrays.dtype_name(call.dtype)
     if name not in variant.dtypes:
@@ -49,7 +90,22 @@ def cannot_run(op: Operation, variant: Variant, call: Call, selector: str) -> Re
             return Rejection(f"takes {key} as {type(variant.options[key]).__name__}; got {value!r}", TypeError)
         if type(value) in (int, float) and not value > 0:
             return Rejection(f"takes {key} above 0; got {value!r}", ValueError)
-    return beyond_limits(op, variant, call.args, call.kwargs) if variant.limits else None
+    if variant.limits and (beyond := beyond_limits(op, variant, call.args, call.kwargs)):
+        return beyond
+    return must_not_run(op, variant, call, question)
+
+
+def must_not_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
+    """Say what somebody asked for that keeps a variant from running a call that it can run, or None."""
+    if variant.name in question.forbidden and variant.name != question.selector:
+        return Rejection(f"is forbidden here: {question.forbidden[variant.name]}", VariantUnavailable)
+    if question.repeatable and not variant.deterministic:
+        return Rejection("does not give the same bits twice, and choices are frozen", VariantUnavailable)
+    if question.precision is not None:
+        parameters = {key: value for key, value in op.named(call).items() if key in op.contract.DISCRETE}
+        if not no_weaker(op.contract, variant.precision, question.precision, _arrays.dtype_name(call.dtype), parameters):
+            return Rejection(f"promises the class {variant.precision!r}, weaker than {question.precision!r}", ValueError)
+    return None
 
 
 def beyond_limits(op: Operation, variant: Variant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Rejection | None:
@@ -66,83 +122,85 @@ def beyond_limits(op: Operation, variant: Variant, args: tuple[Any, ...], kwargs
         if key in op.keyed:  # data that is left out is x itself once a call is normalised
             fact = None if fact is args[0] else "an array"
         if isinstance(limit, tuple) and fact not in limit:
-            return Rejection(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
+            return Rejection(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError)
         if not isinstance(limit, tuple) and not fact <= limit:
-            return Rejection(f"takes at most {limit:g} {key}; this call has {fact:g}", ValueError, by_values=True)
+            return Rejection(f"takes at most {limit:g} {key}; this call has {fact:g}", ValueError)
     return None
 
 
-def should_not_run(op: Operation, variant: Variant, call: Call) -> Rejection | None:
-    """Say why a variant that can run a call should not: its file is broken, or `unsuited` there says it would be slower."""
-    try:
-        unsuited = unsuited_of(op.zoo.function(variant))
-    except VariantUnavailable:
-        return Rejection(str(variant.reason), VariantUnavailable)
-    if unsuited is None:
-        return None
-    args, kwargs = op.adapted(variant, call)
-    try:
-        reason = unsuited(*args, **kwargs)
-    except Exception as error:
-        reason = f"unsuited(...) in {variant.file} failed: {type(error).__name__}: {error}"
-        return Rejection(reason, VariantUnavailable, by_values=True)
-    return Rejection(reason, None, by_values=True) if reason else None
+def able(op: Operation, call: Call, question: Question, candidates: Sequence[Variant]) -> list[Candidate]:
+    """Say of each candidate whether it can run a call, and if not, why."""
+    return [Candidate(variant, cannot_run(op, variant, call, question)) for variant in candidates]
 
 
-def unsuited_of(kernel: Callable[..., Any]) -> Callable[..., str | None] | None:
-    """Return the function by which a kernel's file says, of a normalised call, why another variant would be faster, or None."""
-    function: Callable[..., str | None] | None = getattr(inspect.unwrap(kernel), "__globals__", {}).get("unsuited")
-    return function
+def ordered(
+    considered: Sequence[Candidate], caller: str, options: Mapping[str, Any], described: calls.Call, costs: Costs
+) -> list[Candidate]:
+    """Return the candidates with their costs for a described call, the one to run first, those that cannot run it last.
 
-
-def consider(
-    op: Operation, call: Call, selector: str, candidates: Sequence[Variant]
-) -> Iterator[tuple[Variant, Rejection | None]]:
-    """Yield the candidates, best first, each with why it is rejected; the first that is not rejected runs.
-
-    Of two on one rank, the one that takes the caller's own arrays comes first. A variant is asked whether it should run
-    only if it may be the first; one that the caller named runs even where another would be faster.
+    Where the facts of the call are not known, the one to run is the one that, whatever they are, takes the least multiple of the
+    time that the best would take.
     """
-    found = False
-    for variant in sorted(candidates, key=lambda v: (-v.rank, v.arrays != call.caller.kind)):
-        rejection = cannot_run(op, variant, call, selector)
-        if rejection is None and not found and variant.name != selector:
-            rejection = should_not_run(op, variant, call)
-        found = found or rejection is None
-        yield variant, rejection
+    running = [candidate.variant for candidate in considered if candidate.rejection is None]
+    bounds = {} if described.facts else calls.bounds(costs.contract, described.extents, described.parameters)
+    worst: list[Candidate] = []
+    regrets = dict.fromkeys((variant.name for variant in running), 0.0)
+    for facts in calls.corners(bounds) if bounds else [described.facts]:
+        call = described._replace(facts=facts)
+        worst = [Candidate(variant, None, costs.of(variant.name, call, options)) for variant in running]
+        seconds = _placed(worst)
+        least = min(seconds.values(), default=0.0)
+        for name, own in seconds.items():
+            regrets[name] = max(regrets[name], own / least if math.isfinite(own) else own if math.isfinite(least) else 1.0)
+    if bounds:
+        least_facts = next(calls.corners(bounds))
+        best = {v.name: costs.of(v.name, described._replace(facts=least_facts), options) for v in running}
+        worst = [each._replace(cost=each.cost and each.cost._replace(at_most=each.cost != best[each.variant.name]))
+                 for each in worst]  # fmt: skip
+    tied = NEAR * min(regrets.values(), default=0.0)
+    place = _placed(worst)
+
+    def order(candidate: Candidate) -> tuple[Any, ...]:
+        variant = candidate.variant
+        ties = (-variant.rank, variant.arrays != caller, variant.name)
+        return (0, *ties) if regrets[variant.name] <= tied else (1, place[variant.name], *ties)
+
+    rejected = [candidate for candidate in considered if candidate.rejection is not None]
+    return sorted(worst, key=order) + sorted(rejected, key=lambda each: (-each.variant.rank, each.variant.arrays != caller))
 
 
-def slow_but_able(rejected: Sequence[tuple[Variant, Rejection | None]]) -> Variant | None:
-    """Return the best of the rejected variants that can run: slow is better than not at all."""
-    return next((variant for variant, rejection in rejected if rejection and rejection.error is None), None)
+def _placed(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return the seconds by which candidates are compared; one without any takes those of the fastest that it ranks above."""
+    known = [(each.variant.rank, each.cost.seconds) for each in candidates if each.cost is not None]
+    return {
+        each.variant.name: each.cost.seconds
+        if each.cost is not None
+        else min((seconds for rank, seconds in known if rank <= each.variant.rank), default=math.inf)
+        for each in candidates
+    }
 
 
-def choose(
-    op: Operation, call: Call, selector: str, candidates: Sequence[Variant]
-) -> tuple[Variant, list[tuple[Variant, Rejection]]]:
-    """Choose the best variant for a call; return what was rejected before it too.
-
-    Raises
-    ------
-    TypeError, ValueError, VariantUnavailable
-        If none can run it.
-    """
-    rejected: list[tuple[Variant, Rejection]] = []
-    for variant, rejection in consider(op, call, selector, candidates):
-        if rejection is None:
-            return variant, rejected
-        rejected.append((variant, rejection))
-    slow = slow_but_able(rejected)
-    if slow is None:
-        raise _none_can_run(op, call, selector, rejected)
-    return slow, rejected
+def first_that_loads(op: Operation, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates with those whose files fail, before one that can run, moved to the end and rejected for it."""
+    broken: list[Candidate] = []
+    for i, candidate in enumerate(candidates):
+        if candidate.rejection is not None:
+            break
+        try:
+            op.zoo.function(candidate.variant)
+        except VariantUnavailable:
+            broken.append(Candidate(candidate.variant, Rejection(str(candidate.variant.reason), VariantUnavailable)))
+            continue
+        return [*candidates[i:], *broken]
+    return [*broken, *candidates[len(broken) :]]
 
 
-def _none_can_run(op: Operation, call: Call, selector: str, rejected: Sequence[tuple[Variant, Rejection]]) -> Exception:
+def none_can_run(op: Operation, call: Call, selector: str, rejected: Sequence[Candidate]) -> Exception:
     """What every working variant rejects is the caller's to mend; otherwise the machine is at fault."""
-    here = [each for each in rejected if each[1].error is not VariantUnavailable]
-    here = [each for each in here if _concerns(each[0], call, selector)] or here or [*rejected]
-    error = here[0][1].error or VariantUnavailable
+    because = [(each.variant, each.rejection) for each in rejected if each.rejection is not None]
+    here = [each for each in because if each[1].error is not VariantUnavailable]
+    here = [each for each in here if _concerns(each[0], call, selector)] or here or because
+    error = here[0][1].error
     if here[0][0].name == selector:
         return error(f"{op.name}: variant {selector!r} {here[0][1].reason}")
     reasons = {rejection.reason for _, rejection in here}
@@ -156,16 +214,3 @@ def _concerns(variant: Variant, call: Call, selector: str) -> bool:
     """Whether a variant is where the arrays are and knows their dtype and the options, so that its rejection tells most."""
     there = selector != "auto" or variant.device == call.caller.device
     return there and _arrays.dtype_name(call.dtype) in variant.dtypes and call.options.keys() <= variant.options.keys()
-
-
-def still_rejects(op: Operation, variant: Variant, rejection: Rejection) -> Callable[..., Any]:
-    """Return the test that is true of a normalised call as long as a variant is rejected for it by values."""
-    unsuited = None if rejection.error else unsuited_of(op.zoo.function(variant))
-
-    def rejects(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return unsuited(*args, **kwargs) if unsuited else beyond_limits(op, variant, args, kwargs)
-        except Exception:  # the slow path says so
-            return None
-
-    return rejects

@@ -53,6 +53,10 @@ class Operation:
         """Pick the arrays out of a normalised call."""
         return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
 
+    def named(self, call: Call) -> dict[str, Any]:
+        """Return a call's arguments by name."""
+        return dict(zip(self.by_position, call.args, strict=False)) | call.kwargs
+
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
         """Validate a call; what the operation has no name for is an option of some candidate.
 
@@ -108,10 +112,13 @@ class Operation:
                     f"{self.name}: no variant has an argument {key!r}; their options are: {', '.join(known) or 'none'}"
                 )
 
-    def run(self, variant: Variant, kernel: Callable[..., Any], call: Call) -> Any:
-        """Adapt the arrays to the kernel's kind, run it, and convert the result back to the caller's kind."""
+    def run(self, variant: Variant, kernel: Callable[..., Any], call: Call, options: Mapping[str, Any] = {}) -> Any:
+        """Adapt the arrays to the kernel's kind, run it, and convert the result back to the caller's kind.
+
+        `options` take the place of the variant's defaults, where the call states none.
+        """
         args, kwargs = self.adapted(variant, call)
-        kwargs |= {**variant.options, **call.options}
+        kwargs |= {**variant.options, **options, **call.options}
         arrays = self.arrays(args, kwargs)
         if not self.contract.signature.uniform:
             result = self._typed(variant, kernel, args, kwargs)

@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ class Pace(NamedTuple):
     entries: int
 
 
-QUICK, FULL = Pace(0.1, 5, 2**18), Pace(1.0, 7, 2**24)
+QUICK, FULL = Pace(0.1, 5, 2**18), Pace(1.0, 7, 2**22)
 
 
 @dataclass
@@ -142,7 +142,7 @@ class Tuner:
 
     def measure(self, example: Example, dtype: str) -> Measured:
         """Check and time the variants on a call."""
-        trial = self._trial(example, dtype)
+        trial = self.trial(example, dtype)
         explained = self.zoo.explain(self.operation, *trial.args, **example.kwargs)
         found = Measured(before=explained.chosen.name if explained.chosen else None)
         call = described(self.contract, example, dtype)
@@ -167,7 +167,9 @@ class Tuner:
         for measurement, _ in list(self._timed):
             if measurement.median < 2 * self._best():
                 self._try_options(trial, measurement.variant)
-        for measurement in self._time(trial):
+        if self._timed:
+            race(trial, self._timed, self.samples)
+        for measurement, _ in self._timed:
             of_bound, noise = measurement.agreement and rounded(measurement.agreement.share), measurement.noise
             more = {"of_bound": of_bound, "noise": noise and rounded(noise), "options": measurement.options}
             add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **more)
@@ -181,7 +183,8 @@ class Tuner:
         self._witness(found.entries)
         return found
 
-    def _trial(self, example: Example, dtype: str) -> Trial:
+    def trial(self, example: Example, dtype: str) -> Trial:
+        """Return a call, ready to be run and timed."""
         if self.device == "cuda":
             from kernels._measure.device import DeviceTrial, EventClock
 
@@ -238,22 +241,21 @@ class Tuner:
                 if value * factor >= 1:
                     self._qualify(trial, variant, **{key: int(value * factor)})
 
-    def _time(self, trial: Trial) -> list[Measurement]:
-        """Take samples, interleaved, of all that were timed once and come near the best; return all."""
-        first = {id(measurement): measurement.median for measurement, _ in self._timed}
-        for index in range(self.samples):
-            best = self._best()
-            for measurement, function in self._timed:
-                once = first[id(measurement)]
-                if measurement.median > NEAR * best or (index > 1 and (index + 1) * once > CALL_SECONDS):
-                    continue
-                settle()
-                runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
-                if runs > 1:
-                    Runs(trial, function).seconds(3)  # what waited wakes up
-                seconds = Runs(trial, function).seconds(max(runs, 3) if once < LONG_SECONDS else 1)
-                measurement.samples = [*measurement.samples, seconds] if index else [seconds]
-        return [measurement for measurement, _ in self._timed]
+
+def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any]]], samples: int, near: float = NEAR) -> None:
+    """Take samples, interleaved, of what was timed once, in place of those times; of those alone that come near the best."""
+    first = {id(measurement): measurement.median for measurement, _ in contenders}
+    for index in range(samples):
+        best = min(measurement.median for measurement, _ in contenders)
+        for measurement, function in contenders:
+            once = first[id(measurement)]
+            if measurement.median > near * best or (index > 1 and (index + 1) * once > CALL_SECONDS):
+                continue
+            settle()
+            if once < LONG_SECONDS:
+                Runs(trial, function).seconds(3)  # what waited wakes up
+            seconds = Runs(trial, function).seconds(round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS)))
+            measurement.samples = [*measurement.samples, seconds] if index else [seconds]
 
 
 def rounded(seconds: float) -> float:

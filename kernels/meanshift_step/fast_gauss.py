@@ -50,7 +50,6 @@ MAX_WIDTHS = (
     2.0**13
 )  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
 MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
-PAIR_TIME, TERM_TIME, SET_UP_TIME = 0.25, 0.3, 2e6  # nanoseconds of a pair in the fastest kernel, of a term here, of a call here
 
 
 compiled = jit(error_model="numpy", fastmath={"contract"})
@@ -244,30 +243,6 @@ def transform(columns, low, high, data, scale, p, cutoff, matrices):
         before, values = values, np.empty((len(near), *shape))
         parallel_for(functools.partial(translate, before, near, matrices, values), len(near))
     return order, starts, values
-
-
-def unsuited(x, bandwidth, data, kernel):
-    """Return in a line why summing pairs is likely to take less time for this call, or None; a sample of the points decides.
-
-    The nanoseconds are those of one core of an AMD EPYC at 2.5 GHz; only their ratios matter.
-    """
-    (n, d), m = x.shape, len(data)
-    if n * m * PAIR_TIME < SET_UP_TIME:
-        return f"{n} x {m} pairs take less time than its set-up"
-    scale = 2.0 ** (1 - math.frexp(bandwidth)[1])
-    p, cutoff, *_ = expansion(1 / scale / bandwidth, d)
-    near, some = x[:: -(-n // 128)].astype(float) * scale, data[:: -(-m // 1024)].astype(float) * scale
-    apart = sum((near[:, None, k] - some[:, k]) ** 2 for k in range(d))
-    pairs = 1 + m * (apart <= cutoff**2).mean()
-    _, counts = np.unique(np.floor(some), axis=0, return_counts=True)
-    once, twice = (counts == 1).sum(), (counts == 2).sum()
-    cells = min(
-        m, len(counts) + once * (once - 1) / (2 * (twice + 1))
-    )  # Chao 1984, estimating the number of classes in a population
-    expanded = n * (60 + p**d * TERM_TIME) + cells * d * cutoff * p ** (d + 1) * TERM_TIME
-    if n * pairs * PAIR_TIME < expanded:
-        return f"cells a bandwidth wide hold too few of the data (about {m / cells:.3g}): pairs within the cutoff take less time"
-    return None
 
 
 @register(

@@ -11,7 +11,7 @@ from kernels import _dispatch
 from registry import VariantUnavailable
 
 
-def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
+def test_without_measurements_dispatch_is_by_rank_then_by_the_callers_kind(measured):
     a = np.ones((3, 3), np.float32)
     explanation = registry.explain("matmul", a, a)
     assert explanation.chosen is explanation.considered[0][0]
@@ -21,7 +21,7 @@ def test_dispatch_is_by_rank_then_by_the_callers_kind_among_what_can_serve():
     assert explanation.chosen.arrays == "numpy" or all(v.arrays != "numpy" for v in best)
     text = str(explanation)
     assert f"{explanation.chosen.name}: runs" in text
-    assert len(text.splitlines()) == 1 + len(registry.variants("matmul"))
+    assert len(text.splitlines()) == 1 + len(registry.variants("matmul")) + len(explanation.notes)
 
 
 def test_dispatch_turns_to_another_variant_for_another_dtype():
@@ -91,54 +91,14 @@ def test_limits_are_a_variants_own_word_and_hold():
     assert zoo.explain("meanshift_step", small, 1.0).chosen.name != "one_kernel"
 
 
-PICKY = """
-def unsuited(a, b):
-    return None if a.shape[0] > 4 else f"{a.shape[0]} rows are too few"
-
-def matmul(a, b):
-    return np.full((a.shape[0], b.shape[1]), 7, a.dtype)
-"""
-
-
-def test_a_variant_that_says_it_would_lose_is_passed_over_until_it_would_not():
-    zoo, file = fresh_zoo(), {"np": np}
-    exec(PICKY, file)
-    zoo.register("matmul", "picky", rank=1000)(np.errstate(all="ignore")(file["matmul"]))  # a decorator hides nothing
-    small, large, product = np.ones((3, 3)), np.ones((9, 9)), zoo.get("matmul")
-    for _ in range(2):  # what is remembered of one call must not decide the next
-        assert (product(small, small) == 3).all()
-        assert (product(large, large) == 7).all()
-        assert (product(small.astype("float32"), small.astype("float32")) == 3).all()
-    assert {v.name: r for v, r in zoo.explain("matmul", small, small).considered}["picky"] == "3 rows are too few"
-    assert zoo.explain("matmul", large, large).chosen.name == "picky"
-    assert (zoo.get("matmul", "picky")(small, small) == 7).all()  # whoever names it gets it
-
-
-def test_slow_is_better_than_not_at_all():
-    zoo, file = fresh_zoo(), {"np": np}
-    exec(PICKY, file)
-    zoo.register("matmul", "picky", rank=1000, dtypes=("int8",))(file["matmul"])
-    for variant in zoo.variants("matmul"):
-        if variant.name != "picky":
-            object.__setattr__(variant, "dtypes", ("float64",))
-    small = np.ones((3, 3), np.int8)
-    explanation = zoo.explain("matmul", small, small)
-    assert explanation.chosen.name == "picky"
-    assert "picky: runs" in str(explanation)
-    assert (zoo.get("matmul")(small, small) == 7).all()
-
-
-def test_a_limit_of_nothing_and_an_unsuited_that_fails_keep_one_variant_away():
-    zoo, file = fresh_zoo(), {"np": np, "__name__": "failing"}
+def test_a_limit_of_nothing_keeps_one_variant_away():
+    zoo = fresh_zoo()
     zoo.register("matmul", "limitless", rank=1001, limits={"foo": 3})(lambda a, b: a)
-    exec("def unsuited(a, b):\n    return a.nonsense\n\ndef matmul(a, b):\n    return a", file)
-    zoo.register("matmul", "failing", rank=1000)(file["matmul"])
     a = np.full((3, 3), 2.0)
     for _ in range(2):
         assert (zoo.get("matmul")(a, a) == 12).all()
     reasons = {v.name: reason for v, reason in zoo.explain("matmul", a, a).considered}
     assert re.match(r"limits 'foo' \(.*test_dispatch\.py:\d+\), which is neither an argument nor", reasons["limitless"])
-    assert re.match(r"unsuited\(\.\.\.\) in .*test_dispatch\.py failed: AttributeError: .*nonsense", reasons["failing"])
     with pytest.raises(VariantUnavailable, match="variant 'limitless' limits 'foo'"):
         zoo.get("matmul", "limitless")(a, a)
 

@@ -128,10 +128,3 @@ def test_points_that_are_not_finite_do_no_harm():
     x = crowd(50, 2)
     x[7, 1], x[9, 0] = np.nan, np.inf
     assert STEP(x, 1.0, check_finite=False).shape == x.shape
-
-
-def test_it_says_where_pairs_are_cheaper():
-    x = crowd(30_000, 2, 3.0)
-    assert fast_gauss.unsuited(x, 2.5, x, "gaussian") is None
-    assert "less time than its set-up" in fast_gauss.unsuited(x[:100], 2.5, x[:100], "gaussian")
-    assert "too few of the data" in fast_gauss.unsuited(x, 0.01, x, "gaussian")

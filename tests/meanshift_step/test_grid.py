@@ -113,15 +113,3 @@ def test_memory_is_linear_in_the_points(spread):
             tracemalloc.stop()
 
     assert peak(40_000) < 2.2 * peak(20_000) < 2.2 * 200 * 20_000
-
-
-def test_it_says_where_it_cannot_win():
-    rng = np.random.default_rng(7)
-    few, many = rng.standard_normal((100, 2)), rng.uniform(0, 100, (20_000, 2))
-    assert "too few" in grid.unsuited(few, 1.0, few, "flat")
-    assert grid.unsuited(many, 1.0, many, "flat") is None
-    assert grid.unsuited(many, 1.0, many, "gaussian") is None
-    assert "100% of the data" in grid.unsuited(many, 60.0, many, "gaussian")
-    wide = rng.standard_normal((5_000, 16))
-    assert "3 of 16 dimensions" in grid.unsuited(wide, 4.0, wide, "triangular")
-    assert grid.unsuited(many[:0], 1.0, many[:0], "flat")

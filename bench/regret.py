@@ -1,0 +1,174 @@
+"""How far the automatic choice is from the best: `auto` beside every variant, on calls that no tune has measured.
+
+    python bench/regret.py [OP]... [--limit SECONDS] [--table NAME=FILE]... [--peers]
+
+The choice follows, in turn, the shipped measurements and each table of `kernel-zoo tune --output FILE`. All that comes near the
+best is timed interleaved with each of these choices, and a ratio is that of medians from one run. For each table: the median, the
+95th percentile and the worst of `auto` over the best variant. For each two tables: in how many calls they choose the same
+variant, or one within 3 %; of two tunes of one machine, what is left are the winners that flip. Writes
+bench/results/regret.json.
+"""
+
+import itertools
+import json
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import peers
+from rich.console import Console
+from rich.table import Table
+
+import registry
+from kernels import _measure
+from kernels._costs import machine, table
+from kernels._measure import tuning
+from kernels._measure.plan import breadth, plan
+
+RESULTS = Path(__file__).with_name("results") / "regret.json"
+HELD = 2**20  # the seed of calls that no tune measures
+SAME = 1.03  # a choice that is slower by less is the same for whoever waits
+PACE = tuning.Pace(limit=0.5, samples=5, entries=2**22)
+
+
+class Chooser:
+    """The automatic choice as it is with one table, in a catalogue of its own."""
+
+    def __init__(self, name, measured):
+        self.name, self.measured = name, measured
+        self.zoo = registry.Zoo(registry.FOLDER)
+
+    def choose(self, operation, example):
+        """Return the variant that is chosen for a call, and the function that chose it, which remembers."""
+        table.current = lambda: self.measured
+        auto = self.zoo.get(operation)
+        auto(*example.args, **example.kwargs)
+        chosen = self.zoo.explain(operation, *example.args, **example.kwargs).chosen
+        return chosen, auto
+
+
+def choosers(files):
+    """Return a chooser for the shipped measurements, and one for each file of a tune over them."""
+    shipped = table.read(table.SHIPPED, "shipped") if table.SHIPPED.exists() else table.Table((), "shipped")
+    made = [Chooser("shipped", shipped)]
+    for name, file in files:
+        tuned = table.read(Path(file))
+        if differs := machine.differences(tuned.machine, machine.machine()):
+            raise click.UsageError(f"--table {name}={file}: was measured with {'; '.join(differs)}")
+        made.append(Chooser(name, table.Table(tuned.entries, "tuned", tuned.machine, tuned.path, shipped)))
+    return made
+
+
+def measure(tuner, planned, choices):
+    """Time every variant and every choice on a call; return one record, or None if nothing runs within the limit."""
+    example = planned.example(tuner.contract)
+    names = {variant.name for variant in registry.variants(tuner.operation)}
+    found = tuner.measure(example, planned.dtype)
+    timed = {each.variant: each.seconds for each in found.entries if not (each.abandoned or each.options)}
+    ours = {name: seconds for name, seconds in timed.items() if name in names}
+    if not ours:
+        return None
+    trial = tuner.trial(example, planned.dtype)
+    near = [name for name in ours if ours[name] <= tuning.NEAR * min(ours.values())]
+    rivals = [min(timed.keys() - ours.keys(), key=timed.get)] if timed.keys() - ours.keys() else []
+    contenders, chosen = {}, {}
+    for name in [*near, *rivals]:
+        contenders[name] = tuner.zoo.get(tuner.operation, name)
+    for each in choices:
+        variant, contenders[each] = each.choose(tuner.operation, example)
+        chosen[each.name] = variant.name
+    race = [(_measure.Measurement(tuner.zoo.variant(tuner.operation, near[0])), function) for function in contenders.values()]
+    for measurement, function in race:
+        measurement.samples.append(_measure.Runs(trial, function).seconds(1))
+    tuning.race(trial, race, tuner.samples, near=np.inf)
+    seconds = {who: measurement.median for who, (measurement, _) in zip(contenders, race, strict=True)}
+    best = min(near, key=seconds.get)
+    call = tuning.described(tuner.contract, example, planned.dtype)
+    return {
+        "operation": tuner.operation,
+        **call._asdict(),
+        "contents": planned.contents,
+        "best": best,
+        "best_seconds": seconds[best],
+        "variants": ours | {name: seconds[name] for name in near},
+        "chosen": chosen,
+        "ratio": {each.name: seconds[each] / seconds[best] for each in choices},
+        "peer": {name: seconds[name] / seconds[best] for name in rivals},
+    }
+
+
+def summary(records, name):
+    """Return the median, the 95th percentile and the worst ratio of a table, and on how many calls."""
+    ratios = [record["ratio"][name] for record in records]
+    median, late = np.quantile(ratios, [0.5, 0.95])
+    return {"calls": len(ratios), "median": float(median), "p95": float(late), "worst": max(ratios)}
+
+
+def agreement(records, first, second):
+    """Return the share of calls for which two tables choose the same variant, or one that is hardly slower."""
+
+    def alike(record):
+        a, b = (record["variants"].get(record["chosen"][name], np.inf) for name in (first, second))
+        return record["chosen"][first] == record["chosen"][second] or max(a, b) <= SAME * min(a, b)
+
+    return sum(map(alike, records)) / len(records)
+
+
+def show(records, names, console):
+    """Print each operation's regret with each table, and its worst call."""
+    for name in names:
+        shown = Table(title=f"auto over the best variant, {name}", title_justify="left")
+        for heading in ("operation", "calls", "median", "95th percentile", "worst", "the worst call"):
+            shown.add_column(heading, justify="left" if "call" in heading[-4:] or heading == "operation" else "right")
+        for operation in [*dict.fromkeys(record["operation"] for record in records), "all"]:
+            own = [record for record in records if operation in (record["operation"], "all")]
+            found, worst = summary(own, name), max(own, key=lambda record: record["ratio"][name])
+            shape = " ".join(f"{key}={value}" for key, value in (worst["extents"] | worst["parameters"] | worst["facts"]).items())
+            where = f"{worst['dtype']} {shape}: {worst['chosen'][name]}, best {worst['best']}"
+            figures = [f"{found[key]:.3f}" for key in ("median", "p95", "worst")]
+            shown.add_row(operation, str(found["calls"]), *figures, where)
+        console.print(shown)
+    for first, second in itertools.combinations(names, 2):
+        console.print(f"{first} and {second} choose the same, or within 3 %: {agreement(records, first, second):.1%}")
+    slower = [record["ratio"][names[-1]] / min(record["peer"].values()) for record in records if record["peer"]]
+    if slower:
+        console.print(f"auto ({names[-1]}) over the best peer: worst {max(slower):.3f} of {len(slower)} calls")
+
+
+@click.command()
+@click.argument("operations", nargs=-1)
+@click.option("--limit", default=600.0, show_default=True, help="Seconds to measure for, shared out among the operations.")
+@click.option("--table", "tables", multiple=True, metavar="NAME=FILE", help="A file of `kernel-zoo tune --output`.")
+@click.option(
+    "--peers", "with_peers", is_flag=True, help="Time other libraries too; KeOps compiles for each number of dimensions."
+)
+@click.option("--seed", default=HELD, show_default=True, help="Which calls are drawn.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="Where all records go.")
+def main(operations, limit, tables, with_peers, seed, output):
+    """Measure the regret of the automatic choice."""
+    if any("=" not in each for each in tables):
+        raise click.UsageError("--table: expected NAME=FILE")
+    console, records, busy = Console(width=200), [], _measure.busy()
+    choices = choosers([each.split("=", 1) for each in tables])
+    catalogue = peers.load() if with_peers else registry.zoo()
+    weights = {name: breadth(registry.contract(name)) for name in operations or registry.operations()}
+    end = time.monotonic() + limit
+    for operation in list(weights):
+        until = time.monotonic() + (end - time.monotonic()) * weights[operation] / sum(weights.values())
+        del weights[operation]
+        tuner = tuning.Tuner(operation, zoo=catalogue, pace=PACE)
+        for planned in plan(tuner.contract, seed=seed, named=False, entries=PACE.entries):
+            if time.monotonic() > until:
+                break
+            records += filter(None, [measure(tuner, planned, choices)])
+    names = [each.name for each in choices]
+    show(records, names, console)
+    found = {name: summary(records, name) for name in names}
+    dates = {each.name: each.measured.dated for each in choices}
+    about = {"environment": _measure.environment() | {"busy": busy}, "summary": found, "dated": dates}
+    output.write_text(json.dumps(about | {"records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""The callable that chooses: for each call it takes the variant that the decision names, and remembers that.
+
+What is remembered belongs to a kind of call: the device, the dtype, the bucket of each extent, parameters, options, and what is
+in effect here. The decision is made for one shape that stands for the bucket: so it does not hang on which call came first.
+Then a call costs one look into a dictionary, whose key is written as Python source for the operation, as the fast path is.
+
+Where the facts of a call's contents may decide, what is remembered looks at them, and then looks up the choice for their bucket.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kernels import _arrays
+from kernels._costs import calls
+from kernels._costs.known import costs_of, notes
+from kernels._dispatch import forces, neutral
+from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
+from kernels._dispatch.fast_path import fast_path
+from kernels._dispatch.operation import Call, Operation
+from registry import VariantUnavailable
+
+if TYPE_CHECKING:
+    from kernels._costs.model import Costs
+    from registry import Variant
+
+MOST = 4096  # kinds of call that are remembered
+logger = logging.getLogger("kernel_zoo")
+
+SOURCE = """
+def call(*args, **kwargs):
+    try:
+        {arrays} = {taken}
+        {extents}
+        kind = type(array_0)
+        key = (kind, array_0.dtype, kind is ndarray or array_0.device, zoo.generation, in_block(), logger.level, {key})
+        chosen = remembered.get(key)
+    except Exception:  # not what is remembered: a batch, or no array at all
+        return slow(None, args, kwargs)
+    if chosen is None:
+        return slow(key, args, kwargs)
+    return chosen(*args, **kwargs)
+"""
+
+
+class Choice(NamedTuple):
+    """What was decided for a kind of call.
+
+    Attributes
+    ----------
+    considered : tuple of Candidate
+        The one that runs comes first.
+    described : Call
+        The call that stands for the bucket.
+    by_facts : dict or None
+        Where the facts of a call decide: what runs for each of their buckets.
+    lasting : bool
+        Whether it holds for all calls of the kind.
+    """
+
+    considered: tuple[Candidate, ...]
+    described: calls.Call
+    by_facts: dict[tuple[int, ...], Candidate] | None = None
+    lasting: bool = True
+
+
+class Chooser:
+    """Chooses a variant for each call.
+
+    Parameters
+    ----------
+    op : Operation
+    selector : str
+        A device, or ``"auto"``.
+    precision : str or None
+        The weakest class of error that will do.
+    """
+
+    def __init__(self, op: Operation, selector: str, precision: str | None) -> None:
+        self.op, self.selector, self.precision = op, selector, precision
+        self.remembered: dict[Any, Callable[..., Any]] = {}  # for the arrays of a call
+        self.choices: dict[Any, Choice] = {}  # for the kind of a call
+        self.paths: dict[Any, Callable[..., Any]] = {}
+        self.records = True  # whether a choice may be added to a file of choices
+        self.slow: Callable[..., Any] = neutral.in_neutral_state(self._slow)
+
+    def callable(self) -> Callable[..., Any]:
+        """Return the function that chooses."""
+        names = {"remembered": self.remembered, "slow": self.slow, "zoo": self.op.zoo, "in_block": forces.in_block.get}
+        names |= {"logger": logger, "ndarray": np.ndarray, "exact": range(calls.EXACT), "bucket": calls.bucket}
+        exec(compile(_source(self.op), f"<choice of {self.op.name}>", "exec"), names)
+        call: Callable[..., Any] = names["call"]  # type: ignore[assignment]
+        return call
+
+    def _slow(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        op = self.op
+        selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
+        request = op.request(args, kwargs, candidates)
+        choice = self.choice(request, selector, candidates)
+        chosen = self._chosen(choice, request)
+        if chosen.rejection is not None:
+            raise none_can_run(op, request, selector, choice.considered)
+        if logger.isEnabledFor(logging.DEBUG):
+            self._trace(chosen, request)
+        elif key is not None and choice.lasting and not request.options and args[0] is request.arrays[0]:
+            path = self._path(choice, request.caller.kind)
+            if path is not None:
+                _remember(self.remembered, key, path)
+        return op.run(chosen.variant, op.zoo.function(chosen.variant), request, chosen.cost.options if chosen.cost else {})
+
+    def _trace(self, chosen: Candidate, request: Call) -> None:
+        op = self.op
+        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(op.contract.ARRAYS, request.arrays, strict=True))
+        why = chosen.cost or f"by its rank {chosen.variant.rank}"
+        logger.debug("%s: %s serves %s, %s: %s", op.name, chosen.variant.name, shapes, _arrays.dtype_name(request.dtype), why)
+
+    def considered(
+        self, request: Call, selector: str, candidates: Sequence[Variant], *, looks: bool
+    ) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+        """Return what is considered for a call, the one that runs first, and on what that rests; nothing is recorded."""
+        self.records = False
+        choice = self.choice(request, selector, candidates)
+        considered = choice.considered
+        if choice.by_facts is not None and looks:
+            numbers = self._numbers(request.args, request.kwargs)
+            considered = tuple(self._order(choice, numbers, request.caller.kind, request.options))
+        origins = {each.cost.origin for each in considered if each.cost is not None}
+        return considered, notes(self.op.contract, origins)
+
+    def choice(self, request: Call, selector: str, candidates: Sequence[Variant]) -> Choice:
+        """Return what is decided for the kind of a call."""
+        op = self.op
+        described = calls.describe(op.contract, request.dtype, request.args, request.kwargs, looks=False)
+        question = Question(selector, forces.forbidden(op.name), self.precision, op.zoo.choices is not None)
+        apart = tuple(None if (other := request.kwargs[name]) is None else other is request.args[0] for name in op.keyed)
+        buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
+        key = (op.zoo.generation, request.caller.kind, request.caller.device, described.dtype, buckets, apart, selector,
+               *map(_hashable, (question.forbidden, described.parameters, request.options)))  # fmt: skip
+        choice = self.choices.get(key)
+        if choice is None:
+            costs = costs_of(op.contract)
+            stands = described._replace(extents=_standing(described.extents, costs.measured))
+            choice = self._decided(request, question, candidates, stands, costs)
+            if op.zoo.choices is not None:
+                choice = self._frozen(choice, request, described, question)
+            if choice.lasting and choice.considered[0].rejection is None:
+                _remember(self.choices, key, choice)
+        return choice
+
+    def _decided(
+        self, request: Call, question: Question, candidates: Sequence[Variant], stands: calls.Call, costs: Costs
+    ) -> Choice:
+        """Decide for the kind of a call, and find out what the decision hangs on."""
+        op, kind, options = self.op, request.caller.kind, request.options
+        considered = able(op, request, question, candidates)
+        order = ordered(considered, kind, options, stands, costs)
+        if len(candidates) == 1:
+            return Choice(tuple(order), stands)
+        order = first_that_loads(op, order)
+        by_facts: dict[tuple[int, ...], Candidate] | None = None
+        bounds = calls.bounds(op.contract, stands.extents, stands.parameters)
+        if bounds and order[0].rejection is None:
+            winners = {
+                ordered(considered, kind, options, stands._replace(facts=facts), costs)[0].variant.name
+                for facts in calls.corners(bounds)
+            }
+            by_facts = {} if len(winners) > 1 else None
+        unsettled = [variant for variant in candidates if variant.limits and not self._settled(variant, request, stands)]
+        freed = [each._replace(rejection=None) if each.variant in unsettled else each for each in considered]
+        lasting = not unsettled or (
+            order[0].variant not in unsettled
+            and ordered(freed, kind, options, stands, costs)[0].variant is order[0].variant
+            and by_facts is None
+        )
+        return Choice(tuple(order), stands, by_facts, lasting)
+
+    def _settled(self, variant: Variant, request: Call, stands: calls.Call) -> bool:
+        """Whether a variant's limits say the same of all calls of the kind."""
+        op = self.op
+        arguments = op.named(request)
+        settled = {*op.contract.DISCRETE, *op.keyed}
+        quantities = {key: limit for key, limit in variant.limits.items() if key not in settled}
+        if any(key in arguments for key in quantities):
+            return False
+        if not quantities:
+            return True
+        ends = [[calls.ends(calls.bucket(extent))[end] for extent in stands.extents.values()] for end in (0, 1)]
+        if ends[0] == ends[1]:
+            return True
+        limited = replace(variant, limits=quantities)
+        said = set()
+        for extents in ends:
+            call = stands._replace(extents=dict(zip(stands.extents, extents, strict=True)))
+            said.add(beyond_limits(op, limited, *calls.stand_ins(op.contract, call)) is None)
+        return len(said) == 1
+
+    def _chosen(self, choice: Choice, request: Call) -> Candidate:
+        """Return what runs a call; where its facts decide, by a look at it."""
+        if choice.by_facts is None:
+            return choice.considered[0]
+        return self._by_facts(choice, self._numbers(request.args, request.kwargs), request.caller.kind, request.options)
+
+    def _numbers(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+        """Look at a normalised call, and return the buckets of its facts."""
+        return calls.fact_buckets(self.op.contract.costs.look(*args, **kwargs))
+
+    def _by_facts(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> Candidate:
+        assert choice.by_facts is not None
+        chosen = choice.by_facts.get(numbers)
+        if chosen is None:
+            chosen = first_that_loads(self.op, self._order(choice, numbers, kind, options))[0]
+            _remember(choice.by_facts, numbers, chosen)
+        return chosen
+
+    def _order(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
+        """Return what is considered for calls whose facts are in some buckets, the one that runs first."""
+        stands = choice.described
+        facts = calls.of_buckets(calls.bounds(self.op.contract, stands.extents, stands.parameters), numbers)
+        return ordered(choice.considered, kind, options, stands._replace(facts=facts), costs_of(self.op.contract))
+
+    def _path(self, choice: Choice, kind: str) -> Callable[..., Any] | None:
+        """Return a fast path for a kind of call; None where its arrays must be adapted first."""
+        op, (first, *_) = self.op, choice.considered
+        if first.variant.arrays != kind:
+            return None
+        if choice.by_facts is None:
+            options = {**first.variant.options, **(first.cost.options if first.cost else {})}
+            key = first.variant.name, _hashable(options), op.zoo.generation
+            if key not in self.paths:
+                variant = replace(first.variant, limits={}, options=options)
+                _remember(self.paths, key, fast_path(op, variant, op.zoo.function(first.variant), partial(self.slow, None)))
+            return self.paths[key]
+        rivals = [each.variant for each in choice.considered if each.rejection is None and each.variant.arrays == kind]
+        whole = replace(
+            first.variant, limits={}, options={}, batches=all(v.batches for v in rivals),
+            layout="C" if any(v.layout == "C" for v in rivals) else "any",
+            requires=tuple(dict.fromkeys(package for v in rivals for package in v.requires)),
+        )  # fmt: skip
+
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            chosen = self._by_facts(choice, self._numbers(args, kwargs), kind, {})
+            if chosen.variant not in rivals:
+                return None  # the slow path adapts the arrays to it
+            options = chosen.cost.options if chosen.cost else {}
+            return op.zoo.load(chosen.variant)(*args, **kwargs, **{**chosen.variant.options, **options})
+
+        return fast_path(op, whole, kernel, partial(self.slow, None))
+
+    def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:
+        """Return the choice that the file in effect holds for a kind of call."""
+        op, held = self.op, self.op.zoo.choices
+        extents = [f"{name}={calls.ends(calls.bucket(extent))[0]}" for name, extent in sorted(described.extents.items())]
+        stated = [f"{name}={value!r}" for name, value in (*described.parameters.items(), *sorted(request.options.items()))]
+        stated += [f"precision={self.precision!r}"] if self.precision else []
+        stated += [f"without {name}" for name in sorted(question.forbidden)]
+        where = f"{question.selector} on {request.caller.device}, {described.dtype}"
+        key = f"{op.name}: {where}, {', '.join(extents + stated)}"
+        made = held.of(key)
+        if made is None:
+            first = self._chosen(choice, request)
+            if first.rejection is not None or not self.records:
+                return choice
+            made = held.add(key, first.variant.name, dict(first.cost.options) if first.cost else {})
+        them = [each for each in choice.considered if each.variant.name == made["variant"]]
+        if not them or them[0].rejection is not None:
+            why = them[0].rejection.reason if them and them[0].rejection else "there is no such variant"
+            raise VariantUnavailable(f"{held.path}: {op.name}: variant {made['variant']!r} cannot run here: {why}")
+        cost = them[0].cost
+        kept = them[0]._replace(cost=cost._replace(options=made["options"]) if cost else None)
+        return choice._replace(considered=(kept, *(each for each in choice.considered if each is not them[0])), by_facts=None)
+
+
+def _source(op: Operation) -> str:
+    """Write the source of the callable: arrays are array_0, array_1 and so on, their extents extent_0_0 and so on."""
+    core = op.core.inputs[: op.leading]
+    argument = op.contract.signature.arrays
+    whole = len(op.core.inputs) == 1 and all(each.batch for each in argument.values()) and not op.core.optional
+    arrays = "".join(f"array_{i}, " for i in range(op.leading))
+    locals_ = [[f"extent_{i}_{axis}" for axis, _ in enumerate(operand)] for i, operand in enumerate(core)]
+    unpacked = [
+        f"{'*batch, ' if whole else ''}{''.join(f'{local}, ' for local in them)} = array_{i}.shape"
+        for i, them in enumerate(locals_)
+        if them or whole
+    ]
+    seen: dict[str, str] = {}
+    for operand, them in zip(core, locals_, strict=True):
+        for extent, local in zip(operand, them, strict=True):
+            seen.setdefault(extent, local)
+    key = [f"{local} if {local} in exact else bucket({local})" for local in seen.values()]
+    key += ["*map(bucket, batch)"] if whole else []
+    for name in op.keyed:
+        given = f"kwargs.get({name!r})"
+        key.append(f"None if (other := {given}) is None or other is array_0 else tuple(map(bucket, other.shape))")
+    for name in op.contract.DISCRETE:
+        keyword = f"kwargs.get({name!r})"
+        place = op.by_position.index(name) if name in op.by_position else None
+        key.append(keyword if place is None else f"args[{place}] if len(args) > {place} else {keyword}")
+    return SOURCE.format(
+        arrays=arrays, taken="args" if op.shapes_alone else f"args[:{op.leading}]", extents="; ".join(unpacked) or "pass",
+        key=", ".join(key),
+    )  # fmt: skip
+
+
+def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """Return the extents that stand for a bucket: the first that was measured, or else the least."""
+    made = {}
+    for name, extent in extents.items():
+        least, most = calls.ends(calls.bucket(extent))
+        made[name] = next((value for value in measured.get(name, ()) if least <= value <= most), least)
+    return made
+
+
+def _hashable(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, repr(value)) for key, value in mapping.items())
+
+
+def _remember(them: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep a value for a key; what would be too much is forgotten, all at once."""
+    if len(them) >= MOST:
+        them.clear()
+    them[key] = value

@@ -1,0 +1,110 @@
+"""What the cost of a step hangs on beside its shape: how many data are near a point, and how many cells hold data.
+
+A look at a sample says so. It takes about as many distances as there are points, where each variant takes hundreds for a point or
+more: all data, or what sorting takes.
+"""
+
+import functools
+
+import numpy as np
+
+from kernels import _arrays
+from kernels.meanshift_step._chebyshev import expansion
+from kernels.meanshift_step._cutoff import AXES, ROWS_PER_CUTOFF, cutoff_for
+
+FEW_PAIRS = 2**20  # all pairs are summed in less time than sorting and a look take
+ROWS, DATA = 32, 256  # of the sample, unless there are more than 256 times as many
+SORTING = 64  # the pairs that are summed in the time that sorting takes for one point
+WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
+TERM = 1.2  # the pairs that are summed in the time of one term of an expansion
+
+
+def FACTS(extents, parameters):
+    """Return the share of the data near a point and, where cells may be expanded, the cells that hold data, for each datum."""
+    n, m, d = (extents[name] for name in "nmd")
+    if n * m <= FEW_PAIRS or not d:
+        return {}
+    least = 1 / max(n, m)
+    return {"near": (least, 1.0)} | ({"cells": (least, 1.0)} if parameters["kernel"] == "gaussian" and d <= 3 else {})
+
+
+def look(x, bandwidth, *, data, kernel, **_):
+    """Return the facts of a normalised call, from a sample of its points."""
+    n, m, wide = len(x), len(data), kernel == "gaussian"
+    rows, most = max(4, min(ROWS, n // 256)), max(DATA, m // 256)
+    some, others = (
+        np.ascontiguousarray(_arrays.to_numpy(points[:: -(-len(points) // size)])) for points, size in ((x, rows), (data, most))
+    )
+    reach = _reach(kernel, some.dtype.itemsize) * bandwidth
+    near, once, twice, cells = _sampled()(some, -(-len(others) * rows // max(n, 64 * rows)), others, reach, bandwidth)
+    least = 1 / max(n, m)
+    facts = {"near": max(least, near)}
+    if wide and x.shape[1] <= AXES:  # Chao 1984, estimating the number of classes in a population
+        facts["cells"] = min(1.0, max(least, (cells + once * (once - 1) / (2 * (twice + 1))) / m))
+    return facts
+
+
+@functools.cache
+def _reach(kernel, itemsize):
+    """Return how far the cells of a grid reach that are looked into, in bandwidths."""
+    return cutoff_for(1, 2.0**-24 if itemsize == 4 else 2.0**-53) * (1 + 1 / ROWS_PER_CUTOFF) if kernel == "gaussian" else 2.0
+
+
+@functools.cache
+def _sampled():
+    """Return the compiled look at a sample: only variants that are compiled cost what it says."""
+    from kernels._compute.jit import jit
+
+    @jit
+    def sampled(some, step, others, reach, edge):
+        """Return the share of each step-th of others within reach in the widest axes; and cells that hold one, two, any of them."""
+        d = others.shape[1]
+        widths = np.zeros(d)
+        for k in range(d):
+            low = high = np.float64(others[0, k])
+            for j in range(len(others)):
+                low, high = min(low, others[j, k]), max(high, others[j, k])
+            widths[k] = high - low
+        axes = np.argsort(-widths)[: min(d, AXES)]
+        close = looked = 0
+        for i in range(len(some)):
+            for j in range(0, len(others), step):
+                within = True
+                for k in axes:
+                    within &= abs(np.float64(some[i, k]) - others[j, k]) <= reach
+                close += within
+                looked += 1
+        keys = np.zeros(len(others), np.int64)
+        if d <= AXES:
+            for j in range(len(others)):
+                for k in range(d):
+                    keys[j] = keys[j] * 1000003 + np.int64(np.floor(others[j, k] / edge))
+            keys.sort()
+        once = twice = cells = run = 0
+        for j in range(len(keys)):
+            run += 1
+            if j + 1 == len(keys) or keys[j + 1] != keys[j]:
+                once, twice, cells, run = once + (run == 1), twice + (run == 2), cells + 1, 0
+        return close / looked, once, twice, cells
+
+    return sampled
+
+
+def _grid(extents, parameters, facts):
+    """Count the pairs within the cutoff, and what sorting takes, in pairs."""
+    n, m, d = (extents[name] for name in "nmd")
+    return SORTING * (n + m) + facts.get("near", 1.0) * n * m * d * (2 if d <= WIDE else 4)
+
+
+def _expanded(extents, parameters, facts):
+    """Count the terms of all expansions, or what the grid takes where too many cells hold data."""
+    n, m, d = (extents[name] for name in "nmd")
+    if not 0 < d <= 3 or parameters["kernel"] != "gaussian":
+        return _grid(extents, parameters, facts)
+    p, reach, *_ = expansion(1.0, d)
+    cells = facts.get("cells", 1.0) * m
+    terms = TERM * (n * p**d + cells * d * reach * p ** (d + 1))
+    return min(SORTING * (n + m) + terms, 2 * _grid(extents, parameters, facts))
+
+
+COUNTS = {"numba_grid": _grid, "numba_cuda_grid": _grid, "fast_gauss": _expanded}
