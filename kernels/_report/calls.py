@@ -33,9 +33,9 @@ class Call:
     extents: Mapping[str, int]
     parameters: Mapping[str, Any]
     facts: Mapping[str, float]
-    runs: tuple[Entry, ...]
-    abandoned: tuple[Entry, ...]
-    wrong: tuple[Entry, ...]
+    runs: tuple[Entry, ...] = ()
+    abandoned: tuple[Entry, ...] = ()
+    wrong: tuple[Entry, ...] = ()
 
     @property
     def shape(self) -> str:

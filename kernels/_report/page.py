@@ -7,7 +7,6 @@ import datetime
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +51,14 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         lstrip_blocks=True,
     )
     library, script = _library(), (HERE / "page.js").read_text()
-    recorded = {path.name: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
+    recorded = {path: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
     return environment.get_template("page.html.jinja").render(
         operations=[_operation(name, table.of(name), recorded, today) for name in operations],
         facts=_facts(table),
         notes=[sheets.public(note) for note in table.notes],
         today=today.isoformat(),
         version=registry.__version__,
+        licences=(HERE / "page.licences.txt").read_text(),
         style=(HERE / "page.css").read_text(),
         library=library,
         script=script,
@@ -97,14 +97,13 @@ def _facts(table: Table) -> list[tuple[str, str]]:
     return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version))]
 
 
-def _operation(name: str, table: Table, recorded: dict[str, Any], today: datetime.date) -> dict[str, Any]:
+def _operation(name: str, table: Table, recorded: dict[Path, Any], today: datetime.date) -> dict[str, Any]:
     """Return what the template shows of an operation."""
     contract: Any = registry.contract(name)
     found = calls(table)
     sizes = [{**c.extents, contract.RATE: _work(contract, c)} for c in found]
     ladder, on = sheets.ladder(registry.variants(name), found)
-    kills = recorded.get(KILL_TABLE, {}).get(name)
-    return {
+    shown: dict[str, Any] = {
         "name": name,
         "summary": registry.summary(name),
         "origin": sheets.origin(table, name),
@@ -113,25 +112,36 @@ def _operation(name: str, table: Table, recorded: dict[str, Any], today: datetim
         "calls": sheets.wins(found, command, today) if found else None,
         "map": charts.winners(found, sizes, contract.RATE) if found else None,
         "growth": charts.growth(found, sizes, contract.RATE) if found else None,
-        "refusals": sheets.refusals(kills["kernels"]) if kills else None,
-        "refusals_day": kills["measured"][:10] if kills else None,
-        "rooflines": list(_rooflines(name, contract.RATE, recorded)),
+        "refusals": None,
+        "regret": None,
+        "rooflines": [],
     }
+    for path, results in recorded.items():
+        try:
+            if path.name == KILL_TABLE and name in results:
+                shown["refusals"] = sheets.refusals(results[name]["kernels"])
+                shown["refusals_day"] = results[name]["measured"][:10]
+            elif path.name == REGRET and (records := [r for r in results["records"] if r["operation"] == name]):
+                shown["regret"] = sheets.regret(records)
+            elif "ceilings" in (run := (results.get("runs") or [{}])[-1]):
+                shown["rooflines"] += _roofline(name, contract.RATE, results["runs"], run)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path}: is not as bench and the tests record it: {what}; record it again") from None
+    return shown
+
+
+def _roofline(name: str, unit: str, runs: list[Any], last: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the GPU of some runs with the chart of an operation; nothing if the operation was not measured there."""
+    records = [r for run in runs for r in run["records"] if r["operation"] == name and r["seconds"]]
+    gpu = last["environment"]["gpu"]["name"]
+    return [{"gpu": gpu, "chart": charts.roofline(records, last["ceilings"], unit)}] if records else []
 
 
 def _work(contract: Any, call: Call) -> float:
     """Return the units of work of a call."""
-    return costs.work(contract, costs.Call(call.dtype, call.extents, call.parameters, call.facts))[contract.RATE]
-
-
-def _rooflines(name: str, unit: str, recorded: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the GPUs that an operation was measured on, each with its chart."""
-    for results in recorded.values():
-        runs = [run for run in results.get("runs", ()) if "ceilings" in run]
-        records = [r for run in runs for r in run["records"] if r["operation"] == name and r["seconds"]]
-        if records:
-            chart = charts.roofline(records, runs[-1]["ceilings"], unit)
-            yield {"gpu": runs[-1]["environment"]["gpu"]["name"], "chart": chart}
+    described = costs.Call(call.dtype, call.extents, call.parameters, call.facts)
+    return costs.work(contract, described)[str(contract.RATE)]
 
 
 def command(call: Call) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import statistics
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -143,6 +144,30 @@ def refusals(kernels: dict[str, dict[str, Any]]) -> Sheet:
 
     headings = ("wrong kernel", "what is wrong", "properties", "refused by")
     return Sheet("wrong kernels", headings, [row(name, about) for name, about in sorted(kernels.items())])
+
+
+def regret(records: list[dict[str, Any]]) -> tuple[Sheet, Sheet]:
+    """Return what the automatic choice costs with each table of measurements, and of each call what was chosen."""
+    names = [*records[0]["ratio"]]
+
+    def times(ratio: float) -> Cell:
+        return Cell(f"{ratio:.2f}×", ratio, "number")
+
+    def row(name: str) -> tuple[Cell, ...]:
+        ratios = sorted(record["ratio"][name] for record in records)
+        late = statistics.quantiles(ratios, n=20, method="inclusive")[-1] if len(ratios) > 1 else ratios[0]
+        count = Cell(str(len(ratios)), len(ratios), "number")
+        return Cell(name), count, times(statistics.median(ratios)), times(late), times(ratios[-1])
+
+    def call(record: dict[str, Any]) -> tuple[Cell, ...]:
+        about = Call(**{key: record[key] for key in ("operation", "dtype", "extents", "parameters", "facts")})
+        chosen = [
+            Cell(f"{record['ratio'][name]:.2f}× {record['chosen'][name]}", record["ratio"][name], "number") for name in names
+        ]
+        return Cell(about.title), Cell(record["best"], None, "code"), *chosen
+
+    whole = Sheet("regret", ("table", "calls", "median", "95th percentile", "worst"), [row(name) for name in names])
+    return whole, Sheet("chosen", ("call", "fastest", *names), [call(record) for record in records])
 
 
 def origin(table: Table, operation: str) -> str:
