@@ -120,6 +120,7 @@ class Zoo:
         self._providers: dict[str, list[Provider]] | None = None
         self._readings: dict[str, Reading] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._loaded: dict[tuple[str, str], Callable[..., Any]] = {}  # from files that imported without an error
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}  # files, with the reason
         self._callables: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
@@ -517,7 +518,8 @@ class Zoo:
         if variant.is_definition:
             evaluate: Callable[..., Any] = self.contract(variant.operation).evaluate
             return evaluate
-        function = self._functions.get((variant.operation, variant.name))
+        key = variant.operation, variant.name
+        function = self._functions.get(key) or self._loaded.get(key)
         if function is None and variant.file not in self._broken:
             try:
                 import_module(variant.module, self.folder)
@@ -530,6 +532,7 @@ class Zoo:
                 self._broken.setdefault(variant.file, "importing its file did not register it")
         if function is None or variant.file in self._broken:
             raise self._unavailable(variant, self._broken.get(variant.file))
+        self._loaded[key] = function
         return function
 
     def _unavailable(self, variant: Variant, reason: str | None) -> VariantUnavailable:

@@ -4,7 +4,8 @@
 
 The choice follows, in turn, the shipped measurements and each table of `kernel-zoo tune --output FILE`. All that comes near the
 best is timed interleaved with each of these choices, and a ratio is that of medians from one run. For each table: the median, the
-95th percentile and the worst of `auto` over the best variant. For each two tables: in how many calls they choose the same
+95th percentile and the worst of `auto` over the best variant, and of the chosen variant called by its name, which leaves out what
+choosing costs. For each two tables: in how many calls they choose the same
 variant, or one within 3 %; of two tunes of one machine, what is left are the winners that flip. Writes
 bench/results/regret.json.
 """
@@ -29,6 +30,7 @@ from kernels._measure.plan import breadth, plan
 RESULTS = Path(__file__).with_name("results") / "regret.json"
 HELD = 2**20  # the seed of calls that no tune measures
 SAME = 1.03  # a choice that is slower by less is the same for whoever waits
+FIGURES = ("median", "p95", "worst", "median by name", "p95 by name", "worst by name")
 PACE = tuning.Pace(limit=0.5, samples=5, entries=2**22)
 
 
@@ -100,9 +102,12 @@ def measure(tuner, planned, choices):
 
 def summary(records, name):
     """Return the median, the 95th percentile and the worst ratio of a table, and on how many calls."""
-    ratios = [record["ratio"][name] for record in records]
-    median, late = np.quantile(ratios, [0.5, 0.95])
-    return {"calls": len(ratios), "median": float(median), "p95": float(late), "worst": max(ratios)}
+    found = {"calls": len(records)}
+    by_name = [record["variants"].get(record["chosen"][name], np.inf) / record["best_seconds"] for record in records]
+    for key, ratios in (("", [record["ratio"][name] for record in records]), (" by name", by_name)):
+        median, late = np.quantile(ratios, [0.5, 0.95])
+        found |= {f"median{key}": float(median), f"p95{key}": float(late), f"worst{key}": float(max(ratios))}
+    return found
 
 
 def agreement(records, first, second):
@@ -119,14 +124,14 @@ def show(records, names, console):
     """Print each operation's regret with each table, and its worst call."""
     for name in names:
         shown = Table(title=f"auto over the best variant, {name}", title_justify="left")
-        for heading in ("operation", "calls", "median", "95th percentile", "worst", "the worst call"):
-            shown.add_column(heading, justify="left" if "call" in heading[-4:] or heading == "operation" else "right")
+        for heading in ("operation", "calls", *FIGURES, "the worst call"):
+            shown.add_column(heading, justify="right" if heading in ("calls", *FIGURES) else "left")
         for operation in [*dict.fromkeys(record["operation"] for record in records), "all"]:
             own = [record for record in records if operation in (record["operation"], "all")]
             found, worst = summary(own, name), max(own, key=lambda record: record["ratio"][name])
             shape = " ".join(f"{key}={value}" for key, value in (worst["extents"] | worst["parameters"] | worst["facts"]).items())
             where = f"{worst['dtype']} {shape}: {worst['chosen'][name]}, best {worst['best']}"
-            figures = [f"{found[key]:.3f}" for key in ("median", "p95", "worst")]
+            figures = [f"{found[key]:.3f}" for key in FIGURES]
             shown.add_row(operation, str(found["calls"]), *figures, where)
         console.print(shown)
     for first, second in itertools.combinations(names, 2):

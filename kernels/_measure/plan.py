@@ -74,6 +74,8 @@ class Planned:
                 given.pop(key, None)
                 continue
             shape = [self.extents[extent] for extent in dimensions(contract, argument)]
+            if argument.batch and shape[0] == 1:
+                del shape[0]
             if argument.apart:
                 below = self.extents.get(contract.signature.indices.get(key, ""), 2)
                 given[key] = rng.integers(0, below, shape).astype(argument.dtypes("")[0])

@@ -56,7 +56,7 @@ class Pace(NamedTuple):
     entries: int
 
 
-QUICK, FULL = Pace(0.1, 5, 2**18), Pace(1.0, 7, 2**22)
+QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
 
 
 @dataclass
