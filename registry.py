@@ -142,7 +142,7 @@ class Zoo:
         broken = {name: them for name, them in self._all_providers().items() if name not in self.operations()}
         return {name: "; ".join(provider.failure for provider in broken[name]) for name in sorted(broken)}
 
-    def variants(self, operation: str) -> tuple[Variant, ...]:
+    def variants(self, operation: str) -> Variants:
         """Return the variants of an operation, from naive to fast, the unavailable ones with their reason.
 
         Raises

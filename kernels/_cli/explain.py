@@ -8,23 +8,31 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.inputs import example, example_options
+from kernels import _dispatch
+from kernels._cli.inputs import example, example_options, of_shape
 from kernels._cli.text import JSON, OPERATION, dumps
 
 
 @click.command()
 @OPERATION
 @example_options
+@click.option("--shape", default="", metavar="EXTENTS", help="A call of this shape, whatever its arrays hold: m=256,k=64,n=256.")
 @click.option("--selector", default="auto", show_default=True, help="A variant, a device (cpu, cuda), or auto.")
+@click.option("--precision", default=None, metavar="CLASS", help="The weakest class of error that will do, such as working.")
 @JSON
-def explain(operation: str, selector: str, as_json: bool, **options: Any) -> None:
-    """Say which variant a call would run, and why not the others."""
-    call = example(operation, **options)
-    explanation = registry.explain(operation, *call.args, selector=selector, **call.kwargs)
+def explain(operation: str, shape: str, selector: str, precision: str | None, as_json: bool, **options: Any) -> None:
+    """Say which variant a call would run, what each would take, and why not the others; nothing runs."""
+    call = of_shape(operation, shape, **options) if shape else example(operation, **options)
+    explanation = _dispatch.explain(
+        registry.zoo(), operation, selector, call.args, call.kwargs, precision=precision, looks=not shape
+    )
     if as_json:
         considered = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
+        for row, cost in zip(considered, explanation.costs, strict=True):
+            row |= {} if cost is None else {**cost._asdict(), "seconds": cost.seconds if cost.seconds < float("inf") else None}
         chosen = explanation.chosen and explanation.chosen.name
-        click.echo(dumps({"operation": operation, "selector": selector, "chosen": chosen, "considered": considered}))
+        facts = {"operation": operation, "selector": selector, "chosen": chosen, "considered": considered}
+        click.echo(dumps({**facts, "notes": explanation.notes}))
     else:
         click.echo(f"{call.title}\n{explanation}")
     if explanation.chosen is None:

@@ -61,6 +61,58 @@ def example(
     return contract.example(size, dtype=dtype, **parameters)
 
 
+def of_shape(
+    operation: str,
+    shape: str,
+    size: str | None,
+    file: Path | None,
+    columns: str,
+    sample: int,
+    dtype: str,
+    changes: tuple[str, ...],
+) -> Any:
+    """Return a call whose arrays have the extents that `--shape` names, and take the memory of one entry."""
+    from kernels._costs import calls
+    from kernels._definition.examples import Example
+
+    if size or file is not None or columns:
+        raise click.UsageError("--shape stands for a call by itself: it excludes --size, --input and --columns")
+    contract: Any = registry.contract(operation)
+    known = dict.fromkeys(extent for array in contract.signature.arrays.values() for extent in array.extents)
+    if any(array.batch for array in contract.signature.arrays.values()):
+        known["batch"] = None
+    extents: dict[str, int] = {}
+    for part in shape.split(","):
+        key, _, value = part.strip().partition("=")
+        if key not in known or not value.isdecimal():
+            raise click.UsageError(
+                f"--shape {shape}: expected whole numbers for {', '.join(known)}, such as {next(iter(known))}=64"
+            )
+        extents[key] = int(value)
+    lacking = [key for key in known if key not in extents and key != "batch"]
+    likes = {key: extents[other] for key, other in _same(contract).items() if key in lacking and other in extents}
+    if left := [key for key in lacking if key not in likes]:
+        raise click.UsageError(f"--shape {shape}: {operation} has further extents: {', '.join(left)}")
+    given = _parameters(operation, contract.signature.parameters, changes)
+    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
+    extents = {"batch": 1} | extents | likes
+    args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
+    named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given
+    args, kwargs = contract.as_call(named)
+    return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items()))
+
+
+def _same(contract: Any) -> dict[str, str]:
+    """Return the extents of an array that stands for another if it is not given, each with that of the other."""
+    arrays = contract.signature.arrays
+    return {
+        mine: theirs
+        for key, other in contract.signature.defaults.items()
+        for mine, theirs in zip(arrays[key].extents, arrays[other].extents, strict=True)
+        if mine != theirs
+    }
+
+
 def _parameters(operation: str, known: Mapping[str, Any], changes: tuple[str, ...]) -> dict[str, float | str]:
     """Read the pairs of --set; refuse what the operation has no parameter for."""
     parameters: dict[str, float | str] = {}

@@ -86,7 +86,8 @@ class Contract:
             call[key] = call[other] if call[key] is None else call[key]
         return call
 
-    def _as_call(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def as_call(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments by name as they are passed: by position, and by keyword."""
         public = self.signature.public.parameters
         args = tuple(call[key] for key, each in public.items() if each.kind is not each.KEYWORD_ONLY)
         return args, {key: call[key] for key, each in public.items() if each.kind is each.KEYWORD_ONLY}
@@ -125,7 +126,7 @@ class Contract:
 
     def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the call whose result is these rows of the result."""
-        return self._as_call(self._sliced(self._normal(args, kwargs), index))
+        return self.as_call(self._sliced(self._normal(args, kwargs), index))
 
     def _sliced(self, call: dict[str, Any], index: Array | slice) -> dict[str, Any]:
         found = self._row_axis(call)
@@ -199,7 +200,7 @@ class Contract:
         call = self._normal(args, kwargs)
         blocks = []
         for block, _ in self._blocks(call):
-            positional, keyed = self._as_call(block)
+            positional, keyed = self.as_call(block)
             blocks.append(self.definition(*positional, **keyed))
         return self._joined(blocks, call)
 
@@ -267,7 +268,7 @@ class Contract:
                 made[id(array)] = values if format is None else Rounded(values, format=format)
             return made[id(array)]
 
-        args, kwargs = self._as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
+        args, kwargs = self.as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
         with np.errstate(all="ignore"):
             return expression(*args, **kwargs)
 
@@ -313,7 +314,7 @@ class Contract:
     def _exact(self, call: dict[str, Any], dtype: str) -> Any:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
-        args, kwargs = self._as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
+        args, kwargs = self.as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
 
         def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
@@ -337,7 +338,7 @@ class Contract:
         call = self._normal(args, kwargs)
         stated = getattr(self.module, "scale", None)
         if stated is not None:
-            positional, keyed = self._as_call(call)
+            positional, keyed = self.as_call(call)
             return stated(*positional, **keyed)
         return results.map_parts(judging.size_of, self._plain(call, "float64"))
 
@@ -375,7 +376,7 @@ class Contract:
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()
         counted = {key: Counted(each.shape, tally) if key in self.ARRAYS else each for key, each in call.items()}
-        args, kwargs = self._as_call(counted)
+        args, kwargs = self.as_call(counted)
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 

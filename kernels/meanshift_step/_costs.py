@@ -57,7 +57,7 @@ def _sampled():
 
     @jit
     def sampled(some, step, others, reach, edge):
-        """Return the share of each step-th of others within reach in the widest axes; and cells that hold one, two, any of them."""
+        """Return the share of each step-th of others within reach in the widest axes; and the cells of one, two, any of them."""
         d = others.shape[1]
         widths = np.zeros(d)
         for k in range(d):
