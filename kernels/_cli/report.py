@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 import registry
+from kernels._cli.inputs import same_extents
 
 RESULTS = Path(registry.__file__).parent / "bench" / "results"
 
@@ -37,7 +40,7 @@ def report(output: Path, results: Path | None) -> None:
     from kernels._costs.table import current
 
     found = results or (RESULTS if RESULTS.is_dir() else None)
-    text = _report.page(current(), found, registry.operations(), datetime.date.today())
+    text = _report.page(current(), found, registry.operations(), datetime.date.today(), repeat)
     unfinished = output.with_name(f".{output.name}.unfinished")
     try:
         unfinished.write_text(text, encoding="utf-8")
@@ -45,3 +48,14 @@ def report(output: Path, results: Path | None) -> None:
     finally:
         unfinished.unlink(missing_ok=True)
     click.echo(f"wrote {output}", err=True)
+
+
+def repeat(call: Any) -> str:
+    """Return the command that measures a call of a page again: of the same shape, with contents of its own."""
+    likes = same_extents(registry.contract(call.operation))
+    left_out = all(call.extents.get(mine) == call.extents.get(other) for mine, other in likes.items())
+    said = {k: v for k, v in call.extents.items() if (k, v) != ("batch", 1) and not (left_out and k in likes)}
+    words = ["kernel-zoo", "compare", call.operation, "--shape", ",".join(f"{k}={v}" for k, v in said.items())]
+    words += ["--dtype", call.dtype]
+    words += [word for name, value in call.parameters.items() for word in ("--set", f"{name}={value}")]
+    return shlex.join(words)

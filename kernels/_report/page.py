@@ -7,6 +7,7 @@ import datetime
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ KILL_TABLE = "wrong_kernels.json"
 REGRET = "regret.json"
 
 
-def page(table: Table, results: Path | None, operations: tuple[str, ...], today: datetime.date) -> str:
+def page(
+    table: Table, results: Path | None, operations: tuple[str, ...], today: datetime.date, repeat: Callable[[Call], str]
+) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -35,6 +38,8 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
         What the page is about.
     today : date
         From which ages are counted.
+    repeat : callable
+        Returns the command that measures a call again.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def page(table: Table, results: Path | None, operations: tuple[str, ...], today:
     library, script = _library(), (HERE / "page.js").read_text()
     recorded = {path: _read(path) for path in sorted(results.glob("*.json"))} if results else {}
     return environment.get_template("page.html.jinja").render(
-        operations=[_operation(name, table.of(name), recorded, today) for name in operations],
+        operations=[_operation(name, table.of(name), recorded, today, repeat) for name in operations],
         facts=_facts(table),
         notes=[sheets.public(note) for note in table.notes],
         today=today.isoformat(),
@@ -97,7 +102,9 @@ def _facts(table: Table) -> list[tuple[str, str]]:
     return [*lines, ("versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version))]
 
 
-def _operation(name: str, table: Table, recorded: dict[Path, Any], today: datetime.date) -> dict[str, Any]:
+def _operation(
+    name: str, table: Table, recorded: dict[Path, Any], today: datetime.date, repeat: Callable[[Call], str]
+) -> dict[str, Any]:
     """Return what the template shows of an operation."""
     contract: Any = registry.contract(name)
     found = calls(table)
@@ -109,7 +116,7 @@ def _operation(name: str, table: Table, recorded: dict[Path, Any], today: dateti
         "origin": sheets.origin(table, name),
         "ladder": ladder,
         "ladder_call": on.title if on else None,
-        "calls": sheets.wins(found, command, today) if found else None,
+        "calls": sheets.wins(found, repeat, today) if found else None,
         "map": charts.winners(found, sizes, contract.RATE) if found else None,
         "growth": charts.growth(found, sizes, contract.RATE) if found else None,
         "refusals": None,
@@ -142,8 +149,3 @@ def _work(contract: Any, call: Call) -> float:
     """Return the units of work of a call."""
     described = costs.Call(call.dtype, call.extents, call.parameters, call.facts)
     return costs.work(contract, described)[str(contract.RATE)]
-
-
-def command(call: Call) -> str:
-    """Return the command that measures a call again."""
-    return f"kernel-zoo tune {call.operation} --again"

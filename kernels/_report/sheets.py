@@ -6,6 +6,7 @@ import datetime
 import math
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +97,7 @@ def ladder(variants: tuple[Variant, ...], found: list[Call]) -> tuple[Sheet, Cal
     return Sheet("ladder", headings, [row(v) for v in sorted(variants, key=order)]), call
 
 
-def wins(found: list[Call], command: Any, today: datetime.date) -> Sheet:
+def wins(found: list[Call], repeat: Callable[[Call], str], today: datetime.date) -> Sheet:
     """Return who wins each call. What was wrong stands in front of who was fast."""
 
     def row(c: Call) -> tuple[Cell, ...]:
@@ -115,7 +116,7 @@ def wins(found: list[Call], command: Any, today: datetime.date) -> Sheet:
             share(c.noise),
             share(first.of_bound if first else None),
             age(day, today),
-            Cell(command(c), None, "code"),
+            Cell(repeat(c), None, "code"),
         )
 
     headings = (

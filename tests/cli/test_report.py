@@ -1,8 +1,10 @@
 """The page of `kernel-zoo report`, as a browser shows it: sorted, filtered, in the dark, on a phone, and silent."""
 
 import datetime
+import itertools
 import json
 import os
+import shlex
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
@@ -19,8 +21,14 @@ pytest.importorskip("vl_convert")
 
 from kernels import _report
 from kernels._cli import cli
+from kernels._cli.compare import compare
+from kernels._cli.inputs import example
+from kernels._cli.report import repeat
 from kernels._costs.table import Entry, Table
+from kernels._measure.plan import plan
+from kernels._measure.tuning import described
 from kernels._report import sheets
+from kernels._report.calls import Call
 
 pytestmark = pytest.mark.slow
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -58,7 +66,7 @@ def results(tmp_path_factory):
     """Return a folder of records: wrong kernels, and a GPU."""
     folder = tmp_path_factory.mktemp("results")
     refused = {"blind": {"is": HOSTILE, "refused_by": ["agrees_with_reference"]}, "sly": {"is": "It hides.", "refused_by": []}}
-    kills = {"matmul": {"measured": "2026-03-01T00:00:00+00:00", "commit": None, "kernels": refused}}
+    kills = {"matmul": {"measured": "2026-03-01T00:00:00+00:00", "kernels": refused}}
     (folder / "wrong_kernels.json").write_text(json.dumps(kills))
     about = {"operation": "matmul", "work": HOSTILE, "units": 2e9, "bytes": 12e6, "rate": "3", "ceiling": "matmul float32"}
     records = [
@@ -77,7 +85,7 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(results, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "zoo.html"
-    path.write_text(_report.page(made_up(), results, ("matmul", "softmax"), TODAY), encoding="utf-8")
+    path.write_text(_report.page(made_up(), results, ("matmul", "softmax"), TODAY, repeat), encoding="utf-8")
     return path
 
 
@@ -245,10 +253,23 @@ def test_nothing_of_the_data_is_taken_for_markup_or_tells_of_folders(html):
 
 
 def test_what_was_not_measured_is_absent_and_the_page_says_what_would_measure_it():
-    text = _report.page(Table((), "tuned"), None, ("softmax",), TODAY)
+    text = _report.page(Table((), "tuned"), None, ("softmax",), TODAY, repeat)
     for command in ("kernel-zoo tune softmax", "--kill-table", "python bench/gpu.py", "python bench/regret.py softmax"):
         assert command in text
     assert "vega-lite/v6" not in text
+
+
+@pytest.mark.parametrize("operation", registry.operations())
+def test_the_command_that_repeats_a_call_asks_for_its_shape(operation):
+    """What a plan draws, described as a tune does, becomes a command whose call has that description, but for its contents."""
+    contract = registry.contract(operation)
+    for planned in itertools.islice(plan(contract, named=False, entries=2**10), 4):
+        said = described(contract, planned.example(contract), planned.dtype, looks=False)
+        words = shlex.split(repeat(Call(operation, said.dtype, said.extents, said.parameters, {})))
+        assert words[:3] == ["kernel-zoo", "compare", operation]
+        options = compare.make_context("compare", words[2:]).params
+        asked = {key: options[key] for key in ("size", "file", "columns", "sample", "dtype", "changes", "shape")}
+        assert described(contract, example(operation, **asked), planned.dtype, looks=False) == said
 
 
 def test_ages_are_counted_from_the_day_of_the_page():
