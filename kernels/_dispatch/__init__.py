@@ -74,7 +74,7 @@ def explain(
     named = selector in {v.name for v in zoo.variants(operation)}
     selector, candidates = (selector, zoo.candidates(operation, selector)) if named else forces.narrowed(zoo, operation, selector)
     request = op.request(args, kwargs, candidates if len(candidates) > 1 else ())  # why one alone is rejected is the answer
-    considered, notes = Chooser(op, selector, precision).considered(request, selector, candidates, looks=looks)
+    considered, notes = Chooser(op, asked, precision).considered(request, selector, candidates, looks=looks)
     if said := str(forces.in_effect()):
         notes = (*notes, f"in effect here: {said}")
     first = considered[0] if considered else None

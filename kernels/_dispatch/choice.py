@@ -97,7 +97,7 @@ def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) 
 
 def must_not_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
     """Say what somebody asked for that keeps a variant from running a call that it can run, or None."""
-    if variant.name in question.forbidden and variant.name != question.selector:
+    if variant.name in question.forbidden:
         return Rejection(f"is forbidden here: {question.forbidden[variant.name]}", VariantUnavailable)
     if question.repeatable and not variant.deterministic:
         return Rejection("does not give the same bits twice, and choices are frozen", VariantUnavailable)

@@ -24,6 +24,7 @@ from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Call, Operation
+from kernels._variant import SELECTORS
 from registry import VariantUnavailable
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Chooser:
     ----------
     op : Operation
     selector : str
-        A device, or ``"auto"``.
+        A device, or ``"auto"``; a variant's name only to ask about it.
     precision : str or None
         The weakest class of error that will do.
     """
@@ -88,6 +89,7 @@ class Chooser:
         self.choices: dict[Any, Choice] = {}  # for the kind of a call
         self.paths: dict[Any, Callable[..., Any]] = {}
         self.records = True  # whether a choice may be added to a file of choices
+        self.named = selector not in SELECTORS  # then there is no choice, but an answer to whoever asks
         self.slow: Callable[..., Any] = neutral.in_neutral_state(self._slow)
 
     def callable(self) -> Callable[..., Any]:
@@ -137,7 +139,8 @@ class Chooser:
         """Return what is decided for the kind of a call."""
         op = self.op
         described = calls.describe(op.contract, request.dtype, request.args, request.kwargs, looks=False)
-        question = Question(selector, forces.forbidden(op.name), self.precision, op.zoo.choices is not None)
+        forbidden, frozen = ({}, None) if self.named else (forces.forbidden(op.name), op.zoo.choices)
+        question = Question(selector, forbidden, self.precision, frozen is not None)
         apart = tuple(None if (other := request.kwargs[name]) is None else other is request.args[0] for name in op.keyed)
         buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
         key = (op.zoo.generation, request.caller.kind, request.caller.device, described.dtype, buckets, apart, selector,
@@ -147,7 +150,7 @@ class Chooser:
             costs = costs_of(op.contract)
             stands = described._replace(extents=_standing(described.extents, costs.measured))
             choice = self._decided(request, question, candidates, stands, costs)
-            if op.zoo.choices is not None:
+            if frozen is not None:
                 choice = self._frozen(choice, request, described, question)
             if choice.lasting and choice.considered[0].rejection is None:
                 _remember(self.choices, key, choice)

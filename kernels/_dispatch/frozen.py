@@ -37,7 +37,9 @@ class Choices:
             held = json.loads(path.read_bytes())
             if held["format"] != FORMAT or not all(isinstance(each["variant"], str) for each in held["choices"].values()):
                 raise ValueError
-            self._made = {key: {"options": {}, **each} for key, each in held["choices"].items()}
+            self._made = {
+                key: {"variant": each["variant"], "options": each.get("options", {})} for key, each in held["choices"].items()
+            }
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: there is no file of choices; {self._remedy}") from None
         except (ValueError, KeyError, TypeError, AttributeError):

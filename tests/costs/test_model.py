@@ -1,0 +1,96 @@
+"""What the model makes of measurements: they themselves where they are, and something in between and beyond."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import registry
+from kernels._costs import calls
+from kernels._costs.model import Costs, Fit
+from kernels._costs.table import Entry, Table
+
+MATMUL = registry.contract("matmul")
+
+
+def entry(variant, n, seconds, *, options=None, abandoned=False, dtype="float32"):
+    return Entry("matmul", variant, dtype, {"m": n, "k": n, "n": n}, {}, {}, options or {}, seconds, 0.0, "2026-01-02", abandoned)
+
+
+def call(n, dtype="float32"):
+    return calls.Call(dtype, {"batch": 1, "m": n, "k": n, "n": n}, {}, {})
+
+
+def costs(*entries, origin="tuned"):
+    return Costs(MATMUL, [Table(entries, origin)])
+
+
+@given(st.integers(0, 2**40))
+def test_buckets_hold_what_falls_into_them_and_are_narrow(extent):
+    least, most = calls.ends(calls.bucket(extent))
+    assert least <= extent <= most
+    assert most - least <= least / calls.STEPS
+    assert calls.bucket(most) == calls.bucket(least) == calls.bucket(most + 1) - 1
+
+
+measurements = st.dictionaries(
+    st.tuples(st.floats(0, 20), st.floats(0, 20), st.floats(0, 40)), st.floats(-16, 5), min_size=1, max_size=12
+).filter(lambda them: all(math.dist(a, b) > 0.1 for a in them for b in them if a != b))
+
+
+@given(measurements, st.randoms())
+def test_a_measured_call_takes_what_was_measured_whatever_the_order(measured, random):
+    points = [*measured.items()]
+    fit = Fit(points)
+    random.shuffle(points)
+    again = Fit(points)
+    for place, seconds in points:
+        assert fit(place) == pytest.approx(seconds, abs=1e-6)
+        assert fit.knows(place)
+        assert again(place) == fit(place)
+
+
+@given(st.floats(1e-7, 1e-4), st.floats(1e-13, 1e-9), st.integers(1, 4000))
+def test_overhead_and_work_are_found_again(overhead, rate, n):
+    """Where the time is as the model says, the measurements lead to it, between them and beyond."""
+
+    def seconds(size):
+        return overhead + rate * calls.count(MATMUL, "numpy", call(size))
+
+    known = costs(*(entry("numpy", size, seconds(size)) for size in (1, 4, 16, 64, 256, 1024)))
+    assert known.of("numpy", call(n), {}).seconds == pytest.approx(seconds(n), rel=0.35)
+    far = known.of("numpy", call(64_000), {}).seconds / known.of("numpy", call(32_000), {}).seconds
+    assert far == pytest.approx(8, rel=0.1)  # as the work grows
+
+
+def test_where_a_cost_comes_from():
+    tuned = costs(entry("numpy", 64, 1e-5), entry("numpy", 512, 1e-3))
+    assert tuned.of("numpy", call(64), {}).origin == "measured"
+    assert tuned.of("numpy", call(100), {}).origin == "interpolated"
+    assert tuned.of("numpy", call(64, "int8"), {}).origin == "interpolated"  # of another dtype
+    assert costs(entry("numpy", 64, 1e-5), origin="shipped").of("numpy", call(64), {}).origin == "shipped"
+    assert tuned.of("loop", call(64), {}) is None
+    together = Costs(
+        MATMUL, [Table((entry("numpy", 64, 1e-5),), "tuned"), Table((entry("numpy", 64, 9), entry("loop", 64, 3)), "estimated")]
+    )
+    assert together.of("numpy", call(64), {}).seconds == pytest.approx(1e-5)
+    assert together.of("loop", call(64), {}).origin == "estimated"
+
+
+def test_what_was_given_up_is_no_faster_than_that():
+    known = costs(entry("loop", 4, 1e-5), entry("loop", 64, 2.0, abandoned=True), entry("hopeless", 4, 1.0, abandoned=True))
+    assert known.of("loop", call(4), {}).seconds == pytest.approx(1e-5)
+    assert known.of("loop", call(128), {}).seconds >= 2
+    assert known.of("hopeless", call(4), {}).seconds == math.inf
+
+
+def test_the_best_measured_options_are_taken_unless_the_caller_asks_for_others():
+    known = costs(
+        entry("einsum", 64, 1e-3),
+        entry("einsum", 64, 5e-4, options={"tile": 8}),
+        entry("einsum", 64, 9.9e-4, options={"tile": 4}),
+    )
+    assert known.of("einsum", call(64), {}).options == {"tile": 8}
+    assert known.of("einsum", call(64), {"tile": 4}).seconds == pytest.approx(1e-3)  # no better than the default beyond the noise
+    assert known.of("einsum", call(64), {"tile": 7}).options == {}
