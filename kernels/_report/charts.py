@@ -115,7 +115,9 @@ def winners(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict
         "encoding": {"text": cross},
     }
     names = [*_widest([dict(c.extents) for c in found]), unit]
-    axes = _axes(found, across=names, up=names[1:] + names[:1])
+    first, *others = names  # an extent that mostly is like the first one makes no map with it
+    apart = [name for name in others if 2 * sum(size.get(name) != size.get(first) for size in sizes) > len(sizes)]
+    axes = _axes(found, across=names, up=[*dict.fromkeys([*apart, *others, first])])
     description = f"Map of the fastest variant for {len(found)} calls"
     return _chart(values, description, **axes, encoding=place, layer=[won, wrong], width="container", height=320)
 

@@ -221,8 +221,9 @@ def test_the_map_tells_variants_apart_without_colour_and_shows_ties_hollow(look)
 
 
 def test_it_prints_what_the_screen_hides(look):
-    page = look(color_scheme="dark")
+    page = look(color_scheme="dark", viewport={"width": 700, "height": 1000})
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate(CONTRAST) == []
     assert page.locator("#matmul .filter:visible").count() == 0
