@@ -136,7 +136,7 @@ class Table:
         if own or self.below is None:
             return replace(self, entries=tuple(own), refused=tuple(refused), below=None)
         found = self.below.of(operation)
-        return replace(found, notes=self.notes + found.notes)
+        return replace(found, notes=self.notes + found.notes, refused=(*refused, *found.refused))
 
 
 # Where tables are, and which one counts
