@@ -26,6 +26,8 @@ import numpy as np
 from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
+APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
+
 
 class Fit:
     """The expected time of one variant, with one set of options, for calls of one dtype and one choice of parameters.
@@ -86,7 +88,7 @@ class Costs:
 
     def __init__(self, contract: Any, tables: Sequence[Any]) -> None:
         self.contract, self.tables = contract, tables
-        self._fits: dict[Any, Fit] = {}
+        self._fits: dict[Any, tuple[Fit, tuple[str, ...], tuple[str, ...]]] = {}
 
     @cached_property
     def _entries(self) -> dict[str, tuple[str, list[Any]]]:
@@ -138,30 +140,34 @@ class Costs:
         return [fitting[key] for key in sorted(fitting, key=lambda key: (key != "[]", key))]
 
     def _cost(self, variant: str, call: Call, options: dict[str, Any], origin: str, entries: list[Any]) -> Cost:
-        """Return what a variant will take, from the measurements of calls that are most like this one."""
-        group: list[Any] = []
-        alike = {"options": options, "dtype": call.dtype, "parameters": dict(call.parameters)}
-        for key, value in alike.items():
-            same = [entry for entry in entries if getattr(entry, key) == value]
-            entries = same or entries
-            group.append(bool(same) and repr(value))
+        """Return what a variant will take, from its measurements with the same options, or else with any."""
+        same = [entry for entry in entries if entry.options == options]
+        entries = same or entries
         dated = max(entry.measured for entry in entries)
-        timed = [entry for entry in entries if not entry.abandoned]
-        if not timed:
+        if all(entry.abandoned for entry in entries):
             return Cost(math.inf, "measured" if origin == "tuned" else origin, dated, options)
-        names = tuple(sorted({key for entry in timed for key in entry.extents} | call.extents.keys()))
-        kind = (variant, *group, names)
+        kind = variant, repr(options)
         if kind not in self._fits:
-            self._fits[kind] = Fit((self._place(variant, _as_call(e), names), math.log(e.seconds)) for e in timed)
-        fit, place = self._fits[kind], self._place(variant, call, names)
-        given_up = (e.seconds for e in entries if e.abandoned and all(call.extents.get(k, 1) >= v for k, v in e.extents.items()))
+            names = tuple(sorted({key for entry in entries for key in entry.extents}))
+            marks = tuple(sorted({mark for entry in entries for mark in _marks(entry)}))
+            points = [(self._place(variant, _as_call(e), names, marks), math.log(e.seconds)) for e in entries]
+            self._fits[kind] = Fit(points), names, marks
+        fit, names, marks = self._fits[kind]
+        place = self._place(variant, call, names, marks)
         if origin == "tuned":
-            origin = "measured" if all(group) and fit.knows(place) else "interpolated"
-        return Cost(max(math.exp(fit(place)), *given_up, 0.0), origin, dated, options)
+            origin = "measured" if same and fit.knows(place) else "interpolated"
+        return Cost(math.exp(fit(place)), origin, dated, options)
 
-    def _place(self, variant: str, call: Call, names: Sequence[str]) -> list[float]:
+    def _place(self, variant: str, call: Call, names: Sequence[str], marks: Sequence[str]) -> list[float]:
+        """Return where a call lies among those that were measured: another dtype, or another kernel, is some way off."""
         extents = [math.log(max(1, call.extents.get(name, 1))) for name in names]
-        return [*extents, math.log(max(1.0, count(self.contract, variant, call)))]
+        own = set(_marks(call))
+        return [*extents, *(APART * (mark in own) for mark in marks), math.log(max(1.0, count(self.contract, variant, call)))]
+
+
+def _marks(call: Any) -> list[str]:
+    """Return the dtype and the parameters of a call or an entry, each as text."""
+    return [call.dtype, *(f"{key}={value!r}" for key, value in call.parameters.items())]
 
 
 def _as_call(entry: Any) -> Call:

@@ -15,7 +15,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from kernels._costs import machine as machines
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("shipped.json")
+KEPT = ("of_bound", "noise")  # what an entry holds for whoever reads it, and no choice follows
 FOLDER_VARIABLE = "KERNEL_ZOO_CACHE"
 LOCK_SECONDS = 30.0  # how long to wait for other tuners; each holds the lock for some milliseconds
 STALE_SECONDS = 600.0  # a temporary file of this age belongs to a process that was killed
@@ -244,20 +245,23 @@ def _table(entries: Iterable[Entry], origin: str, machine: Mapping[str, Any], pa
     return Table(timed, origin, machine, path, refused=refused)
 
 
-def _entry(call: Mapping[str, Any], run: Mapping[str, Any]) -> Entry:
+def _entry(call: Mapping[str, Any], run: Sequence[Any]) -> Entry:
     """Make an entry of what a file holds; raises TypeError, ValueError or KeyError if it is none."""
-    names = {"operation": call["operation"], "dtype": call["dtype"], "variant": run["variant"], "measured": call["measured"]}
-    wrong, spread, abandoned = run.get("wrong", ""), run.get("spread", 0.0), run.get("abandoned", False)
-    seconds = math.inf if wrong else run["seconds"]
-    optional: dict[str, Any] = {key: run.get(key) for key in ("of_bound", "noise")}
-    tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": run.get("options", {})}
+    variant, seconds, spread, *further = run
+    more: dict[str, Any] = {"options": {}, "abandoned": False, "of_bound": None, "noise": None, "wrong": ""} | (
+        dict(*further) if further else {}
+    )
+    names = {"operation": call["operation"], "dtype": call["dtype"], "variant": variant, "measured": call["measured"]}
+    tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": more.pop("options")}
+    abandoned, wrong, kept = more.pop("abandoned"), more.pop("wrong"), {key: more.pop(key) for key in KEPT}
+    seconds = math.inf if wrong else seconds
     fine = all(isinstance(value, str) for value in (*names.values(), wrong)) and all(isinstance(v, dict) for v in tables.values())
     fine = fine and all(type(value) is int and value >= 0 for value in tables["extents"].values())
     fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), 0 if wrong else seconds, spread))
-    fine = fine and all(value is None or (_is_number(value) and value >= 0) for value in optional.values())
-    if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool:
-        raise ValueError(f"{dict(run)} is no measurement of {dict(names, **tables['extents'])}")
-    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned, wrong=wrong, **optional)
+    fine = fine and all(value is None or (_is_number(value) and value >= 0) for value in kept.values())
+    if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool or more:
+        raise ValueError(f"{run} is no measurement of {names['operation']}")
+    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned, wrong=wrong, **kept)
 
 
 def _is_number(value: Any) -> bool:
@@ -274,19 +278,18 @@ def merged(*groups: Iterable[Entry]) -> list[Entry]:
 
 
 def written(machine: Mapping[str, Any], entries: Iterable[Entry]) -> str:
-    """Return the text of a file of measurements, one call on each line."""
+    """Return the text of a file of measurements: a call on each line, with its runs, each a variant, its seconds and spread."""
     calls: dict[str, dict[str, Any]] = {}
     for entry in merged(entries):
         stated = {"operation": entry.operation, "dtype": entry.dtype, "extents": dict(entry.extents)}
         stated |= {key: dict(getattr(entry, key)) for key in ("parameters", "facts") if getattr(entry, key)}
         call = calls.setdefault(entry.call + entry.measured, {**stated, "measured": entry.measured, "runs": []})
-        run: dict[str, Any] = {"variant": entry.variant}
-        run |= {"wrong": entry.wrong} if entry.wrong else {"seconds": entry.seconds}
-        run |= {"spread": entry.spread} if entry.spread else {}
-        run |= {key: value for key in ("of_bound", "noise") if (value := getattr(entry, key)) is not None}
-        run |= {"options": dict(entry.options)} if entry.options else {}
-        run |= {"abandoned": True} if entry.abandoned else {}
-        call["runs"].append(run)
+        more: dict[str, Any] = {"options": dict(entry.options)} if entry.options else {}
+        more |= {"abandoned": True} if entry.abandoned else {}
+        more |= {key: value for key in KEPT if (value := getattr(entry, key)) is not None}
+        more |= {"wrong": entry.wrong} if entry.wrong else {}
+        seconds = None if entry.wrong else entry.seconds
+        call["runs"].append([entry.variant, seconds, entry.spread, *([more] if more else [])])
     lines = ",\n".join(json.dumps(call, allow_nan=False) for call in calls.values())
     return f'{{"format": {FORMAT},\n"machine": {json.dumps(machine, allow_nan=False)},\n"calls": [\n{lines}\n]}}\n'
 

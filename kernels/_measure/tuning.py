@@ -149,7 +149,7 @@ class Tuner:
         entry = functools.partial(Entry, self.operation, measured=datetime.date.today().isoformat(), **call._asdict())
 
         def add(variant: str, seconds: float, spread: float = 0.0, **more: Any) -> None:
-            made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread), **({"options": {}} | more))
+            made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread, 2), **({"options": {}} | more))
             found.entries.append(made)
 
         self._timed: list[tuple[Measurement, Callable[..., Any]]] = []
@@ -161,6 +161,7 @@ class Tuner:
             if self._best() < self.limit and (seconds := self._hopeless(variant) * self._best()):
                 given_up[variant.name] = seconds
                 continue
+            trial.estimates = 1 if min(self._ratios.get(variant.name, [0.0])) >= HOPELESS else 2
             measurement = self._qualify(trial, variant)
             if measurement.status == "skipped" and measurement.estimate:
                 given_up[variant.name] = measurement.estimate
@@ -170,8 +171,8 @@ class Tuner:
         if self._timed:
             race(trial, self._timed, self.samples)
         for measurement, _ in self._timed:
-            of_bound, noise = measurement.agreement and rounded(measurement.agreement.share), measurement.noise
-            more = {"of_bound": of_bound, "noise": noise and rounded(noise), "options": measurement.options}
+            of_bound, noise = measurement.agreement and rounded(measurement.agreement.share, 2), measurement.noise
+            more = {"of_bound": of_bound, "noise": noise and rounded(noise, 2), "options": measurement.options}
             add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **more)
         if self._timed:
             for name, seconds in given_up.items():
@@ -191,7 +192,7 @@ class Tuner:
             trial: Trial = DeviceTrial(self.contract, example, dtype, EventClock())
         else:
             trial = Trial(self.contract, example, dtype, CHECKED_ROWS)
-            trial.sample_seconds, trial.estimates = SAMPLE_SECONDS, 1
+            trial.sample_seconds = SAMPLE_SECONDS
         trial.before_run = self.before_run
         return trial
 
@@ -258,6 +259,6 @@ def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any
             measurement.samples = [*measurement.samples, seconds] if index else [seconds]
 
 
-def rounded(seconds: float) -> float:
-    """Return a number with four digits: a measurement has no more."""
-    return float(f"{seconds:.4g}")
+def rounded(number: float, digits: int = 4) -> float:
+    """Return a number with a few digits: a measurement has no more."""
+    return float(f"{number:.{digits}g}")
