@@ -177,5 +177,5 @@ def origin(table: Table, operation: str) -> str:
         return f"Nothing was measured yet: kernel-zoo tune {operation} measures it."
     if table.origin == "tuned":
         return f"Measured on this machine, last on {table.dated}."
-    made = table.machine.get("processor", "another machine")
+    made = f"{table.machine.get('processor', 'another machine')}, {table.dated}"
     return f"These figures came with the package, measured on {made}: kernel-zoo tune {operation} measures this machine."
