@@ -57,11 +57,13 @@ def measure(work, limit, clock, device="cuda"):
     for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
         pass
     moved = contract.work(*trial.args, **trial.example.kwargs)["bytes"] * work.steps
-    return [
+    records = [
         record(work, trial, measurement, bool(work.options or {"numba", "triton"} & set(measurement.variant.requires)))
         | {"units": trial.work, "bytes": moved}
         for measurement, _ in checked
     ]
+    name_of = works.of(work.operation, "ceiling", lambda _: None)
+    return [r | {"ceiling": name_of(r)} for r in records]
 
 
 def ceilings(clock):
@@ -142,8 +144,7 @@ def products(clock, dtype, precision, side=8192, device="cuda"):
 
 def ceiling(r, found):
     """Return what was measured of the ceiling that a record cannot pass, or None where none was measured."""
-    name = works.of(r["operation"], "ceiling", lambda _: None)(r)
-    return found.get(name)
+    return found.get(r["ceiling"])
 
 
 def roof(r, found):
@@ -216,8 +217,7 @@ def draw_roofline(axes, operation, records, found):
     names = sorted({r["label"] for r in timed})
     places = [r["units"] / r["bytes"] for r in timed] or [1.0]
     along = np.geomspace(min(places) / 3, 3 * max(places), 200)
-    name_of = works.of(operation, "ceiling", lambda _: None)
-    for name in sorted({name_of(r) for r in records} & found.keys()):
+    for name in sorted({r["ceiling"] for r in records} & found.keys()):
         axes.plot(along, np.minimum(found[name], found["copy"] * along), "k-", linewidth=1, alpha=0.6)
         axes.annotate(name, (along[-1], min(found[name], found["copy"] * along[-1])), ha="right", va="bottom", fontsize="small")
     for i, name in enumerate(names):

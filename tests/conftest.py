@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+from pathlib import Path
 
 import children
 import pytest
@@ -100,7 +101,7 @@ def _is_quick(item, seen):
 
 def pytest_addoption(parser):
     parser.addoption("--seeds", type=int, default=1, help="seeds for the search for false alarms")
-    parser.addoption("--kill-table", action="store_true", help="ask every property of every wrong kernel: a quarter of an hour")
+    parser.addoption("--kill-table", type=Path, help="a file for which property refuses which wrong kernel: 15 minutes")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from kernels._cli.compare import compare
 from kernels._cli.explain import explain
 from kernels._cli.list import list_
 from kernels._cli.new import new
+from kernels._cli.report import report
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
 from kernels._cli.tune import tune
@@ -59,6 +60,7 @@ kernel-zoo explain matmul                  which variant get("matmul") would tak
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
 kernel-zoo new kernel matmul mine          write the file of a new kernel, ready to be changed
 kernel-zoo animate --output walk.gif       watch points walk to their modes
+kernel-zoo report --output zoo.html        what was measured here, as one page
 """
 
 
@@ -68,5 +70,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, tune, check, new, animate):
+for command in (list_, show, explain, compare, tune, report, check, new, animate):
     cli.add_command(command)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import registry
 from kernels._cli.child import Child, Died
-from kernels._cli.inputs import example_options
+from kernels._cli.inputs import SHAPE, example_options
 from kernels._cli.text import JSON, OPERATION, console, dumps, print_table
 from registry import Variant
 
@@ -28,6 +28,7 @@ TIMEOUT = click.option(
 @click.command()
 @OPERATION
 @example_options
+@SHAPE
 @click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the ladder: FILE.png or FILE.svg.")
 @click.option(
     "--limit",

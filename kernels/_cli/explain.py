@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.inputs import example, example_options, of_shape
+from kernels._cli.inputs import SHAPE, example, example_options, of_shape
 from kernels._cli.text import JSON, OPERATION, dumps
 
 
 @click.command()
 @OPERATION
 @example_options
-@click.option("--shape", default="", metavar="EXTENTS", help="A call of this shape, whatever its arrays hold: m=256,k=64,n=256.")
+@SHAPE
 @click.option("--selector", default="auto", show_default=True, help="A variant, a device (cpu, cuda), or auto.")
 @click.option("--precision", default=None, metavar="CLASS", help="The weakest class of error that will do, such as working.")
 @JSON

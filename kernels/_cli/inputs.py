@@ -37,12 +37,30 @@ def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+SHAPE = click.option(
+    "--shape", default="", metavar="EXTENTS", help="A call of this shape, whatever its arrays hold: m=256,k=64,n=256."
+)
+
+
 def example(
-    operation: str, size: str | None, file: Path | None, columns: str, sample: int, dtype: str, changes: tuple[str, ...]
+    operation: str,
+    size: str | None,
+    file: Path | None,
+    columns: str,
+    sample: int,
+    dtype: str,
+    changes: tuple[str, ...],
+    shape: str = "",
 ) -> Any:
     """Return the call that the options ask for, as a `kernels._definition.examples.Example`."""
     contract: Any = registry.contract(operation)
     parameters = _parameters(operation, contract.signature.parameters, changes)
+    if shape:
+        from kernels._measure.plan import Planned
+
+        extents, likes = _extents(operation, shape, size, file, columns)
+        drawn: Any = Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
+        return drawn
     if columns and file is None:
         raise click.UsageError("--columns chooses among the columns of --input, and there is none")
     if file is not None:
@@ -75,6 +93,21 @@ def of_shape(
     from kernels._costs import calls
     from kernels._definition.examples import Example
 
+    contract: Any = registry.contract(operation)
+    extents, likes = _extents(operation, shape, size, file, columns)
+    given = _parameters(operation, contract.signature.parameters, changes)
+    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
+    extents = {"batch": 1} | extents | likes
+    args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
+    named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given
+    args, kwargs = contract.as_call(named)
+    return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items() if (key, value) != ("batch", 1)))
+
+
+def _extents(
+    operation: str, shape: str, size: str | None, file: Path | None, columns: str
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the extents that `--shape` names, and those of arrays that are left out, which are like others."""
     if size or file is not None or columns:
         raise click.UsageError("--shape stands for a call by itself: it excludes --size, --input and --columns")
     contract: Any = registry.contract(operation)
@@ -90,19 +123,13 @@ def of_shape(
             )
         extents[key] = int(value)
     lacking = [key for key in known if key not in extents and key != "batch"]
-    likes = {key: extents[other] for key, other in _same(contract).items() if key in lacking and other in extents}
+    likes = {key: extents[other] for key, other in same_extents(contract).items() if key in lacking and other in extents}
     if left := [key for key in lacking if key not in likes]:
         raise click.UsageError(f"--shape {shape}: {operation} has further extents: {', '.join(left)}")
-    given = _parameters(operation, contract.signature.parameters, changes)
-    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
-    extents = {"batch": 1} | extents | likes
-    args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
-    named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given
-    args, kwargs = contract.as_call(named)
-    return Example(args, kwargs, ", ".join(f"{key}={extents[key]}" for key in known if key in extents))
+    return extents, likes
 
 
-def _same(contract: Any) -> dict[str, str]:
+def same_extents(contract: Any) -> dict[str, str]:
     """Return the extents of an array that stands for another if it is not given, each with that of the other."""
     arrays = contract.signature.arrays
     return {
@@ -125,5 +152,5 @@ def _parameters(operation: str, known: Mapping[str, Any], changes: tuple[str, ..
         try:
             parameters[key] = float(value)
         except ValueError:
-            parameters[key] = value
+            parameters[key] = {"True": True, "False": False}.get(value, value)
     return parameters

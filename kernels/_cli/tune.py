@@ -160,7 +160,7 @@ class Run:
             completed = min(time.monotonic(), self.end) - self.started
             self.bar.update(self.task, completed=completed, description=f"{operation}: {title}")
             if found is not None:
-                self.table = table.add(self.path, where, found.entries)
+                self.table = table.add(self.path, where, [*found.entries, *found.refused])
                 known += found.entries
                 found_of.add(found)
 

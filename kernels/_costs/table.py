@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from kernels._costs import machine as machines
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("shipped.json")
+KEPT = ("of_bound", "noise")  # what an entry holds for whoever reads it, and no choice follows
 FOLDER_VARIABLE = "KERNEL_ZOO_CACHE"
 LOCK_SECONDS = 30.0  # how long to wait for other tuners; each holds the lock for some milliseconds
 STALE_SECONDS = 600.0  # a temporary file of this age belongs to a process that was killed
@@ -52,6 +53,12 @@ class Entry(NamedTuple):
         The day, as ISO 8601 writes it.
     abandoned : bool
         Whether the variant was given up as hopeless rather than timed in full.
+    of_bound : float or None
+        The largest error as a share of its bound; None if it was not kept.
+    noise : float or None
+        How far apart two medians of the variant lie in one process, as a share (`Measurement.noise`); None if it was not kept.
+    wrong : str
+        Why the result was refused, or nothing; then there is no time, and `seconds` is infinite.
     """
 
     operation: str
@@ -65,6 +72,9 @@ class Entry(NamedTuple):
     spread: float
     measured: str
     abandoned: bool = False
+    of_bound: float | None = None
+    noise: float | None = None
+    wrong: str = ""
 
     @property
     def label(self) -> str:
@@ -89,6 +99,8 @@ class Table:
     Attributes
     ----------
     entries : tuple of Entry
+    refused : tuple of Entry
+        Of variants that were wrong.
     origin : {"tuned", "shipped"}
         Whether they were made on this machine, or came with the package.
     machine : mapping
@@ -107,6 +119,12 @@ class Table:
     path: Path | None = None
     below: Table | None = None
     notes: tuple[str, ...] = ()
+    refused: tuple[Entry, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Entry, ...]:
+        """All that its file holds."""
+        return self.entries + self.refused
 
     @property
     def dated(self) -> str | None:
@@ -115,11 +133,11 @@ class Table:
 
     def of(self, operation: str) -> Table:
         """Return the entries of one operation alone, from the first table that has any, with that table's origin and date."""
-        own = tuple(entry for entry in self.entries if entry.operation == operation)
+        own, refused = ([e for e in entries if e.operation == operation] for entries in (self.entries, self.refused))
         if own or self.below is None:
-            return Table(own, self.origin, self.machine, self.path, None, self.notes)
+            return replace(self, entries=tuple(own), refused=tuple(refused), below=None)
         found = self.below.of(operation)
-        return Table(found.entries, found.origin, found.machine, found.path, None, self.notes + found.notes)
+        return replace(found, notes=self.notes + found.notes, refused=(*refused, *found.refused))
 
 
 # Where tables are, and which one counts
@@ -158,7 +176,7 @@ def current() -> Table:
         if differs := machines.differences(tuned.machine, ours):
             note = f"{path} is not used: it was measured with {'; '.join(differs)} (kernel-zoo tune measures this machine)"
             return Table((), "tuned", ours, path, shipped, (note,))
-        return Table(tuned.entries, "tuned", tuned.machine, path, shipped)
+        return replace(tuned, below=shipped)
     except FileNotFoundError:
         return Table((), "tuned", ours, path, shipped, tuple(_others(path, ours)))
     except (ValueError, OSError) as error:
@@ -217,22 +235,33 @@ def read(path: Path, origin: str = "tuned") -> Table:
     except (ValueError, TypeError, KeyError, RecursionError) as error:  # JSON's and Unicode's errors are ValueErrors
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise ValueError(f"{path}: is no table of measurements: {what}; delete it and run kernel-zoo tune") from None
-    return Table(entries, origin, written["machine"], path)
+    return _table(entries, origin, written["machine"], path)
+
+
+def _table(entries: Iterable[Entry], origin: str, machine: Mapping[str, Any], path: Path) -> Table:
+    """Make a table, in which what was refused stands apart."""
+    entries = list(entries)
+    timed, refused = (tuple(entry for entry in entries if bool(entry.wrong) is wrong) for wrong in (False, True))
+    return Table(timed, origin, machine, path, refused=refused)
 
 
 def _entry(call: Mapping[str, Any], run: Sequence[Any]) -> Entry:
     """Make an entry of what a file holds; raises TypeError, ValueError or KeyError if it is none."""
     variant, seconds, spread, *further = run
-    more = {"options": {}, "abandoned": False} | (dict(*further) if further else {})
+    more: dict[str, Any] = {"options": {}, "abandoned": False, "of_bound": None, "noise": None, "wrong": ""} | (
+        dict(*further) if further else {}
+    )
     names = {"operation": call["operation"], "dtype": call["dtype"], "variant": variant, "measured": call["measured"]}
     tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": more.pop("options")}
-    abandoned = more.pop("abandoned")
-    fine = all(isinstance(value, str) for value in names.values()) and all(isinstance(v, dict) for v in tables.values())
+    abandoned, wrong, kept = more.pop("abandoned"), more.pop("wrong"), {key: more.pop(key) for key in KEPT}
+    seconds = math.inf if wrong else seconds
+    fine = all(isinstance(value, str) for value in (*names.values(), wrong)) and all(isinstance(v, dict) for v in tables.values())
     fine = fine and all(type(value) is int and value >= 0 for value in tables["extents"].values())
-    fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), seconds, spread))
+    fine = fine and all(_is_number(value) for value in (*tables["facts"].values(), 0 if wrong else seconds, spread))
+    fine = fine and all(value is None or (_is_number(value) and value >= 0) for value in kept.values())
     if not fine or not seconds > 0 or not spread >= 0 or type(abandoned) is not bool or more:
         raise ValueError(f"{run} is no measurement of {names['operation']}")
-    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned)
+    return Entry(**names, **tables, seconds=float(seconds), spread=float(spread), abandoned=abandoned, wrong=wrong, **kept)
 
 
 def _is_number(value: Any) -> bool:
@@ -257,7 +286,10 @@ def written(machine: Mapping[str, Any], entries: Iterable[Entry]) -> str:
         call = calls.setdefault(entry.call + entry.measured, {**stated, "measured": entry.measured, "runs": []})
         more: dict[str, Any] = {"options": dict(entry.options)} if entry.options else {}
         more |= {"abandoned": True} if entry.abandoned else {}
-        call["runs"].append([entry.variant, entry.seconds, entry.spread, *([more] if more else [])])
+        more |= {key: value for key in KEPT if (value := getattr(entry, key)) is not None}
+        more |= {"wrong": entry.wrong} if entry.wrong else {}
+        seconds = None if entry.wrong else entry.seconds
+        call["runs"].append([entry.variant, seconds, entry.spread, *([more] if more else [])])
     lines = ",\n".join(json.dumps(call, allow_nan=False) for call in calls.values())
     return f'{{"format": {FORMAT},\n"machine": {json.dumps(machine, allow_nan=False)},\n"calls": [\n{lines}\n]}}\n'
 
@@ -282,13 +314,13 @@ def add(path: Path, machine: Mapping[str, Any], entries: Iterable[Entry]) -> Tab
             _sweep(path)
             while True:
                 before = _present(path, machine)
-                together = merged(before.entries, entries)
-                if together != merged(before.entries):
+                together = merged(before.kept, entries)
+                if together != merged(before.kept):
                     known = {name: value for name, value in machine.items() if value is not None}
                     _replace(path, written({**machine, **before.machine, **known}, together))
                 # Where the file system has no locks, another may have replaced the file in between: look, and do it again.
                 after = _present(path, machine)
-                if {entry.key for entry in entries} <= {entry.key for entry in after.entries}:
+                if {entry.key for entry in entries} <= {entry.key for entry in after.kept}:
                     return after
     except OSError as error:
         if not error.strerror:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from registry import Variant, Zoo
 
 PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next; no longer
 NAP_SECONDS = 1e-3  # than this, which is waited for in naps
+DEALS = 100  # of the samples of one variant into two halves
 ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
 
 
@@ -73,6 +75,22 @@ class Measurement:
             return None
         lower, _, upper = statistics.quantiles(self.samples, n=4, method="inclusive")
         return (upper - lower) / self.median
+
+    @property
+    def noise(self) -> float | None:
+        """An A/A run: how far apart two medians of this same variant lie, as a share of the lesser.
+
+        The samples are dealt into two halves by chance, again and again, as if they were those of two variants; in 95 of 100
+        deals the medians of the halves lie no further apart than this. None of fewer than four samples.
+        """
+        if len(self.samples) < 4:
+            return None
+        deal, ratios = random.Random(0), []
+        for _ in range(DEALS):
+            dealt = deal.sample(self.samples, len(self.samples))
+            halves = statistics.median(dealt[::2]), statistics.median(dealt[1::2])
+            ratios.append(max(halves) / min(halves) - 1)
+        return statistics.quantiles(ratios, n=20, method="inclusive")[-1]
 
     @property
     def rate(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Measured:
     ----------
     entries : list of Entry
         Empty if no variant takes the call within the limit.
+    refused : list of Entry
+        Of the variants that gave a wrong result.
     before : str or None
         The variant that served such a call until now.
     wrong : list of str
@@ -73,6 +76,7 @@ class Measured:
     """
 
     entries: list[Entry] = field(default_factory=list)
+    refused: list[Entry] = field(default_factory=list)
     before: str | None = None
     wrong: list[str] = field(default_factory=list)
 
@@ -144,13 +148,12 @@ class Tuner:
         call = described(self.contract, example, dtype)
         entry = functools.partial(Entry, self.operation, measured=datetime.date.today().isoformat(), **call._asdict())
 
-        def add(variant: str, seconds: float, spread: float = 0.0, abandoned: bool = False, **options: Any) -> None:
-            made = entry(
-                variant=variant, seconds=rounded(seconds), spread=rounded(spread, 2), abandoned=abandoned, options=options
-            )
+        def add(variant: str, seconds: float, spread: float = 0.0, **more: Any) -> None:
+            made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread, 2), **({"options": {}} | more))
             found.entries.append(made)
 
         self._timed: list[tuple[Measurement, Callable[..., Any]]] = []
+        self._wrong: list[Measurement] = []
         given_up: dict[str, float] = {}
         for variant in sorted(self.candidates(dtype), key=lambda variant: variant.name != found.before):
             if not self._timed and len(given_up) >= TRIES:
@@ -160,9 +163,7 @@ class Tuner:
                 continue
             trial.estimates = 1 if min(self._ratios.get(variant.name, [0.0])) >= HOPELESS else 2
             measurement = self._qualify(trial, variant)
-            if measurement.status == "wrong":
-                found.wrong.append(f"{variant.name} on {example.title}, {dtype}: {measurement.reason}")
-            elif measurement.status == "skipped" and measurement.estimate:
+            if measurement.status == "skipped" and measurement.estimate:
                 given_up[variant.name] = measurement.estimate
         for measurement, _ in list(self._timed):
             if measurement.median < 2 * self._best():
@@ -170,10 +171,16 @@ class Tuner:
         if self._timed:
             race(trial, self._timed, self.samples)
         for measurement, _ in self._timed:
-            add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **measurement.options)
+            of_bound, noise = measurement.agreement and rounded(measurement.agreement.share, 2), measurement.noise
+            more = {"of_bound": of_bound, "noise": noise and rounded(noise, 2), "options": measurement.options}
+            add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **more)
         if self._timed:
             for name, seconds in given_up.items():
                 add(name, seconds, abandoned=True)
+        for each in self._wrong:
+            found.wrong.append(f"{each.label} on {example.title}, {dtype}: {each.reason}")
+            refused = entry(variant=each.variant.name, options=each.options, seconds=math.inf, spread=0.0, wrong=each.reason)
+            found.refused.append(refused)
         self._witness(found.entries)
         return found
 
@@ -224,6 +231,8 @@ class Tuner:
                 self._timed.append((measurement, function))
             except Exception as error:
                 measurement.reject(f"in a timed run, {describe(error, variant.file)}")
+        if measurement.status == "wrong":
+            self._wrong.append(measurement)
         return measurement
 
     def _try_options(self, trial: Trial, variant: Variant) -> None:

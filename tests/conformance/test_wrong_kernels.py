@@ -1,6 +1,9 @@
 """Negative controls: every wrong kernel is refused, every correct one passes, and which property catches which."""
 
+import datetime
 import importlib.util
+import inspect
+import json
 import random
 import sys
 import types
@@ -183,12 +186,28 @@ def test_there_are_controls_for_every_operation():
             assert all(function.__doc__ for function in all_)
 
 
+def _keep(path, operation, kills):
+    """Add an operation's kill table to a file, which `kernel-zoo report` shows."""
+    tables = json.loads(path.read_text()) if path.exists() else {}
+    kernels = {
+        function.__name__: {
+            "is": " ".join(inspect.getdoc(function).partition("\n\n")[0].split()),
+            "refused_by": [property_ for property_, names in kills.items() if function.__name__ in names],
+        }
+        for function in _wrong(operation)
+    }
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    tables[operation] = {"measured": now, "kernels": kernels}
+    path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_shrinking")
 @pytest.mark.parametrize("operation", CONTROLS)
 def test_which_property_catches_which(operation, request):
-    """Print the kill table (`pytest -s --kill-table`): a few examples of each property for each wrong kernel."""
-    if not request.config.getoption("--kill-table"):
+    """Print the kill table, and keep it (`pytest -s --kill-table FILE`): few examples of each property for each kernel."""
+    path = request.config.getoption("--kill-table")
+    if not path:
         pytest.skip("--kill-table asks every property of every wrong kernel; that each is refused is a test of its own")
     properties = sorted(_conformance.all_properties(registry.contract(operation)), key=_place)
     kills = {property_.__name__: [] for property_ in properties}
@@ -203,6 +222,7 @@ def test_which_property_catches_which(operation, request):
             except registry.ConformanceError:
                 kills[property_.__name__].append(function.__name__)
                 refused = True
+    _keep(path, operation, kills)
     caught = [name for names in kills.values() for name in names]
     print(f"\n{operation}: {len(set(caught))} of {len(_wrong(operation))} wrong kernels caught by five examples")
     for property_, names in kills.items():

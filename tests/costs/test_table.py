@@ -34,6 +34,9 @@ entries = st.builds(
     spread=st.just(0.0) | st.floats(0, 10),
     measured=st.dates().map(str),
     abandoned=st.booleans(),
+    of_bound=st.none() | st.floats(0, 1),
+    noise=st.none() | st.floats(0, 1),
+    wrong=st.just(""),
 )
 some = st.lists(entries, max_size=6)
 
