@@ -10,7 +10,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
-DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'", "sklearn": "scikit-learn"}  # what pip calls a package, where not by its name
+# What pip calls a package, where not by its name.
+DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'", "sklearn": "scikit-learn", "skimage": "scikit-image"}
 
 
 class System:

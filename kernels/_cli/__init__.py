@@ -10,10 +10,12 @@ import click
 import registry
 from kernels._cli.animate import animate
 from kernels._cli.check import check
+from kernels._cli.cluster import cluster
 from kernels._cli.compare import compare
 from kernels._cli.explain import explain
 from kernels._cli.list import list_
 from kernels._cli.new import new
+from kernels._cli.segment import segment
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
 
@@ -57,6 +59,8 @@ kernel-zoo explain matmul                  which variant get("matmul") would tak
 kernel-zoo check matmul mypackage:matmul   hold your own function to the contract
 kernel-zoo new kernel matmul mine          write the file of a new kernel, ready to be changed
 kernel-zoo animate --output walk.gif       watch points walk to their modes
+kernel-zoo cluster points.csv --output labels.csv
+kernel-zoo segment photo.jpg --output painted.png
 """
 
 
@@ -66,5 +70,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, check, new, animate):
+for command in (list_, show, explain, compare, check, new, animate, cluster, segment):
     cli.add_command(command)
