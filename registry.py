@@ -333,7 +333,8 @@ class Zoo:
             One of `operations()`.
         function : callable
             Takes the operation's arguments, after dispatch's validation: for matmul two matrices, for
-            meanshift_step ``(x, bandwidth, *, data, kernel)``. What it has defaults for is left out in half of the calls.
+            meanshift_step ``(x, bandwidth, *, data, weights, kernel)``. What it has defaults for is left out in half of the
+            calls. An array that is None where a call leaves it out, as ``weights`` is, it may lack: then no call gives one.
         max_examples : int
             How many examples Hypothesis draws for each property.
         bare : bool

@@ -23,7 +23,7 @@ from works.meanshift_step import clusters, step
 
 import registry
 from kernels import _measure
-from kernels.meanshift_step import KERNELS, weights
+from kernels.meanshift_step import KERNELS, of_kernel
 
 HERE = Path(__file__).parent
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # of Okabe and Ito's, which colour-blind readers tell apart
@@ -39,7 +39,7 @@ def draw_weights(path):
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="distance in bandwidths", ylabel="weight")
     for kernel, colour, line in zip(KERNELS, COLOURS, LINES, strict=True):
-        axes.plot(q, weights(q**2, kernel), line, color=colour, label=kernel)
+        axes.plot(q, of_kernel(q**2, kernel), line, color=colour, label=kernel)
     axes.set(xlim=(0, 3), ylim=(0, 1.04))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 Array = np.ndarray[Any, Any]
 
 MOST_STEPS = 64  # that are foreseen
+PAIRS = 2**20  # of ends and data, that are held at a time
 ROUNDINGS = 8  # of coordinates, the least tolerance
 
 
@@ -81,14 +82,38 @@ def tree(points: Array) -> Any:
     return cKDTree(points, balanced_tree=False, compact_nodes=False)
 
 
-def modes(ends: Array, data: Array, radius: float, edge: float, everywhere: bool) -> Array:
+def distinct(X: Array, weights: Array | None) -> tuple[Array, Array, Array]:
+    """Return the first of all equal rows, in the order of their coordinates, which of these each row is, and their weights."""
+    order = np.lexsort(X.T)
+    ordered, new = X[order], np.ones(len(X), bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    which = np.empty(len(X), np.int64)
+    which[order] = np.cumsum(new) - 1
+    return order[new], which, np.bincount(which, weights).astype(float)
+
+
+def mass_within(ends: Array, data: Array, weights: Array | None, radius: float) -> Array:
+    """Return the weight of the data within a radius of each end, or their number; some millions of pairs at a time."""
+    near = tree(data)
+    counts: Array = near.query_ball_point(ends, radius, return_length=True)
+    if weights is None:
+        return counts
+    sums = np.zeros(len(ends))
+    for some in np.split(np.arange(len(ends)), np.flatnonzero(np.diff(np.cumsum(counts) // PAIRS)) + 1):
+        found = near.query_ball_point(ends[some], radius)
+        index = np.concatenate([np.asarray(each, np.int64) for each in found])
+        sums[some] = np.bincount(np.repeat(np.arange(len(some)), counts[some]), weights[index], len(some))
+    return sums
+
+
+def modes(ends: Array, data: Array, weights: Array | None, radius: float, edge: float, everywhere: bool) -> Array:
     """Return the ends of walks that have no better one within a radius, best first, as scikit-learn does; shape (modes, d).
 
-    An end is better that has more of the data within the radius, or else larger coordinates. Ends without any data are left out,
-    unless the kernel reaches `everywhere`.
+    An end is better that has more of the data, by their weights, within the radius, or else larger coordinates. Ends without any
+    data are left out, unless the kernel reaches `everywhere`.
     """
     ends = ends[cells(ends, edge)[0]].astype(float)
-    counts = tree(data).query_ball_point(ends, radius, return_length=True)
+    counts = mass_within(ends, data, weights, radius)
     if not everywhere:
         ends, counts = ends[counts > 0], counts[counts > 0]
     ends = ends[np.lexsort((*ends.T[::-1], counts))[::-1]]

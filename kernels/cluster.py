@@ -8,8 +8,7 @@ walk goes slowly in it, it goes up to an eighth of a bandwidth at a time.
 References
 ----------
 Comaniciu and Meer 2002, Mean shift: a robust approach toward feature space analysis. Cheng 1995, Mean shift, mode seeking, and
-clustering, for blurring. Barzilai and Borwein 1988, Two-point step size gradient methods, for longer strides. Marron and Nolan
-1988, Canonical kernels in density estimation, for bandwidths of different kernels.
+clustering, for blurring. Barzilai and Borwein 1988, Two-point step size gradient methods, for longer strides.
 """
 
 from __future__ import annotations
@@ -25,74 +24,29 @@ import registry
 
 try:
     from scipy.spatial.distance import cdist
-    from sklearn.base import BaseEstimator, ClusterMixin, _fit_context
-    from sklearn.utils import check_array, check_random_state
-    from sklearn.utils._param_validation import Interval, StrOptions, validate_params
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, _fit_context
+    from sklearn.utils import check_array
+    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-    from kernels._walks import MOST_STEPS, Frame, cells, modes, settled, steps_ahead, tree
+    from kernels._bandwidth import DTYPES, FLAT_PER_GAUSSIAN, KERNELS, estimate_bandwidth
+    from kernels._walks import MOST_STEPS, Frame, cells, distinct, modes, settled, steps_ahead, tree
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"kernels.cluster {registry.missing('sklearn') or error}") from error
 
+__all__ = ["FLAT_PER_GAUSSIAN", "MeanShift", "estimate_bandwidth"]
+
 Array = np.ndarray[Any, Any]
 
-KERNELS = ("gaussian", "triangular", "epanechnikov", "flat")
-DTYPES = [np.float64, np.float32]
-# A flat kernel of this bandwidth smooths as much as a gaussian of bandwidth 1: it climbs the density that Epanechnikov's kernel
-# estimates (Cheng 1995, section 3), and the two estimates agree at the canonical bandwidths 1.7188 and 0.7764 (Marron and Nolan).
-FLAT_PER_GAUSSIAN = 1.7188 / 0.7764
-BLOCK = 2**22  # distances that are held at a time
+MERGED = 3 / 4  # of the rows, the most distinct ones that are worth more than they cost: a step of weights takes longer
 LONGEST_STRIDE = 1 / 8  # of the bandwidth: how far a slow walk may go beyond a step
 
 
-@validate_params(
-    {
-        "X": ["array-like"],
-        "quantile": [Interval(Real, 0, 1, closed="both")],
-        "kernel": [StrOptions(set(KERNELS))],
-        "n_samples": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
-)  # type: ignore[untyped-decorator]
-def estimate_bandwidth(
-    X: Any, *, quantile: float = 0.3, kernel: str = "gaussian", n_samples: int | None = 2000, random_state: Any = 0
-) -> Any:
-    """Estimate a bandwidth: the mean over the points of the radius within which a part of the data lies.
-
-    It is scikit-learn's rule, but holds no more than some millions of distances at a time, and looks at a sample of the points.
-
-    Parameters
-    ----------
-    X : array-like, shape (n_samples, n_features)
-        The points.
-    quantile : float
-        The part of the data, from 0 to 1. With 1/3 and a compact kernel it is the lecture's rule: the bandwidth that covers a
-        third of the data.
-    kernel : {"gaussian", "triangular", "epanechnikov", "flat"}
-        A compact kernel's bandwidth is the radius. A gaussian's is the one that smooths as a flat kernel of that radius does.
-    n_samples : int or None
-        How many points are looked at, drawn at random where there are more; all of them if None, in time that is quadratic.
-    random_state : int, RandomState or None
-        For the sample.
-
-    Returns
-    -------
-    float
-        0 where so large a part of the data coincides with each point.
-    """
-    X = check_array(X, dtype=DTYPES)
-    if n_samples is not None and n_samples < len(X):
-        X = X[check_random_state(random_state).permutation(len(X))[:n_samples]]
-    n, total = len(X), np.float64(0)
-    nearest = max(1, int(n * quantile)) - 1
-    for some in np.array_split(X, -(-n * n // BLOCK)):
-        total += np.partition(cdist(some, X), nearest, axis=1)[:, nearest].sum()
-    return total / n / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1)
-
-
-class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
+class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
     """Mean shift clustering: points whose walks uphill, in the density of the data, end at the same mode are a cluster.
+
+    Rows may weigh more or less than one point (``sample_weight``). Equal rows, such as the colours of pixels, walk as one row of
+    their weight where that takes less time: clusters are the same, and walks that a `callback` or `history_` shows stay apart.
 
     Parameters
     ----------
@@ -109,7 +63,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         Whether a point belongs to the mode where its own walk ends, or to the nearest one, as in scikit-learn. The first takes
         a walk from every point, whatever the seeding.
     min_bin_freq : int, default=1
-        How many points a cell of the grid must hold to be a seed; for ``seeding="grid"``.
+        How many points, or what weight of them, a cell of the grid must hold to be a seed; for ``seeding="grid"``.
     cluster_all : bool, default=True
         Whether all points get a label. If not, a point gets -1 where what `labels` compares with the modes, the end of its walk
         or the point itself, is farther than a bandwidth from all of them.
@@ -131,7 +85,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     Attributes
     ----------
     cluster_centers_ : ndarray, shape (n_clusters, n_features)
-        The modes; those with more data within a bandwidth come first.
+        The modes; those with more data, by their weights, within a bandwidth come first.
     labels_ : ndarray, shape (n_samples,)
         The cluster of each point.
     n_iter_ : int
@@ -139,7 +93,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     bandwidth_ : float
         The bandwidth used.
     history_ : ndarray, shape (n_iter_ + 1, n_seeds, n_features)
-        Where the seeds were at first and after each step; only with ``history=True``.
+        Where the seeds were at first and after each step; only with ``history=True``. Rows without weight are no seeds.
     n_features_in_ : int
         The number of coordinates.
     feature_names_in_ : ndarray, shape (n_features_in_,)
@@ -200,7 +154,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         self.progress = progress
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None) -> MeanShift:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MeanShift:
         """Find the modes, and the cluster of each point.
 
         Parameters
@@ -209,6 +163,9 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             The points: float32 or float64, anything else becomes float64.
         y : ignored
             Here for scikit-learn's pipelines.
+        sample_weight : array-like, shape (n_samples,), optional
+            How many points each row stands for, finite and at least 0; 1 if not given. A row of weight 0 gets a label, as
+            `predict` gives it, and has no influence.
 
         Returns
         -------
@@ -221,16 +178,20 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             If the points or parameters are not what is described above, or no point is within a bandwidth of any seed.
         """
         X = validate_data(self, X, dtype=DTYPES)
-        bandwidth = estimate_bandwidth(X, kernel=self.kernel) if self.bandwidth is None else self.bandwidth
-        self.bandwidth_ = float(bandwidth)
-        self._frame = Frame.of(X, self.bandwidth_, self.tol, self.kernel)
-        self._data = self._frame.enter(X)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        estimated = self.bandwidth or estimate_bandwidth(X, kernel=self.kernel, sample_weight=sample_weight)
+        self.bandwidth_ = float(estimated)
+        data, mass, which = self._merged(X, sample_weight)
+        self._frame = Frame.of(data, self.bandwidth_, self.tol, self.kernel)
+        self._data, self._mass = self._frame.enter(data), mass
+        self._weights = None if (mass == mass[0]).all() else mass / mass.max()
         seeds = self._seeds(X)
         places: list[Array] = []
         with self._bar(len(seeds)) as report:
             ends, self.n_iter_ = self._blur(places, report) if self.blurring else self._walk(seeds, places, report)
         edge, everywhere = self._frame.edge(ends), self.kernel == "gaussian"
-        found = modes(ends, self._data, self._frame.bandwidth, edge, everywhere)
+        found = modes(ends, self._data, self._weights, self._frame.bandwidth, edge, everywhere)
         if not len(found):
             raise ValueError(
                 f"No point was within bandwidth={self.bandwidth_:f} of any seed: choose other seeds, or a larger bandwidth"
@@ -241,7 +202,10 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             self.history_ = np.stack([self._frame.leave(z).astype(X.dtype) for z in places])
         if self.labels == "attractor" and not self.blurring and seeds is not self._data:
             ends, _ = self._walk(self._data)
-        self.labels_ = self._nearest(self._data if self.labels == "nearest" else ends)
+        self._labels = self._nearest(self._data if self.labels == "nearest" else ends)
+        self.labels_ = self._labels[which]
+        if (which < 0).any():
+            self.labels_[which < 0] = self._labels_of(self._frame.enter(X[which < 0]))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -260,11 +224,54 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             Row numbers of `cluster_centers_`, or -1.
         """
         check_is_fitted(self)
-        points = self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False))
+        return self._labels_of(self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False)))
+
+    def transform(self, X: Any) -> Array:
+        """Return the distance of each point from each of the modes.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Points.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_clusters)
+            With a column for each row of `cluster_centers_`.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=DTYPES, reset=False)
+        distances: Array = cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
+        return distances
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.cluster_centers_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _merged(self, X: Array, weights: Array | None) -> tuple[Array, Array, Array]:
+        """Return the data that have any weight, their weights, and which of them each row is, -1 for a row without weight.
+
+        Equal rows become one, unless someone looks at the walks, or they are few.
+        """
+        everyone = np.arange(len(X))
+        shown = self.history or self.callback is not None
+        rows, which, mass = (everyone,) * 3 if shown else distinct(X, weights)
+        if shown or (weights is None and len(rows) > MERGED * len(X)):
+            rows, which, mass = everyone, everyone, np.ones(len(X)) if weights is None else weights
+        there = mass > 0
+        return X[rows[there]], mass[there], np.where(there, np.cumsum(there) - 1, -1)[which]
+
+    def _labels_of(self, points: Array) -> Array:
+        """Return the cluster of each point, given in the frame."""
         if self.labels == "nearest":
             return self._nearest(points)
         if self.blurring:
-            known: Array = self.labels_[tree(self._data).query(points)[1]]
+            known: Array = self._labels[tree(self._data).query(points)[1]]
             return known
         return self._nearest(self._walk(points)[0])
 
@@ -282,13 +289,15 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             return self._frame.enter(seeds)
         z = self._data.astype(float)
         _, cell = cells(z, max(self._frame.bandwidth, self._frame.edge(z)))
-        counts = np.bincount(cell)
-        means = np.stack([np.bincount(cell, column) for column in z.T], axis=1) / counts[:, None]
+        sizes, counts = np.bincount(cell), np.bincount(cell, self._mass)
+        means = np.stack([np.bincount(cell, column * self._mass) for column in z.T], axis=1) / counts[:, None]
         away = ((z - means[cell]) ** 2).sum(axis=1)
         order = np.lexsort((*z.T, away, cell))  # each cell's point next to its mean comes first
-        closest = order[np.cumsum(counts) - counts]
+        closest = order[np.cumsum(sizes) - sizes]
         if not (counts >= self.min_bin_freq).any():
-            raise ValueError(f"MeanShift: no cell holds min_bin_freq={self.min_bin_freq} points: the fullest has {counts.max()}")
+            raise ValueError(
+                f"MeanShift: no cell holds min_bin_freq={self.min_bin_freq} points: the fullest has {counts.max():g}"
+            )
         chosen: Array = self._data[closest[counts >= self.min_bin_freq]]
         return chosen
 
@@ -299,6 +308,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         """
         frame, dtype = self._frame, np.result_type(seeds, self._data)
         step, data = registry.get("meanshift_step", self.variant), self._data.astype(dtype, copy=False)
+        call = {"data": data, "weights": self._weights_in(dtype), "kernel": self.kernel, "check_finite": False}
         z = seeds.astype(dtype)  # where each walk is; one that has joined another stays behind
         joined = moving = np.arange(len(z))  # the walk that each goes on as; those not at rest
         last, went = np.zeros((2, *z.shape))  # the last step of each that moves, and how it was walked
@@ -311,7 +321,7 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             joined[moving] = moving[first][cell]
             moving, last, went = moving[first], last[first], went[first]
             here = z[moving]
-            shift = (step(here, frame.bandwidth, data=data, kernel=self.kernel, check_finite=False) - here).astype(float)
+            shift = (step(here, frame.bandwidth, **call) - here).astype(float)
             length, ahead = np.sqrt((shift**2).sum(axis=1)), steps_ahead(went, last - shift)
             most = ahead if self.kernel == "gaussian" else 1
             stride = np.clip(longest / np.maximum(length, longest / MOST_STEPS), 1, most)
@@ -327,15 +337,19 @@ class MeanShift(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
     def _blur(self, places: list[Array], report: Any) -> tuple[Array, int]:
         """Move all the data by steps towards themselves until they are at rest; return them, and the number of steps."""
         step, z, steps = registry.get("meanshift_step", self.variant), self._data, 0
-        everyone, moving = np.arange(len(z)), len(z)
+        everyone, moving, weights = np.arange(len(z)), len(z), self._weights_in(z.dtype)
         self._note(places, z)
         while self._frame.bandwidth and steps < self.max_iter and moving:
-            moved = step(z, self._frame.bandwidth, kernel=self.kernel, check_finite=False)
+            moved = step(z, self._frame.bandwidth, weights=weights, kernel=self.kernel, check_finite=False)
             length = np.sqrt(((moved - z).astype(float) ** 2).sum(axis=1))
             moving, z, steps = int((length > self._frame.edge(z)).sum()), moved, steps + 1
             self._note(places, z)
             self._tell(steps, z, everyone, moving, report)
         return z, steps
+
+    def _weights_in(self, dtype: Any) -> Array | None:
+        """Return the data's weights in a dtype, or None where all weigh the same."""
+        return None if self._weights is None else self._weights.astype(dtype)
 
     def _nearest(self, points: Array) -> Array:
         """Return the mode nearest to each point, or -1 where that is beyond a bandwidth and not all points are clustered."""

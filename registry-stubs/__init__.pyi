@@ -38,6 +38,7 @@ class _MeanshiftStep(Protocol):
         bandwidth: float,
         *,
         data: _A | None = None,
+        weights: _A | None = None,
         kernel: Literal["gaussian", "triangular", "epanechnikov", "flat"] = "gaussian",
         check_finite: bool = True,
         batch_size: int = ...,

@@ -5,12 +5,13 @@ import numpy as np
 from peers import CATALOGUE
 
 TILE = 512
-ON_CUDA = {"arrays": "torch", "device": "cuda", "precision": "expansion", "limits": {"kernel": ("gaussian",)}}
+ALIKE = {"precision": "expansion", "limits": {"weights": (None,)}}
+ON_CUDA = {"arrays": "torch", "device": "cuda", "precision": "expansion", "limits": {"kernel": ("gaussian",), "weights": (None,)}}
 
 
-@CATALOGUE.register("meanshift_step", "torch tiles", arrays="torch", requires=("torch",), precision="expansion")
+@CATALOGUE.register("meanshift_step", "torch tiles", arrays="torch", requires=("torch",), **ALIKE)
 @CATALOGUE.register("meanshift_step", "torch tiles on CUDA", requires=("torch",), **ON_CUDA)
-def torch_tiles(x, bandwidth, data, kernel):
+def torch_tiles(x, bandwidth, data, weights, kernel):
     """-q^2/2 as one augmented product, [z, 1, z.z] by [2b, -b.b, -1]^T, in preallocated tiles; both sums as another.
 
     The exponent is clamped far above the denormals. Tiles lie data by points, so that the second product has few rows rather
@@ -39,8 +40,8 @@ def torch_tiles(x, bandwidth, data, kernel):
     return y
 
 
-@CATALOGUE.register("meanshift_step", "KeOps", requires=("pykeops",), precision="expansion")
-def keops(x, bandwidth, data, kernel):
+@CATALOGUE.register("meanshift_step", "KeOps", requires=("pykeops",), **ALIKE)
+def keops(x, bandwidth, data, weights, kernel):
     """Symbolic distances, and KeOps's own softmax-weighted sum."""
     from pykeops.numpy import LazyTensor
 
@@ -48,7 +49,7 @@ def keops(x, bandwidth, data, kernel):
 
 
 @CATALOGUE.register("meanshift_step", "KeOps on CUDA", requires=("pykeops", "torch"), **ON_CUDA)
-def keops_on_cuda(x, bandwidth, data, kernel):
+def keops_on_cuda(x, bandwidth, data, weights, kernel):
     """The same on tensors."""
     from pykeops.torch import LazyTensor
 
@@ -62,32 +63,34 @@ def symbolic_step(lazy, x, bandwidth, data):
     return exponents.sumsoftmaxweight(columns, axis=1)
 
 
-@CATALOGUE.register("meanshift_step", "KeOps, two sums", requires=("pykeops",), precision="expansion")
-def keops_sums(x, bandwidth, data, kernel):
+@CATALOGUE.register("meanshift_step", "KeOps, two sums", requires=("pykeops",), **ALIKE)
+def keops_sums(x, bandwidth, data, weights, kernel):
     """The step as its formula reads: a kernel matrix of symbols, its product with the data, and its row sums."""
     from pykeops.numpy import LazyTensor
 
     data = np.ascontiguousarray(data)
-    weights = (-((LazyTensor(x[:, None]) - LazyTensor(data[None])) ** 2).sum(-1) / (2 * bandwidth**2)).exp()
-    return (weights @ data) / weights.sum(axis=1)
+    w = (-((LazyTensor(x[:, None]) - LazyTensor(data[None])) ** 2).sum(-1) / (2 * bandwidth**2)).exp()
+    return (w @ data) / w.sum(axis=1)
 
 
-@CATALOGUE.register("meanshift_step", "SciPy", requires=("scipy",), precision="expansion")
-def scipy_cdist(x, bandwidth, data, kernel):
+@CATALOGUE.register("meanshift_step", "SciPy", requires=("scipy",), **ALIKE)
+def scipy_cdist(x, bandwidth, data, weights, kernel):
     """Blocks of scipy.spatial.distance.cdist, and products for the sums."""
     from scipy.spatial.distance import cdist
 
     sites = np.column_stack([data, np.ones(len(data), x.dtype)])
     y = np.empty_like(x)
     for row in range(0, len(x), TILE):
-        weights = np.exp(cdist(x[row : row + TILE], data, "sqeuclidean") / (-2 * bandwidth**2))
-        sums = weights @ sites
+        w = np.exp(cdist(x[row : row + TILE], data, "sqeuclidean") / (-2 * bandwidth**2))
+        sums = w @ sites
         y[row : row + TILE] = sums[:, :-1] / sums[:, -1:]
     return y
 
 
-@CATALOGUE.register("meanshift_step", "scikit-learn", requires=("sklearn",), precision="expansion", limits={"kernel": ("flat",)})
-def scikit_learn(x, bandwidth, data, kernel):
+@CATALOGUE.register(
+    "meanshift_step", "scikit-learn", requires=("sklearn",), **{**ALIKE, "limits": {"kernel": ("flat",), "weights": (None,)}}
+)
+def scikit_learn(x, bandwidth, data, weights, kernel):
     """One iteration of sklearn.cluster.MeanShift from every point: the mean of what its neighbour search finds in reach."""
     from sklearn.neighbors import NearestNeighbors
 

@@ -91,6 +91,12 @@ def with_special(
     return array
 
 
+def magnitudes(draw: st.DrawFn, rng: np.random.Generator, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an array's magnitudes, in half of the draws with zeros among them."""
+    share = draw(st.sampled_from([0.0, 0.0, 0.2, 0.7]))
+    return np.asarray(np.where(rng.random(array.shape) < share, array.dtype.type(0), np.abs(array)))
+
+
 def sound_array(signature: Signature, key: str, dtype: str, sizes: dict[str, int]) -> np.ndarray[Any, Any]:
     """Return a small array for a call that is in order; an extent that has no size yet gets one."""
     argument = signature.arrays[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def implementation_from(
         raise TypeError(f"argument function: expected a callable, got {type(function).__name__}")
     name = getattr(function, "__name__", "function")
     variant = _variant(zoo, op, name, claims)
+    variant = replace(variant, limits={**_lacking(op, function), **variant.limits})
     needs = [*variant.requires, *([variant.device] if variant.device != "cpu" else [])]
     for reason in filter(None, map(zoo.system.missing, needs)):
         raise VariantUnavailable(f"{operation}: {name} cannot be checked here: it {reason}")
@@ -129,6 +131,16 @@ def _arrays_of(zoo: Zoo, op: _dispatch.Operation, implementation: Callable[[str]
     if zoo.system.missing("torch") or _takes(op, implementation("numpy"), case):
         return "numpy"
     return "torch" if _takes(op, implementation("torch"), case) else "numpy"
+
+
+def _lacking(op: _dispatch.Operation, function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the limits of a function without a parameter for an array that a call may do without."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # such as a function in C
+        return {}
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return {} if takes_any else dict.fromkeys(op.contract.signature.nullable - parameters.keys(), (None,))
 
 
 def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:

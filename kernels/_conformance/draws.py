@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -20,7 +21,15 @@ import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from kernels._conformance.arguments import long_extent, outside, parameter_values, sound_array, whole_numbers, with_special
+from kernels._conformance.arguments import (
+    long_extent,
+    magnitudes,
+    outside,
+    parameter_values,
+    sound_array,
+    whole_numbers,
+    with_special,
+)
 from kernels._conformance.cases import SMALL, Case, extents
 from kernels._definition.annotations import ArrayArgument, Parameter
 from kernels._definition.numerics import precision_of
@@ -57,21 +66,34 @@ def all_arrays(implementation: Implementation) -> tuple[str, ...]:
     """Return the arrays that a call may give."""
     signature: Signature = implementation.contract.signature
     return tuple(
-        key for key in signature.arrays if not (key in signature.defaults and None in implementation.limits.get(key, ()))
+        key for key in signature.arrays if not (key in signature.omissible and None in implementation.limits.get(key, ()))
     )
 
 
 def given_arrays(implementation: Implementation) -> st.SearchStrategy[tuple[str, ...]]:
-    """Draw which arrays a call gives: those that have a default are left out half of the time."""
-    every = all_arrays(implementation)
-    needed = tuple(key for key in every if key not in implementation.contract.signature.defaults)
-    return st.sampled_from([every, needed]) if every != needed else st.just(every)
+    """Draw which arrays a call gives: each that may be left out is so half of the time."""
+    every, omissible = all_arrays(implementation), implementation.contract.signature.omissible
+    some = [[key] if key not in omissible else [key, None] for key in every]
+    choices = [tuple(key for key in chosen if key) for chosen in itertools.product(*some)]
+    return st.sampled_from(choices) if len(choices) > 1 else st.just(every)
 
 
 def names(implementation: Implementation, arrays: Iterable[str]) -> list[str]:
-    """Return the names of the core extents of some arrays."""
+    """Return the names of the core extents of the arrays that a call gives."""
     signature: Signature = implementation.contract.signature
-    return list(dict.fromkeys(extent for key in arrays for extent in signature.arrays[key].extents))
+    same = same_extents(signature, arrays)
+    return list(dict.fromkeys(same.get(extent, extent) for key in arrays for extent in signature.arrays[key].extents))
+
+
+def same_extents(signature: Signature, given: Iterable[str]) -> dict[str, str]:
+    """Return the extents of arrays that are left out, each with that of the array which stands in, where it is another."""
+    return {
+        own: extent
+        for key, other in signature.defaults.items()
+        if key not in given
+        for own, extent in zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
+        if own != extent
+    }
 
 
 def allowed(implementation: Implementation, extent: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
@@ -110,7 +132,8 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     sizes = long_extent(draw, signature, most)
     room = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
-    twice = _counted_twice(signature, arrays)
+    same = same_extents(signature, arrays)
+    twice = set(same.values())  # such an extent stands for another as well: those of all pairs of x are squared
     for extent in draw(
         st.permutations([name for name in names(implementation, arrays) if name not in sizes])
     ):  # each in turn is the one that may be largest
@@ -121,20 +144,9 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
         room //= max(1, sizes[extent]) ** (2 if extent in twice else 1)
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
-    shapes = {key: tuple(sizes.get(e, e) for e in shape[key]) for key in arrays}
+    shapes = {key: tuple(sizes.get(same.get(e, e), e) for e in shape[key]) for key in arrays}
     case = draw(filled(implementation, shapes, forms))
     return scaled(case, draw(_exponents(implementation, case.dtype)))
-
-
-def _counted_twice(signature: Signature, arrays: Mapping[str, ArrayArgument]) -> set[str]:
-    """Return the extents that stand for another as well, of an array that is left out: those of all pairs of x are squared."""
-    return {
-        extent
-        for key, other in signature.defaults.items()
-        if key not in arrays
-        for own, extent in zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
-        if own != extent
-    }
 
 
 @st.composite
@@ -164,10 +176,15 @@ def calls(
 ) -> Case:
     """Draw a call whose core arrays have these extents, in a dtype among those meant, all filled in one of some forms.
 
-    An array that has a default is left out where it has an extent that is not among them.
+    An array that has a default is left out where it has an extent that is not among them, and one that may be None half of the
+    time.
     """
-    arrays: dict[str, ArrayArgument] = implementation.contract.signature.arrays
-    given = {key: each for key, each in arrays.items() if {*each.extents} <= sizes.keys()}
+    signature: Signature = implementation.contract.signature
+    needed = [key for key, each in signature.arrays.items() if key not in signature.nullable and {*each.extents} <= sizes.keys()]
+    same = same_extents(signature, needed)
+    sizes = {**sizes, **{own: sizes[extent] for own, extent in same.items() if extent in sizes}}
+    free = [key for key in all_arrays(implementation) if key in signature.nullable and draw(st.booleans())]
+    given = {key: each for key, each in signature.arrays.items() if key in needed + free}
     shapes = {key: (*(batch if each.batch else ()), *(sizes[e] for e in each.extents)) for key, each in given.items()}
     form = draw(st.sampled_from(forms))
     return draw(filled(implementation, shapes, dict.fromkeys(shapes, form), among))
@@ -194,6 +211,8 @@ def filled(
             arrays[key] = whole.astype(dtype) if key in signature.group else whole
         else:
             arrays[key] = with_special(draw, rng, fill(rng, shapes[key], dtype, forms[key]), signature.special.get(key, ()))
+        if key in signature.nonnegative:
+            arrays[key] = magnitudes(draw, rng, arrays[key])
     own = draw(properties_of(implementation.contract).parameters(implementation, arrays))
     if signature.own:
         try:
@@ -207,13 +226,9 @@ def filled(
 def parameters(draw: st.DrawFn, implementation: Implementation, arrays: Mapping[str, Array]) -> dict[str, Any]:
     """Draw each parameter: one of its choices, or a number that its conditions allow."""
     stated: dict[str, Parameter] = implementation.contract.signature.parameters
-    sizes = implementation.contract.signature.extents(_with_defaults(implementation, arrays))
-    return {key: draw(parameter_values(each, implementation, sizes)) for key, each in stated.items()}
-
-
-def _with_defaults(implementation: Implementation, arrays: Mapping[str, Array]) -> dict[str, Array]:
     signature: Signature = implementation.contract.signature
-    return {key: arrays[key if key in arrays else signature.defaults[key]] for key in signature.arrays}
+    sizes = signature.extents(signature.with_defaults(arrays))
+    return {key: draw(parameter_values(each, implementation, sizes)) for key, each in stated.items()}
 
 
 def scaled(case: Case, exponents: Mapping[str, int]) -> Case:
@@ -326,16 +341,18 @@ def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], typ
     sizes: dict[str, int] = {}
     every = {key: sound_array(signature, key, own, sizes) for key in signature.arrays}
     parameters = {key: each.example(sizes) for key, each in signature.parameters.items() if each.needed}
-    sound = {key: array for key, array in every.items() if key not in signature.defaults} | parameters
+    sound = {key: array for key, array in every.items() if key not in signature.omissible} | parameters
     calls: list[tuple[dict[str, Any], type[Exception]]] = []
     for key, array in every.items():
-        calls += [(sound | {key: each}, error) for each, error in _no_such_array(signature, key, array)]
+        beside = sound | every if key in signature.nullable else sound  # the arrays that it goes with
+        calls += [(beside | {key: each}, error) for each, error in _no_such_array(signature, key, array)]
         others = {extent for other in every if other != key for extent in signature.arrays[other].extents}
         for axis, extent in enumerate(signature.arrays[key].extents):
             if extent in others:
                 calls.append((sound | every | {key: np.concatenate([array, array], axis=axis)}, ValueError))
         if key in signature.finite:
-            calls += [(sound | {key: np.full_like(array, each)}, ValueError) for each in (np.nan, np.inf, -np.inf)]
+            wrong = (np.nan, np.inf, -np.inf, *([-1] if key in signature.nonnegative else []))
+            calls += [(beside | {key: np.full_like(array, each)}, ValueError) for each in wrong]
     batched = [key for key in every if signature.arrays[key].batch]
     if len(batched) > 1:
         calls.append((sound | {key: np.stack([every[key]] * (2 + i)) for i, key in enumerate(batched)}, ValueError))
@@ -352,7 +369,7 @@ def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[A
         *([] if array.dtype == object else [(array.astype("U5"), TypeError)]),  # text and objects promote to objects
         (np.ma.masked_array(array), TypeError),
     ]
-    if key not in signature.defaults:
+    if key not in signature.omissible:
         wrong.append((None, TypeError))
     if argument.least:
         wrong.append((array[(0,) * array.ndim + (...,)], ValueError))

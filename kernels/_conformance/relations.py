@@ -119,9 +119,8 @@ def _require_same_change(implementation: Implementation, case: Case, changes: Ma
 
 def _sizes(implementation: Implementation, case: Case) -> dict[str, int]:
     """Return the extents of a call by name."""
-    arrays = {key: case.arrays[other] for key, other in implementation.contract.signature.defaults.items()} | case.arrays
-    extents: dict[str, int] = implementation.contract.signature.extents(arrays)
-    return extents
+    signature: Signature = implementation.contract.signature
+    return signature.extents(signature.with_defaults(case.arrays))
 
 
 def treats_rows_apart(implementation: Implementation, data: st.DataObject) -> None:

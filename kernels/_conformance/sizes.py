@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 
 from kernels._conformance.arguments import whole_array
 from kernels._conformance.cases import LARGE, Case
+from kernels._conformance.draws import all_arrays
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
 from kernels._definition.results import map_parts
@@ -205,10 +206,12 @@ def _claimed(
     implementation: Implementation, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes
 ) -> Case | None:
     """Return a call of these extents that it takes: with an array left out or the small extents 1, if it must be."""
+    able, signature = all_arrays(implementation), implementation.contract.signature
+    without = {key for key in signature.nullable if key not in able or rng.random() < 0.5}
     least = {name: size if size > FEW else 1 for name, size in sizes.items()}
     for each in (sizes, least):
         short = _left_out(implementation.contract, each)
-        calls = [(each, ()), (short, implementation.contract.signature.defaults)]
+        calls = [(each, without), (short, without | signature.defaults.keys())]
         if 2 * math.prod(short.values()) > math.prod(each.values()) and rng.random() < 0.5:
             calls.reverse()
         for extents, left_out in calls:
@@ -241,6 +244,7 @@ def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[
                 arrays[key] = whole_array(rng, argument, shape, sizes.get(contract.signature.indices.get(key, "")))
             else:
                 arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)
+                arrays[key] = np.abs(arrays[key]) if key in contract.signature.nonnegative else arrays[key]
     return Case(arrays, {key: given.get(key, value) for key, value in parameters.items()}, dtype)
 
 
@@ -257,16 +261,9 @@ def _as(numbers: Array, dtype: str) -> Array:
 # Rows
 
 
-def _given(contract: Any, case: Case) -> dict[str, Array]:
-    """Return the arrays of a call, with those that are left out."""
-    return {
-        key: case.arrays[key if key in case.arrays else contract.signature.defaults[key]] for key in contract.signature.arrays
-    }
-
-
 def _sizes(contract: Any, case: Case) -> Sizes:
     found: Sizes = {}
-    for key, array in _given(contract, case).items():
+    for key, array in contract.signature.with_defaults(case.arrays).items():
         found |= zip(_dimensions(contract, contract.signature.arrays[key]), array.shape, strict=True)
     return found
 
@@ -293,7 +290,7 @@ def _rows_of(contract: Any, result: Any, rows: Array) -> Any:
 
 def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
     """Return the call whose result is these rows of a call's result."""
-    arrays = _given(implementation.contract, case)
+    arrays = implementation.contract.signature.with_defaults(case.arrays)
     for key, array in arrays.items():
         dimensions = _dimensions(implementation.contract, implementation.contract.signature.arrays[key])
         if _rows(implementation.contract) in dimensions:

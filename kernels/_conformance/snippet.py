@@ -135,7 +135,8 @@ def _call(implementation: Implementation, record: Record, case: Case) -> str:
     # What a kernel has written into its arguments need not be valid.
     unchecked = {"check_finite": False} if implementation.contract.signature.finite else {}
     args, kwargs = implementation.contract.validate(**given, **unchecked)
-    arrays = [each for each in (*args, *kwargs.values()) if hasattr(each, "ndim")]
+    named = {**dict(zip(implementation.contract.signature.public.parameters, args, strict=False)), **kwargs}
+    arrays = [named[key] for key in implementation.contract.ARRAYS]
     kwargs = implementation.form.kept(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     core = implementation.contract.CORE

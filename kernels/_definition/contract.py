@@ -102,7 +102,7 @@ class Contract:
             return self._batch_axis(call)
         axes = {}
         for key, argument in self.signature.arrays.items():
-            present = argument.present(call[key].ndim)
+            present = argument.present(call[key].ndim) if call[key] is not None else ()
             if rows in present:
                 axes[key] = call[key].ndim - len(present) + present.index(rows)
         lacking = self.signature.lacking({key: call[key] for key in self.ARRAYS})
@@ -256,6 +256,8 @@ class Contract:
         made: dict[int, Any] = {}
 
         def read(key: str, array: Any) -> Any:
+            if array is None:
+                return None
             if key not in self.signature.group:
                 whole = np.asarray(array)
                 return whole if whole.dtype.kind == "b" else whole.astype(np.int64)
@@ -310,7 +312,8 @@ class Contract:
     def _exact(self, call: dict[str, Any], dtype: str) -> Any:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
-        args, kwargs = self._as_call({key: np.asarray(v).astype(as_) if key in self.ARRAYS else v for key, v in call.items()})
+        given = {key: np.asarray(call[key]).astype(as_) for key in self.ARRAYS if call[key] is not None}
+        args, kwargs = self._as_call(call | given)
 
         def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
@@ -324,8 +327,8 @@ class Contract:
                 exact = np.asarray(exact & (2 ** (8 * bytes_) - 1)).astype(f"u{bytes_}")
             return exact.astype(dtype)
 
-        given, stated = self.definition(*args, **kwargs), tuple(self.signature.results.values())
-        return results.map_parts(wrapped, given, stated if isinstance(given, tuple) else stated[0])
+        exact, stated = self.definition(*args, **kwargs), tuple(self.signature.results.values())
+        return results.map_parts(wrapped, exact, stated if isinstance(exact, tuple) else stated[0])
 
     # Sizes
 
@@ -349,7 +352,8 @@ class Contract:
         `scratch` is the entries of the largest array on the way, 0 where that is no larger than what is passed or given.
         """
         call = self._normal(args, kwargs)
-        own = {id(call[key]): call[key] for key in self.ARRAYS}  # one array that is two arguments is read once
+        given = [call[key] for key in self.ARRAYS if call[key] is not None]
+        own = {id(array): array for array in given}  # one array that is two arguments is read once
         tally = self._tally(call)
         sizes = [math.prod(array.shape) for array in own.values()]
         moved = sum(_bytes(array.dtype) * size for array, size in zip(own.values(), sizes, strict=True))
@@ -371,8 +375,8 @@ class Contract:
 
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()
-        counted = {key: Counted(each.shape, tally) if key in self.ARRAYS else each for key, each in call.items()}
-        args, kwargs = self._as_call(counted)
+        counted = {key: Counted(call[key].shape, tally) for key in self.ARRAYS if call[key] is not None}
+        args, kwargs = self._as_call(call | counted)
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 

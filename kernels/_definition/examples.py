@@ -36,7 +36,7 @@ def derived_example(signature: Signature, extent: int, *, dtype: str = "float32"
     given: dict[str, Any] = {
         key: _drawn(rng, argument, (extent,) * (len(argument.extents) or int(argument.batch is not None)), dtype)
         for key, argument in signature.arrays.items()
-        if key not in signature.defaults
+        if key not in signature.omissible
     }
     return _example(signature, given, changes)
 
@@ -58,7 +58,7 @@ def example_from_file(
     **changes: Any,
 ) -> Example:
     """Make a call from a file's arrays: by their names, or the one array for the one argument that has no default."""
-    needed = [key for key in signature.arrays if key not in signature.defaults]
+    needed = [key for key in signature.arrays if key not in signature.omissible]
     if len(arrays) == 1 == len(needed):
         arrays = dict(zip(needed, arrays.values(), strict=True))
     if not set(needed) <= arrays.keys():

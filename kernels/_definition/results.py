@@ -83,7 +83,7 @@ def over_batches(signature: Signature, core: Callable[..., Any], arrays: Sequenc
         (dtype, *_) = signature.results[key].dtypes(_arrays.dtype_name(first.dtype))
         whole.append(_empty(first, shape, dtype))
     for index in itertools.product(*map(range, np.broadcast_shapes(*batches))):
-        own = (array[_own(index, batch)] for array, batch in zip(arrays, batches, strict=True))
+        own = (None if array is None else array[_own(index, batch)] for array, batch in zip(arrays, batches, strict=True))
         for place, part in zip(whole, parts(core(*own)), strict=True):
             place[index] = part
     return signature.result_type(*whole) if signature.result_type else whole[0]

@@ -33,9 +33,10 @@ class Signature:
     definition : callable
         The operation's definition, annotated.
     module : module
-        Where it stands. It may state ``DEFAULTS``, for an array that is None if not given, which one it is then; ``FINITE``,
-        the arrays whose entries must be finite, which gives the operation a keyword ``check_finite``; ``PROMOTES = False``,
-        if floating arrays of different dtypes are refused; ``INDICES``, for an array of whole numbers, the extent that they
+        Where it stands. It may state ``DEFAULTS``, for an array that is None if not given, which one it is then, without which
+        it stays None; ``FINITE``, the arrays whose entries must be finite, which gives the operation a keyword
+        ``check_finite``; ``NONNEGATIVE``, those of them none of which may be below 0; ``PROMOTES = False``, if floating arrays
+        of different dtypes are refused; ``INDICES``, for an array of whole numbers, the extent that they
         count; ``SPECIAL``, for an array, numbers that are not finite and that tests draw among its entries; and ``validate``, a
         function of a normalised call that raises ValueError or TypeError for what annotations cannot say.
     """
@@ -45,6 +46,7 @@ class Signature:
         self.public = inspect.signature(definition)
         self.defaults: dict[str, str] = getattr(module, "DEFAULTS", {})
         self.finite: tuple[str, ...] = getattr(module, "FINITE", ())
+        self.nonnegative: tuple[str, ...] = getattr(module, "NONNEGATIVE", ())
         self.promotes: bool = getattr(module, "PROMOTES", True)
         self.indices: dict[str, str] = getattr(module, "INDICES", {})
         self.special: dict[str, tuple[float, ...]] = getattr(module, "SPECIAL", {})
@@ -65,6 +67,9 @@ class Signature:
             except Exception as error:
                 raise ValueError(f"argument {key}: {text}: {type(error).__name__}: {error}") from error
             self.parameters[key] = parameter(key, annotation, stated.default)
+        # Arrays that a caller may leave out, and those of them that a kernel then gets None for.
+        self.omissible = frozenset(key for key in self.arrays if self.public.parameters[key].default is None)
+        self.nullable = self.omissible - self.defaults.keys()
         self.results, self.result_type = result_arguments(self.public.return_annotation, module)
         if not self.arrays:
             raise ValueError("a definition takes arrays and gives one, annotated as jaxtyping writes them")
@@ -82,7 +87,7 @@ class Signature:
         one_dtype = self.group == tuple(self.arrays) and not self.result.apart and self.result.kind != "Shaped"
         self.uniform = self.result_type is None and one_dtype and not own
         named = {"FINITE": self.finite, "DEFAULTS": (*self.defaults, *self.defaults.values())}
-        named |= {"INDICES": tuple(self.indices), "SPECIAL": tuple(self.special)}
+        named |= {"INDICES": tuple(self.indices), "SPECIAL": tuple(self.special), "NONNEGATIVE": self.nonnegative}
         for statement, names in named.items():
             for name in names:
                 if name not in self.arrays:
@@ -104,7 +109,7 @@ class Signature:
         """Return the extents by name of valid arrays; what is missing of one counts as 1."""
         found: dict[str, int] = {}
         for key, argument in self.arrays.items():
-            if key not in arrays:  # it has a default
+            if arrays.get(key) is None:  # it is left out
                 continue
             shape = arrays[key].shape
             present = argument.present(len(shape))
@@ -112,13 +117,18 @@ class Signature:
             found |= dict(zip(present, shape[len(shape) - len(present) :], strict=True))
         return found
 
+    def with_defaults(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arrays of a call by name, with what stands in for one that is left out."""
+        known = {**{key: arrays[other] for key, other in self.defaults.items()}, **arrays}
+        return {key: known[key] for key in self.arrays if key in known}
+
     def lacking(self, arrays: Mapping[str, Any]) -> set[str]:
         """Return the extents that an array of a call lacks."""
         return {
             extent
             for key, argument in self.arrays.items()
             for extent in argument.optional
-            if extent not in argument.present(arrays[key].ndim)
+            if arrays[key] is not None and extent not in argument.present(arrays[key].ndim)
         }
 
     # The validator
@@ -152,13 +162,14 @@ class Signature:
         body += [f"_own({normalised})"] if self.own else []
         body += ["if check_finite:"] if self.finite else []
         for key in self.finite:
-            other = self.defaults.get(key)
-            body += [f"    {f'if {key} is not {other}: ' if other else ''}_require_finite({key!r}, {key})"]
+            other = self.defaults.get(key, "None")
+            given = f"if {key} is not {other}: " if key in self.omissible else ""
+            body += [f"    {given}_require_{'nonnegative' if key in self.nonnegative else 'finite'}({key!r}, {key})"]
         body += [f"return ({', '.join(positional)},), {{{', '.join(f'{key!r}: {key}' for key in keyed)}}}"]
         source = "\n    ".join([f"def {self.name}({head}):", *body])
         names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_own": self.own,
-                  "_require_finite": self.require_finite, "_require_indices": self.require_indices, "fits": fits,
-                  "inf": math.inf}  # fmt: skip
+                  "_require_finite": self.require_finite, "_require_nonnegative": self.require_nonnegative,
+                  "_require_indices": self.require_indices, "fits": fits, "inf": math.inf}  # fmt: skip
         exec(compile(source, f"<validator of {self.name}>", "exec"), names)
         validator: Any = names[self.name]
         validator.__signature__ = self.public.replace(parameters=shown)
@@ -171,7 +182,7 @@ class Signature:
     def _shape_of(self, extent: str) -> str:
         """Write where an extent is found, whatever stands before the core dimensions."""
         for key, array in self.arrays.items():
-            if extent in array.extents and not array.optional:
+            if extent in array.extents and not array.optional and key not in self.nullable:
                 return f"{key}.shape[{array.extents.index(extent) - len(array.extents)}]"
         raise ValueError(f"{extent} is no extent of an array")
 
@@ -180,24 +191,27 @@ class Signature:
 
     def _shapes_in_order(self) -> str:
         """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named."""
-        ranks = [f"{key}.ndim == {len(array.extents)}" for key, array in self.arrays.items()]
         seen: dict[str, str] = {}
-        equal = []
+        whole = []
+        first, *others = self.group
         for key, array in self.arrays.items():
+            own = [f"{key}.ndim == {len(array.extents)}"]
             for axis, extent in enumerate(array.extents):
                 here = f"{key}.shape[{axis}]"
-                equal += [f"{here} == {seen[extent]}"] if extent in seen else []
+                own += [f"{here} == {seen[extent]}"] if extent in seen else []
                 seen.setdefault(extent, here)
-        first, *others = self.group
-        dtypes = [] if self.promotes else [f"{key}.dtype == {first}.dtype" for key in others]
-        dtypes += [f"fits({array.kind!r}, {key}.dtype)" for key, array in self.arrays.items() if array.apart]
-        return " and ".join(ranks + equal + dtypes)
+            own += [f"{key}.dtype == {first}.dtype"] if key in others and not self.promotes else []
+            own += [f"fits({array.kind!r}, {key}.dtype)"] if array.apart else []
+            together = " and ".join(own)
+            whole += [f"({key} is None or {together})" if key in self.nullable else together]
+        return " and ".join(whole)
 
     def refuse(self, **arrays: Any) -> None:
         """Raise ValueError or TypeError for arrays whose shapes or dtypes do not fit; return if they are a batch that does."""
         known: dict[str, int] = {}
         source: dict[str, str] = {}
-        for key, argument in self.arrays.items():
+        given = {key: argument for key, argument in self.arrays.items() if arrays[key] is not None}
+        for key, argument in given.items():
             shape = tuple(arrays[key].shape)
             present = argument.present(len(shape))
             where = f"{self.name}: argument {key}: expected"
@@ -218,13 +232,13 @@ class Signature:
                 raise ValueError(f"{where} shape {expected} to go with {other} of {tuple(arrays[other].shape)}, got {shape}")
             source = dict.fromkeys(own, key) | source
             known = own | known
-        for key, argument in self.arrays.items():
+        for key, argument in given.items():
             if argument.apart and not fits(argument.kind, arrays[key].dtype):
                 wanted = {"Bool": "bool", "UInt": "an unsigned integer dtype"}.get(argument.kind, "an integer dtype")
                 got = dtype_name(arrays[key].dtype)
                 raise TypeError(f"{self.name}: argument {key}: expected {wanted}, got {got}; cast it")
         first, *others = self.group
-        for key in () if self.promotes else others:
+        for key in () if self.promotes else [key for key in others if key in given]:
             if arrays[key].dtype != arrays[first].dtype:
                 mine, theirs = dtype_name(arrays[key].dtype), dtype_name(arrays[first].dtype)
                 raise TypeError(
@@ -233,9 +247,9 @@ class Signature:
         self._require_batches(arrays)
 
     def batches(self, arrays: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Yield the batch dimensions of each array."""
+        """Yield the batch dimensions of each array; one that is left out has none."""
         for key, argument in self.arrays.items():
-            shape = tuple(arrays[key].shape)
+            shape = () if arrays[key] is None else tuple(arrays[key].shape)
             yield key, shape[: max(0, len(shape) - len(argument.extents))]
 
     def _require_batches(self, arrays: Mapping[str, Any]) -> None:
@@ -275,6 +289,17 @@ class Signature:
             raise ValueError(
                 f"{self.name}: argument {key}: expected finite entries, got NaN or infinity; drop those rows "
                 "(check_finite=False skips this look)"
+            )
+
+    def require_nonnegative(self, key: str, array: Any) -> None:
+        """Raise ValueError for an array with a negative number, NaN or an infinity, naming the first."""
+        wrong = ~((array >= 0) & (array < math.inf))
+        xp = array_namespace(array)
+        if xp.any(wrong):
+            at = int(xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int32)))
+            raise ValueError(
+                f"{self.name}: argument {key}: expected finite numbers of at least 0, got {float(xp.reshape(array, (-1,))[at])} "
+                f"at {at} (check_finite=False skips this look)"
             )
 
     def require_indices(self, key: str, array: Any, extent: int) -> None:

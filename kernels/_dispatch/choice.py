@@ -64,7 +64,7 @@ def beyond_limits(op: Operation, variant: Variant, args: tuple[Any, ...], kwargs
             return Rejection(reason, VariantUnavailable)
         fact = facts[key]
         if key in op.keyed:  # data that is left out is x itself once a call is normalised
-            fact = None if fact is args[0] else "an array"
+            fact = None if fact is None or fact is args[0] else "an array"
         if isinstance(limit, tuple) and fact not in limit:
             return Rejection(f"takes {key} {', '.join(map(repr, limit))}; got {fact!r}", ValueError, by_values=True)
         if not isinstance(limit, tuple) and not fact <= limit:

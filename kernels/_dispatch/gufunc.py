@@ -2,7 +2,7 @@
 
 The grammar and its meaning are NumPy's (numpy.org/doc/stable/reference/c-api/generalized-ufuncs.html): in
 ``(m?,k),(k,n?)->(m?,n?)`` an operand may lack the dimensions marked ``?``, and whatever stands before the core
-dimensions broadcasts. A contract states its signature as ``CORE``.
+dimensions broadcasts. A contract states its signature as ``CORE``. An operand that is None is left out.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ def parse(signature: str) -> Signature:
 def result_shape(signature: Signature, arrays: Sequence[Any]) -> tuple[int, ...]:
     """Return the shape of the result, batch and all, without the dimensions that an operand lacks."""
     if is_core(signature, arrays):
-        return result_extents(signature)([tuple(array.shape) for array in arrays])
+        return result_extents(signature)([() if array is None else tuple(array.shape) for array in arrays])
     extent: dict[str, int] = {}
     batches, lacking = [], set()
     for array, core in zip(arrays, signature.inputs, strict=True):
+        if array is None:
+            continue
         gone = [name for name in core if name in signature.optional][: max(0, len(core) - array.ndim)]
         present = [name for name in core if name not in gone]
         extent |= dict(zip(present, array.shape[array.ndim - len(present) :], strict=True))
@@ -62,7 +64,7 @@ def result_extents(signature: Signature) -> Callable[[Sequence[tuple[int, ...]]]
 
 def is_core(signature: Signature, arrays: Sequence[Any]) -> bool:
     """Whether the arrays have the core dimensions alone, so that the kernel can take them as they are."""
-    return all(array.ndim == len(core) for array, core in zip(arrays, signature.inputs, strict=True))
+    return all(array is None or array.ndim == len(core) for array, core in zip(arrays, signature.inputs, strict=True))
 
 
 def apply(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any]) -> Any:
@@ -70,7 +72,7 @@ def apply(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any])
     lacking: set[str] = set()
     full = []
     for array, dimensions in zip(arrays, signature.inputs, strict=True):
-        if array.ndim < len(dimensions):
+        if array is not None and array.ndim < len(dimensions):
             gone = [name for name in dimensions if name in signature.optional][: len(dimensions) - array.ndim]
             array = array[tuple(None if name in gone else slice(None) for name in dimensions)]
             lacking.update(gone)
@@ -78,15 +80,18 @@ def apply(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any])
     extent = {
         name: size
         for array, dimensions in zip(full, signature.inputs, strict=True)
+        if array is not None
         for name, size in zip(dimensions, array.shape[array.ndim - len(dimensions) :], strict=True)
     }
-    batches = [tuple(array.shape[: array.ndim - len(core)]) for array, core in zip(full, signature.inputs, strict=True)]
+    shapes = [() if array is None else tuple(array.shape) for array in full]
+    batches = [shape[: max(0, len(shape) - len(core))] for shape, core in zip(shapes, signature.inputs, strict=True)]
     batch = np.broadcast_shapes(*batches)
     if batch:
         shape = batch + tuple(extent[name] for name in signature.output)
         result = np.empty(shape, full[0].dtype) if isinstance(full[0], np.ndarray) else full[0].new_empty(shape)
         for index in itertools.product(*map(range, batch)):
-            result[index] = core(*(array[_within(index, its)] for array, its in zip(full, batches, strict=True)))
+            own = (None if array is None else array[_within(index, its)] for array, its in zip(full, batches, strict=True))
+            result[index] = core(*own)
     else:
         result = core(*full)
     return result[(..., *(0 if name in lacking else slice(None) for name in signature.output))] if lacking else result

@@ -50,7 +50,7 @@ class Operation:
         self.leading = len(self.contract.ARRAYS) - len(self.keyed)  # arrays come first by position, then by keyword
 
     def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Pick the arrays out of a normalised call."""
+        """Pick the arrays out of a normalised call, with None for one that is left out."""
         return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
@@ -181,11 +181,12 @@ class Operation:
         adapted = {  # x as data too stays one
             id(array): self._adapt(variant, array, call.dtype if key in together else array.dtype)
             for key, array in zip(self.contract.ARRAYS, call.arrays, strict=True)
+            if array is not None
         }
         args: Any = list(call.args)
         kwargs: Any = dict(call.kwargs)
         for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
-            (args if type(slot) is int else kwargs)[slot] = adapted[id(array)]
+            (args if type(slot) is int else kwargs)[slot] = adapted.get(id(array))
         return tuple(args), kwargs
 
     def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:

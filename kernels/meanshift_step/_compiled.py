@@ -7,6 +7,7 @@ from numba import njit
 
 from kernels._compute.jit import jit
 from kernels._compute.simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
+from kernels._compute.simd_points import load_points
 from kernels.meanshift_step import KERNELS
 
 ROBUST_GRAIN = 10_000  # pairs of a robust step that are worth waking a thread
@@ -59,12 +60,33 @@ def flat(q2, one, c):
 WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 
 
+@njit
+def times_masses(w, masses, j):
+    """Return a vector of weights times the masses of the data from j on, one for each lane; None stands for 1."""
+    return w if masses is None else w * load_points(masses, (0,), j)[0]
+
+
+@njit
+def times_mass(w, masses, j):
+    """Return a vector of weights times the mass of datum j."""
+    return w if masses is None else w * splat(masses[0, j])
+
+
+def padded(v, multiple):
+    """Return the masses of data as a row, with zeros past the last up to a multiple; None for None."""
+    if v is None:
+        return None
+    masses = np.zeros((1, -(-len(v) // multiple) * multiple), v.dtype)
+    masses[0, : len(v)] = v
+    return masses
+
+
 @jit
-def robust_step(x, data, h, kernel, i, origin, y):
+def robust_step(x, data, masses, h, kernel, i, origin, y):
     """Move point i by the definition, over the dtype's whole range; a gaussian's weights are relative to the nearest datum's.
 
     Differences of the data from `origin` are averaged: it is the point itself, or the centre of the data.
-    Shapes: x and y (n, d), data (m, d), origin (d).
+    Shapes: x and y (n, d), data (m, d), masses (1, m or more), or None, origin (d).
     """
     d, m = x.shape[1], len(data)
     one, largest = x.dtype.type(1), np.finfo(x.dtype).max
@@ -89,6 +111,8 @@ def robust_step(x, data, h, kernel, i, origin, y):
                 w = max(one - q2, x.dtype.type(0))
             else:
                 w = one if q2 <= one else x.dtype.type(0)
+            if masses is not None:
+                w *= masses[0, j]
             if w > 0:
                 total += w
                 for k in range(d):
@@ -98,7 +122,7 @@ def robust_step(x, data, h, kernel, i, origin, y):
 
 
 @jit
-def robust_steps(x, data, h, kernel, origins, y, start, stop):
+def robust_steps(x, data, masses, h, kernel, origins, y, start, stop):
     """Move points start to stop, each by a robust step; `origins` has a row for each point, or one row for all."""
     for i in range(start, stop):
-        robust_step(x, data, h, kernel, i, origins[i % len(origins)], y)
+        robust_step(x, data, masses, h, kernel, i, origins[i % len(origins)], y)

@@ -29,7 +29,17 @@ from kernels._compute.simd_points import (
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._cells import Grid, groups_of, select
-from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR, WEIGHTS, constants, gaussian
+from kernels.meanshift_step._compiled import (
+    EPANECHNIKOV,
+    FLAT,
+    GAUSSIAN,
+    TRIANGULAR,
+    WEIGHTS,
+    constants,
+    gaussian,
+    padded,
+    times_mass,
+)
 from kernels.meanshift_step._cutoff import COLUMNS_PER_CUTOFF, MARGIN, ROWS_PER_CUTOFF, WIDER, cutoff_for
 
 DISTANT = len(KERNELS)  # one more kernel: the gaussian relative to the nearest datum
@@ -61,37 +71,37 @@ def squared_distance(sites, i, data_sites, j, scale):
     return q2
 
 
-def accumulate(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+def accumulate(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
     """Sum, for a vector of points from i on, w (data - point) and w over the data of some runs.
 
-    Shapes: sites (d, n + width); data_sites (d, m + width); lows and highs (runs,), the ends of each run; sums
-    (d + 1, width), of which the first d rows get the weighted differences, and the last one the weights.
+    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or None; lows and highs (runs,), the ends of each
+    run; sums (d + 1, width), of which the first d rows get the weighted differences, and the last one the weights.
     """
 
 
 @overload(accumulate, prefer_literal=True)
-def _(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+def _(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
     weight = (*WEIGHTS, distant_gaussian)[kernel.literal_value]
 
-    def in_few_dimensions(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+    def in_few_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
         here, nowhere, scale, total = load_points(sites, like, i), origin(sites, like), splat(c[INVERSE_BANDWIDTH]), one - one
         moved = nowhere
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
                 step = minus(splat_point(data_sites, like, j), here)
                 # Scaled before they are squared, so that no square leaves the range of the dtype.
-                w = weight(squared_length(add_weighted(nowhere, scale, step)), one, c)
+                w = times_mass(weight(squared_length(add_weighted(nowhere, scale, step)), one, c), masses, j)
                 total = total + w
                 moved = add_weighted(moved, w, step)
         store_points(sums, 0, moved)
         store_points(sums, len(like) * sums.shape[1], (total,))
 
-    def in_any_dimensions(kernel, sites, i, data_sites, lows, highs, one, c, like, sums):
+    def in_any_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
         d, scale, total = len(sites), splat(c[INVERSE_BANDWIDTH]), one - one
         sums[:] = 0
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
-                w = weight(squared_distance(sites, i, data_sites, j, scale), one, c)
+                w = times_mass(weight(squared_distance(sites, i, data_sites, j, scale), one, c), masses, j)
                 total = total + w
                 for k in range(d):
                     step = splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]
@@ -117,10 +127,11 @@ def first_from(keys, key, j):
 
 
 @jit
-def sweep(groups, points, data, rows, spans, columns, width, c, kernel, proof, like, y, totals, first, last):
+def sweep(groups, points, data, masses, rows, spans, columns, width, c, kernel, proof, like, y, totals, first, last):
     """Move the points of groups first to last; `totals` gets the sum of each point's weights, or -1 where (1) does not hold.
 
-    Shapes: groups (groups + 1,), where each begins; rows and spans (runs,), what `Grid.within` returned; y (n, d); totals (n,).
+    Shapes: groups (groups + 1,), where each begins; masses (1, m), of the data in their order, or None; rows and spans (runs,),
+    what `Grid.within` returned; y (n, d); totals (n,).
     """
     keys, order, sites = points
     data_keys, _, data_sites = data
@@ -140,13 +151,13 @@ def sweep(groups, points, data, rows, spans, columns, width, c, kernel, proof, l
             highs[o] = first_from(data_keys, base + min(columns - 1, right + spans[o]) + 1, max(lows[o], highs[o]))
             kept += highs[o] - lows[o]
         if kernel == GAUSSIAN:
-            accumulate(GAUSSIAN, sites, begin, data_sites, lows, highs, one, c, like, sums)
+            accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         elif kernel == TRIANGULAR:
-            accumulate(TRIANGULAR, sites, begin, data_sites, lows, highs, one, c, like, sums)
+            accumulate(TRIANGULAR, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         elif kernel == EPANECHNIKOV:
-            accumulate(EPANECHNIKOV, sites, begin, data_sites, lows, highs, one, c, like, sums)
+            accumulate(EPANECHNIKOV, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         else:
-            accumulate(FLAT, sites, begin, data_sites, lows, highs, one, c, like, sums)
+            accumulate(FLAT, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         for i in range(begin, end):
             total, farthest = sums[d, i - begin], 0.0
             for k in range(d):
@@ -158,7 +169,7 @@ def sweep(groups, points, data, rows, spans, columns, width, c, kernel, proof, l
 
 
 @jit
-def sum_all(order, sites, data_sites, m, width, c, y, first, last):
+def sum_all(order, sites, data_sites, masses, m, width, c, y, first, last):
     """Move vectors first to last of points by a gaussian among all m data, with weights relative to the nearest datum's."""
     d, n, scale = len(sites), len(order), splat(c[INVERSE_BANDWIDTH])
     lows, highs = np.array([0]), np.array([m])
@@ -167,7 +178,7 @@ def sum_all(order, sites, data_sites, m, width, c, y, first, last):
         nearest = splat(c[LARGEST])
         for j in range(m):
             nearest = least(squared_distance(sites, begin, data_sites, j, scale), nearest)
-        accumulate(DISTANT, sites, begin, data_sites, lows, highs, nearest, c, (), sums)
+        accumulate(DISTANT, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
         for i in range(begin, min(n, begin + width)):
             for k in range(d):
                 y[order[i], k] = sites[k, i] + sums[k, i - begin] / sums[d, i - begin]
@@ -178,15 +189,16 @@ def weight_constants(code, bandwidth, real):
     return (*constants(code, 1.0, real, lifted=False), real(1 / bandwidth), np.finfo(real).max)
 
 
-def step(x, bandwidth, data, kernel):
-    """Return x, shape (n, d), moved towards data, shape (m, d), both C-contiguous and of one dtype."""
-    if not x.size:
+def step(x, bandwidth, data, v, kernel):
+    """Return x, shape (n, d), moved towards data, shape (m, d), of the relative weights v; all C-contiguous and of one dtype."""
+    if not (x.size and len(data)):
         return x.copy()
     code, u, width = KERNELS.index(kernel), np.finfo(x.dtype).eps / 2, BYTES // x.dtype.itemsize
     base, rows, slack = (cutoff_for(1, u), ROWS_PER_CUTOFF, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
     grid = Grid((x,) if data is x else (x, data), base * bandwidth * MARGIN, rows, slack)
     points = grid.sort(x, width)
     others = points if data is x else grid.sort(data, width)
+    masses = None if v is None else v[None, others.order]
     y, totals = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
     like = (0,) * x.shape[1] if x.shape[1] <= MAX_UNROLLED else ()
     c = weight_constants(code, bandwidth, x.dtype.type)
@@ -194,7 +206,7 @@ def step(x, bandwidth, data, kernel):
     def sweeping(points, groups, cutoff):
         proof = cutoff, math.exp(-cutoff * cutoff / 2), bandwidth, u
         fixed = *grid.within(cutoff / base), grid.columns, width, c, code, proof, like, y, totals
-        return functools.partial(sweep, groups, tuple(points), tuple(others), *fixed)
+        return functools.partial(sweep, groups, tuple(points), tuple(others), masses, *fixed)
 
     groups = groups_of(points.keys, grid.columns, width, COLUMNS_PER_CUTOFF)
     cutoffs = [base]
@@ -214,19 +226,20 @@ def step(x, bandwidth, data, kernel):
             return y
         points = select(points, unproven, width)
         groups = groups_of(points.keys, grid.columns, width, COLUMNS_PER_CUTOFF)
-    work = functools.partial(sum_all, points.order, points.sites, others.sites, len(data), width, c, y)
+    work = functools.partial(sum_all, points.order, points.sites, others.sites, masses, len(data), width, c, y)
     parallel_for(work, -(-len(points.order) // width))
     return y
 
 
-def gaussian_step(x, bandwidth, data):
+def gaussian_step(x, bandwidth, data, v):
     """Return x, shape (n, d), moved by a gaussian; few points go through all data, where sorting would take more time."""
     if len(x) * len(data) > SORT_PAIRS + SORT_PAIRS_PER_DATUM * len(data):
-        return step(x, bandwidth, data, "gaussian")
+        return step(x, bandwidth, data, v, "gaussian")
     width, y = BYTES // x.dtype.itemsize, np.empty_like(x)
     sites = np.zeros((x.shape[1], len(x) + width), x.dtype)
     sites[:, : len(x)] = x.T
     c = weight_constants(GAUSSIAN, bandwidth, x.dtype.type)
-    work = functools.partial(sum_all, np.arange(len(x)), sites, data.T.copy(order="C"), len(data), width, c, y)
+    data_sites, masses = data.T.copy(order="C"), padded(v, 1)
+    work = functools.partial(sum_all, np.arange(len(x)), sites, data_sites, masses, len(data), width, c, y)
     parallel_for(work, -(-len(x) // width))
     return y

@@ -19,8 +19,8 @@ from kernels.meanshift_step import KERNELS
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 16, 0)
 WIDE = (8, 7, 9, 12, 17, 23, 24, 31, 32, 33, 64, 65, 129)
 
-SCALES = ({"x": 1, "data": 1, "bandwidth": 1, "result": 1},)
-RANGES = ((0.5,), (-0.5,))  # squared distances leave the range, distances do not
+SCALES = ({"x": 1, "data": 1, "bandwidth": 1, "result": 1}, {"weights": 1, "result": 0})
+RANGES = ((0.5, 0), (-0.5, 0), (0, 0.9), (0, -0.9))  # squared distances leave the range, distances do not; sums of weights do
 PERMUTES, MIRRORS = "n m d", "d"
 SHIFTS = ({"x": "d", "data": "d", "result": "d"},)
 REPEATS = "m"
@@ -65,7 +65,24 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     arrays = {"x": ((points(rng, form, n, d) + offset) * unit).astype(dtype)}
     if not blurring:
         arrays["data"] = ((points(rng, form, m, d) + offset) * unit).astype(dtype)
+    if takes_weights(implementation) and draw(st.booleans()):
+        size = 2.0 ** draw(st.sampled_from([0, 0, -100, 100]))
+        arrays["weights"] = (size * masses(rng, draw(st.sampled_from(MASSES)), m)).astype(dtype)
     return Case(arrays, {"bandwidth": bandwidth, "kernel": draw(kernels(implementation))}, dtype)
+
+
+MASSES = ("equal", "counts", "of every size", "mostly none", "counts", "mostly none", "none")
+
+
+def masses(rng: np.random.Generator, form: str, m: int) -> np.ndarray[Any, Any]:
+    """Draw weights of m data in a form that may break kernels: some or all of them 0, or of very different sizes."""
+    if form == "counts":
+        return rng.integers(0, 5, m)
+    if form == "of every size":
+        return np.asarray(2.0 ** rng.uniform(-12, 12, m))
+    if form == "mostly none":
+        return np.where(rng.random(m) < 0.1, rng.random(m), 0)
+    return np.full(m, float(form == "equal"))
 
 
 def dimensions(implementation: Implementation, choices: Iterable[int]) -> st.SearchStrategy[int]:
@@ -89,6 +106,11 @@ def directions(draw: st.DrawFn, implementation: Implementation, choices: Iterabl
 def takes_data(implementation: Implementation) -> bool:
     """Whether the implementation claims to move points towards others than themselves."""
     return "data" not in implementation.limits
+
+
+def takes_weights(implementation: Implementation) -> bool:
+    """Whether the implementation claims to take data with weights."""
+    return "weights" not in implementation.limits
 
 
 def kernels(implementation: Implementation) -> st.SearchStrategy[str]:

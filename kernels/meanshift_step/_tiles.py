@@ -20,7 +20,7 @@ from kernels._compute.simd import BYTES, fma, splat, total_of, where_above
 from kernels._compute.simd_points import origin
 from kernels._compute.simd_tiles import load_tile, store_tile
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._compiled import ROBUST_GRAIN, WEIGHTS, robust_step
+from kernels.meanshift_step._compiled import ROBUST_GRAIN, WEIGHTS, padded, robust_step, times_masses
 
 TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # of 32 registers, or 16
 TILE_VECTORS = 3
@@ -39,7 +39,7 @@ def tiled(add_pairs, add_weighted, factor):
 
     def made(weight):
         @jit
-        def accumulate(rows, norms, start, stop, panels, data, data_norms, d, like_block, like_few, c, sums, totals):
+        def accumulate(rows, norms, start, stop, panels, data, data_norms, masses, d, like_block, like_few, c, sums, totals):
             lanes = BYTES // rows.itemsize
             width, zero = TILE_VECTORS * lanes, splat(rows.dtype.type(0))
             one, times = splat(rows.dtype.type(1)), splat(rows.dtype.type(factor))
@@ -58,7 +58,7 @@ def tiled(add_pairs, add_weighted, factor):
                         for j in range(0, count, lanes):
                             constant = norm + load_tile(data_norms, (0,), (0,), 0, near + j)[0]
                             q2 = fma(load_tile(tile, (0,), (0,), r, j)[0], times, constant)
-                            w = weight(where_above(q2, zero, q2), one, c)
+                            w = times_masses(weight(where_above(q2, zero, q2), one, c), masses, near + j)
                             total = total + w
                             store_tile(tile, (0,), r, j, (w,))
                         totals[i + r] += total_of(total)
@@ -75,7 +75,7 @@ def tiled(add_pairs, add_weighted, factor):
 
 
 @jit
-def finish(x, data, h, kernel, top, rows, sums, totals, differences, scale, centre, least, y, start, stop):
+def finish(x, data, masses, h, kernel, top, rows, sums, totals, differences, scale, centre, least, y, start, stop):
     """Move the points of x from `top` + start on. Where the weights of a point sum to less than `least`, take a robust step.
 
     `differences` is 1 where the sums are of differences from the point, and 0 where they are of the data themselves.
@@ -83,7 +83,7 @@ def finish(x, data, h, kernel, top, rows, sums, totals, differences, scale, cent
     for i in range(top + start, top + stop):
         total = totals[i - top]
         if total < least:
-            robust_step(x, data, h, kernel, i, x[i] if differences else centre, y)
+            robust_step(x, data, masses, h, kernel, i, x[i] if differences else centre, y)
             continue
         for k in range(x.shape[1]):
             moved = (differences * rows[i - top, k] + sums[i - top, k] / total) * scale + centre[k] if total > 0 else x[i, k]
@@ -94,7 +94,7 @@ def _accumulate(accumulate, rows, norms, others, start, stop):
     accumulate(rows, norms, start, stop, *others)
 
 
-def step(passes, x, h, data, kernel, c, scaled, norm, differences, scale, centre, least):
+def step(passes, x, h, data, v, kernel, c, scaled, norm, differences, scale, centre, least):
     """Move all points.
 
     Parameters
@@ -102,6 +102,8 @@ def step(passes, x, h, data, kernel, c, scaled, norm, differences, scale, centre
     passes : list of callable
         What `tiled` returned.
     x, data : array, shapes (n, d) and (m, d)
+    v : array, shape (m,), or None
+        The data's weights.
     h, kernel, c
         The bandwidth, the kernel's number and the constants of its weight function.
     scaled : callable
@@ -132,10 +134,12 @@ def step(passes, x, h, data, kernel, c, scaled, norm, differences, scale, centre
         for left in range(0, m, most):
             near, near_norms = laid_out(data[left : left + most], panel)
             panels = np.ascontiguousarray(near.reshape(-1, panel, width)[:, :, :d].transpose(0, 2, 1)).reshape(-1, panel)
-            others = (panels, near, near_norms, d, like_few * TILE_ROWS, like_few, c, sums, totals)
+            masses = None if v is None else padded(v[left : left + most], panel)
+            others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, c, sums, totals)
             work = functools.partial(_accumulate, passes[kernel], rows, norms, others)
             parallel_for(work, len(rows) // TILE_ROWS, 1 + GRAIN // (TILE_ROWS * len(near) * d))
         count, light = min(most, n - top), bool((totals[: n - top] < least).any())
-        end = functools.partial(finish, x, data, h, kernel, top, rows, sums, totals, differences, scale, centre, least, y)
+        known = padded(v, 1), h, kernel, top, rows, sums, totals, differences, scale, centre, least
+        end = functools.partial(finish, x, data, *known, y)
         parallel_for(end, count, 1 + ROBUST_GRAIN // m if light else count)
     return y

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from kernels.meanshift_step._weights import mean, weights
+from kernels.meanshift_step._weights import mean, of_pairs, relative
 from registry import register
 
 
 @register("meanshift_step", "broadcast", options={"batch_size": 16}, rank=10)
 @np.errstate(all="ignore")
-def meanshift_step(x, bandwidth, data, kernel, batch_size):
-    y = np.empty(x.shape, x.dtype)
+def meanshift_step(x, bandwidth, data, weights, kernel, batch_size):
+    y, v = np.empty(x.shape, x.dtype), relative(weights)
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]
         difference = data - batch[:, None]
-        w = weights(((difference / bandwidth) ** 2).sum(axis=2), kernel)
+        w = of_pairs(((difference / bandwidth) ** 2).sum(axis=2), kernel, v)
         y[start : start + batch_size] = batch + mean((w[..., None] * difference).sum(axis=1), w.sum(axis=1))
     return y

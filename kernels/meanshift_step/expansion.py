@@ -6,14 +6,15 @@ the data's extent over the bandwidth; the class of error "expansion" allows for 
 
 import numpy as np
 
-from kernels.meanshift_step._weights import mean, weights
+from kernels.meanshift_step._weights import mean, of_pairs, relative
 from registry import register
 
 
 @register("meanshift_step", "expansion", options={"batch_size": 64}, precision="expansion", rank=30)
 @np.errstate(all="ignore")
-def meanshift_step(x, bandwidth, data, kernel, batch_size):
-    centre = data.mean(axis=0) if len(data) else 0
+def meanshift_step(x, bandwidth, data, weights, kernel, batch_size):
+    v = relative(weights)
+    centre = mean(v @ data, v.sum()) if v is not None else data.mean(axis=0) if len(data) else 0
     z = (data - centre) / bandwidth
     z2 = (z**2).sum(axis=1)
     y = np.empty(x.shape, x.dtype)
@@ -21,7 +22,7 @@ def meanshift_step(x, bandwidth, data, kernel, batch_size):
         batch = x[start : start + batch_size]
         b = (batch - centre) / bandwidth
         q2 = (b**2).sum(axis=1)[:, None] + z2 - 2 * (b @ z.T)
-        w = weights(np.maximum(q2, 0), kernel)
+        w = of_pairs(np.maximum(q2, 0), kernel, v)
         total = w.sum(axis=1)
         moved = centre + mean(w @ z, total) * bandwidth
         y[start : start + batch_size] = np.where(total[:, None] == 0, batch, moved)

@@ -9,7 +9,7 @@ Strain's transform, where their delta is 2 h^2:
 
     1. Assign targets and sources to cells, and keep only cells that are not empty (`sort`). The edge of a cell is the largest
        power of two up to h: so coordinates within a cell are exact, wherever it lies.
-    2. Expand the sources of each cell (`moments`): M_b = sum_j T_b1(y_j1) ... T_bd(y_jd), where all b_k < p.                 (2)
+    2. Expand the sources of each cell (`moments`): M_b = sum_j v_j T_b1(y_j1) ... T_bd(y_jd), where all b_k < p.             (2)
        Their expansion is a Hermite series.
     3. For each cell of targets, add up the expansions of the cells within the cutoff, as one local expansion
        L_a = sum_cells sum_b K_a1b1 ... K_adbd M_b (`translate`). K is (1) of `_chebyshev`.                                   (3)
@@ -42,6 +42,7 @@ from kernels._compute.jit import jit
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF, expansion
 from kernels.meanshift_step._grid import gaussian_step
+from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 TILE = 64  # points that are expanded or evaluated together
@@ -87,10 +88,11 @@ def add_product(a, b, out):
 
 
 @compiled
-def moments(data, order, starts, scale, out, start, stop):
+def moments(data, v, order, starts, scale, out, start, stop):
     """Compute (2) for each cell whose first datum is from start to stop.
 
-    Shapes: data (m, d), order (m,), starts (cells + 1,), where in `order` each cell begins; out (cells, [p], [p], p).
+    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
+    (cells, [p], [p], p).
     """
     d, p = data.shape[1], out.shape[-1]
     basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
@@ -101,9 +103,10 @@ def moments(data, order, starts, scale, out, start, stop):
             size = min(TILE, starts[s + 1] - first)
             chebyshev(data, order, first, first + size, scale, basis[3 - d :])
             for i in range(size):
+                mass = 1.0 if v is None else np.float64(v[order[first + i]])
                 for b in range(tail.shape[1]):
                     for c in range(p):
-                        tail[i, b, c] = basis[1, b, 0, i] * basis[2, c, 0, i]
+                        tail[i, b, c] = mass * basis[1, b, 0, i] * basis[2, c, 0, i]
             add_product(head, tail[:size].reshape(size, tail[0].size), out[s].reshape(len(head), tail[0].size))
 
 
@@ -141,17 +144,18 @@ def combine(terms, basis, out):
 def move(x, row, field, i, bounds, y):
     """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
 
-    G is off by at most m E, and its slope S by at most m D, for m data and the bounds E and D of `errors`. So S / G is off by
-    at most (m D + |S / G| m E) / (G - m E). That may be half of what the class "truncated" allows, which is m u times the
-    bandwidth or the points' width, whichever is less. Rounding may take the other half.
+    G is off by at most m E, and its slope S by at most m D, for the bounds E and D of `errors` and data whose weights, relative
+    to the largest, sum to m. So S / G is off by at most (m D + |S / G| m E) / (G - m E). That may be half of what the class
+    "truncated" allows, which is m u times the bandwidth or the points' width, whichever is less. Rounding may take the other
+    half.
 
     Shape: field (d + 1, TILE): G, and its slopes by the coordinates in the cell, the last coordinate's first.
     """
-    count, bandwidth, fraction, ratio, value_error, slope_error = bounds
+    mass, bandwidth, fraction, ratio, value_error, slope_error = bounds
     d, value, steepest = x.shape[1], field[0, i], 0.0
     for k in range(d):
         steepest = max(steepest, abs(field[d - k, i]) / value)
-    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - count * value_error):
+    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - mass * value_error):
         return False
     for k in range(d):
         y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
@@ -222,7 +226,7 @@ def neighbours(sources, targets, strides, cutoff):
     return near
 
 
-def transform(columns, low, high, data, scale, p, cutoff, matrices):
+def transform(columns, low, high, data, v, scale, p, cutoff, matrices):
     """Take steps 1 to 3. Return the order of x by cells, where each cell begins, and its L; None if there are too many cells."""
     d, low = len(low), np.floor(low * scale)
     spans = np.floor(high * scale) - low + (1 + 2 * cutoff)  # the edge is beyond every cell's cutoff: all neighbours have keys
@@ -239,14 +243,14 @@ def transform(columns, low, high, data, scale, p, cutoff, matrices):
         return None
     shape = (p if d > 2 else 1, p if d > 1 else 1, p)
     values = np.empty((len(sources), *shape))
-    parallel_for(functools.partial(moments, data, *sorted_data, scale, values), len(data), GRAIN)
+    parallel_for(functools.partial(moments, data, v, *sorted_data, scale, values), len(data), GRAIN)
     for near in sweeps:
         before, values = values, np.empty((len(near), *shape))
         parallel_for(functools.partial(translate, before, near, matrices, values), len(near))
     return order, starts, values
 
 
-def unsuited(x, bandwidth, data, kernel):
+def unsuited(x, bandwidth, data, kernel, weights=None):
     """Return in a line why summing pairs is likely to take less time for this call, or None; a sample of the points decides.
 
     The nanoseconds are those of one core of an AMD EPYC at 2.5 GHz; only their ratios matter.
@@ -281,8 +285,9 @@ def unsuited(x, bandwidth, data, kernel):
     limits={"kernel": ("gaussian",), "dimensions": 3},
 )
 @np.errstate(invalid="ignore")  # where points are not finite, nor is their width
-def meanshift_step(x, bandwidth, data, kernel):
-    if not x.size:
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
+    data, v = with_weight(data, weights)
+    if not (x.size and len(data)):
         return x.copy()
     columns = [points.T.astype(float, order="C") for points in ((x,) if data is x else (x, data))]
     low, high = (end([end(points, axis=1) for points in columns], axis=0) for end in (np.min, np.max))
@@ -294,13 +299,13 @@ def meanshift_step(x, bandwidth, data, kernel):
     scale = 2.0 ** (1 - math.frexp(h)[1])  # the reciprocal of a cell's edge
     ratio = 1 / scale / h
     *expanded, value_error, slope_error = expansion(ratio, x.shape[1], fraction)
-    transformed = transform(columns, low, high, data, scale, *expanded)
+    transformed = transform(columns, low, high, data, v, scale, *expanded)
     if transformed is None:
-        return gaussian_step(x, bandwidth, data)
+        return gaussian_step(x, bandwidth, data, v)
     y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
-    bounds = (len(data), h, fraction, ratio, value_error, slope_error)
+    bounds = (float(len(data) if v is None else v.sum(dtype=float)), h, fraction, ratio, value_error, slope_error)
     parallel_for(functools.partial(evaluate, x, *transformed, scale, bounds, y, moved), len(x), GRAIN)
     left = np.flatnonzero(~moved)
     if len(left):
-        y[left] = gaussian_step(x[left], bandwidth, data)
+        y[left] = gaussian_step(x[left], bandwidth, data, v)
     return y

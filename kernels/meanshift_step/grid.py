@@ -14,17 +14,18 @@ import numpy as np
 
 from kernels.meanshift_step._cutoff import AXES, ROWS_PER_CUTOFF, cutoff_for
 from kernels.meanshift_step._grid import MAX_UNROLLED, step
+from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 FEW_PAIRS = 2**20  # about as many as all pairs that are summed in the time that the grid takes for no pairs at all
 
 
 @register("meanshift_step", "numba_grid", requires=("numba",), layout="C", precision="truncated", rank=55)
-def meanshift_step(x, bandwidth, data, kernel):
-    return step(x, bandwidth, data, kernel)
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
+    return step(x, bandwidth, *with_weight(data, weights), kernel)
 
 
-def unsuited(x, bandwidth, data, kernel):
+def unsuited(x, bandwidth, data, kernel, weights=None):
     """Return in a line why summing all pairs is likely to take less time for this call, or None; a sample decides."""
     (n, d), m = x.shape, len(data)
     if n * m <= FEW_PAIRS or not d:

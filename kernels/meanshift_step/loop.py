@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from kernels.meanshift_step._weights import mean, weights
+from kernels.meanshift_step._weights import mean, of_pairs, relative
 from registry import register
 
 
 @register("meanshift_step", "loop", rank=0)
 @np.errstate(all="ignore")
-def meanshift_step(x, bandwidth, data, kernel):
-    y = np.empty(x.shape, x.dtype)
+def meanshift_step(x, bandwidth, data, weights, kernel):
+    y, v = np.empty(x.shape, x.dtype), relative(weights)
     for i, point in enumerate(x):
         difference = data - point
-        w = weights(((difference / bandwidth) ** 2).sum(axis=1), kernel)
+        w = of_pairs(((difference / bandwidth) ** 2).sum(axis=1), kernel, v)
         y[i] = point + mean((w[:, None] * difference).sum(axis=0), w.sum())
     return y

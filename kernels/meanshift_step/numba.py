@@ -31,8 +31,19 @@ from kernels._compute.simd_points import (
 from kernels._compute.simd_tiles import add_squares, add_weighted_differences
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import GAUSSIAN, ROBUST_GRAIN, WEIGHTS, constants, robust_step, robust_steps
+from kernels.meanshift_step._compiled import (
+    GAUSSIAN,
+    ROBUST_GRAIN,
+    WEIGHTS,
+    constants,
+    padded,
+    robust_step,
+    robust_steps,
+    times_mass,
+    times_masses,
+)
 from kernels.meanshift_step._tiles import step, tiled
+from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # a block's points, and the data that stay in the first-level cache while these pass
@@ -46,12 +57,13 @@ WIDTHS = (1, 2, 3, 4, 6, 8)  # numbers of coordinates that a pass is compiled fo
 def fused(weight):
     """Return the compiled pass of a kernel: one part of the blocks of rows against the data.
 
-    Shapes: z (d, n) and data (d, m), both padded; sums (d + 1, n), padded: weighted differences, and last the weights. With
-    `mirrored`, data is z: a block of rows takes itself and the columns after it, and these columns' sums are updated as well.
+    Shapes: z (d, n) and data (d, m), both padded; masses (1, m), padded, or None; sums (d + 1, n), padded: weighted differences,
+    and last the weights. With `mirrored`, data is z: a block of rows takes itself and the columns after it, and these
+    columns' sums are updated as well.
     """
 
     @jit
-    def accumulate(z, n, data, part, parts, height, mirrored, like, c, sums):
+    def accumulate(z, n, data, masses, part, parts, height, mirrored, like, c, sums):
         zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
         for block in range(-(-n // height)):
             phase = block % (
@@ -76,12 +88,12 @@ def fused(weight):
                             columns = load_points(data, like, j)
                             here, there = minus(columns, point), minus(columns, other)
                             w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
-                            sum_here = add_weighted(sum_here, w, (*here, one))
-                            sum_there = add_weighted(sum_there, v, (*there, one))
+                            sum_here = add_weighted(sum_here, times_masses(w, masses, j), (*here, one))
+                            sum_there = add_weighted(sum_there, times_masses(v, masses, j), (*there, one))
                             if both:
                                 theirs = load_points(sums, (*like, 0), j)
-                                theirs = add_weighted(theirs, zero - w, (*here, zero - one))
-                                theirs = add_weighted(theirs, zero - v, (*there, zero - one))
+                                theirs = add_weighted(theirs, zero - times_mass(w, masses, i), (*here, zero - one))
+                                theirs = add_weighted(theirs, zero - times_mass(v, masses, i + 1), (*there, zero - one))
                                 store_points(sums, j, theirs)
                         add_totals(sums, i, sum_here)
                         add_totals(sums, i + 1, sum_there)
@@ -122,7 +134,7 @@ def laid_out(points, scale, width):
 
 
 @jit
-def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
+def move(x, data, masses, h, kernel, z, back, sums, least, y, start, stop):
     """Add up the parts' sums and move the points. Where the weights of a point sum to less than `least`, take a robust step."""
     d, last = x.shape[1], sums.shape[1] - 1
     for i in range(start, stop):
@@ -130,7 +142,7 @@ def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
         for part in range(1, len(sums)):
             total += sums[part, last, i]
         if total < least:
-            robust_step(x, data, h, kernel, i, x[i], y)
+            robust_step(x, data, masses, h, kernel, i, x[i], y)
             continue
         for k in range(d):
             moved = sums[0, k, i]
@@ -140,25 +152,28 @@ def move(x, data, h, kernel, z, back, sums, least, y, start, stop):
 
 
 @register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
+    data, v = with_weight(data, weights)
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
-    y = np.empty(x.shape, x.dtype)
-    if not y.size:
-        return y
+    if not (x.size and m):
+        return x.copy()
+    y, masses = np.empty(x.shape, x.dtype), padded(v, BYTES // x.itemsize)
     mantissa, exponent = math.frexp(real(bandwidth))
     h, scale, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
-    c, least = constants(kind, 2 * mantissa, real), real(4 * m if kind == GAUSSIAN and data is not x else 0)
+    c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
+    least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
     if not all(scales_exactly(points, scale, back) for points in ((x,) if data is x else (x, data))):
-        parallel_for(functools.partial(robust_steps, x, data, h, kind, x, y), n, 1 + ROBUST_GRAIN // m)
+        parallel_for(functools.partial(robust_steps, x, data, masses, h, kind, x, y), n, 1 + ROBUST_GRAIN // m)
         return y
     if d > WIDTHS[-1]:
         nowhere = np.zeros(d, x.dtype)
-        return step(TILED_PASSES, x, h, data, kind, c, lambda points: points * scale, lambda z: 0, real(1), back, nowhere, least)
+        scaled = functools.partial(np.multiply, scale)
+        return step(TILED_PASSES, x, h, data, v, kind, c, scaled, lambda z: 0, real(1), back, nowhere, least)
     parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes)
     mirrored = data is x and parts > 0
     if not mirrored and n > SLAB:
         for start in range(0, n, SLAB):
-            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel)
+            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel, v)
         return y
     width = next(width for width in WIDTHS if width >= d)
     z = points = laid_out(x, scale, width)
@@ -172,9 +187,9 @@ def meanshift_step(x, bandwidth, data, kernel):
 
     def accumulate(start, stop):
         for part in range(start, stop):
-            PASSES[kind](z, n, points, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
+            PASSES[kind](z, n, points, masses, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
 
     parallel_for(accumulate, parts, parts * GRAIN // (n * m))
-    light = bool((sums[0, width, :n] < least).any())
-    parallel_for(functools.partial(move, x, data, h, kind, z, back, sums, least, y), n, 1 + ROBUST_GRAIN // m if light else n)
+    grain = 1 + ROBUST_GRAIN // m if (sums[0, width, :n] < least).any() else n
+    parallel_for(functools.partial(move, x, data, masses, h, kind, z, back, sums, least, y), n, grain)
     return y

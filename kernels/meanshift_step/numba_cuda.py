@@ -187,8 +187,16 @@ def wide(dtype, kind):
     return step
 
 
-@register("meanshift_step", "numba_cuda", arrays="torch", requires=("numba", "torch"), device="cuda", rank=70)
-def meanshift_step(x, bandwidth, data, kernel):
+@register(
+    "meanshift_step",
+    "numba_cuda",
+    arrays="torch",
+    requires=("numba", "torch"),
+    device="cuda",
+    rank=70,
+    limits={"weights": (None,)},
+)
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     (n, d), dtype, kind = x.shape, DTYPES[x.dtype], KERNELS.index(kernel)
     if not y.numel():

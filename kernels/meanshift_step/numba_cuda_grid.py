@@ -214,8 +214,9 @@ def far(dtype, d):
     device="cuda",
     precision="truncated",
     rank=55,
+    limits={"weights": (None,)},
 )
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     if not y.numel():
         return y

@@ -12,28 +12,31 @@ import numpy as np
 from kernels._compute.simd_tiles import add_outer, add_product
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import GAUSSIAN, ROBUST_GRAIN, constants, robust_steps
+from kernels.meanshift_step._compiled import GAUSSIAN, ROBUST_GRAIN, constants, padded, robust_steps
 from kernels.meanshift_step._tiles import step, tiled
+from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 PASSES = tiled(add_outer, add_product, -2)
 
 
 @register("meanshift_step", "tiles", requires=("numba",), layout="C", precision="expansion", rank=45)
-def meanshift_step(x, bandwidth, data, kernel):
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
+    data, v = with_weight(data, weights)
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
-    if not x.size:
-        return np.empty(x.shape, x.dtype)
-    h, centre = real(bandwidth), data.mean(axis=0, dtype=float).astype(x.dtype)
+    if not (x.size and m):
+        return x.copy()
+    mean = data.mean(axis=0, dtype=float) if v is None else np.average(data, axis=0, weights=v.astype(float))
+    h, centre = real(bandwidth), mean.astype(x.dtype)
     with np.errstate(over="ignore"):
         edges = [edge for points in (x, data) for edge in (points.min(axis=0), points.max(axis=0))]
         farthest = np.abs(edges - centre).max() / h
     if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # squares of the coordinates might overflow
         y = np.empty(x.shape, x.dtype)
-        parallel_for(functools.partial(robust_steps, x, data, h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m)
+        parallel_for(functools.partial(robust_steps, x, data, padded(v, 1), h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m)
         return y
     return step(
-        PASSES, x, h, data, kind, constants(kind, 1.0, real),
+        PASSES, x, h, data, v, kind, constants(kind, 1.0, real),
         lambda points: (points - centre) / h, lambda z: np.einsum("ik,ik->i", z, z),
         real(0), h, centre, real(4 * m if kind == GAUSSIAN else 0),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import torch
 
-from kernels.meanshift_step._weights import mean, weights
+from kernels.meanshift_step._weights import mean, of_pairs, relative
 from registry import register
 
 
@@ -10,11 +10,11 @@ from registry import register
 @register(
     "meanshift_step", "torch_cuda", arrays="torch", requires=("torch",), device="cuda", options={"batch_size": 1024}, rank=40
 )
-def meanshift_step(x, bandwidth, data, kernel, batch_size):
-    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+def meanshift_step(x, bandwidth, data, weights, kernel, batch_size):
+    y, v = torch.empty_like(x, memory_format=torch.contiguous_format), relative(weights)
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]
         difference = data - batch[:, None]
-        w = weights(((difference / bandwidth) ** 2).sum(dim=2), kernel)
+        w = of_pairs(((difference / bandwidth) ** 2).sum(dim=2), kernel, v)
         y[start : start + batch_size] = batch + mean((w[..., None] * difference).sum(dim=1), w.sum(dim=1))
     return y

@@ -167,8 +167,16 @@ def step(
             move(y, n, d, i, first, here, total, moved, light, COUNT)
 
 
-@register("meanshift_step", "triton", arrays="torch", requires=("triton", "torch"), device="cuda", rank=60)
-def meanshift_step(x, bandwidth, data, kernel):
+@register(
+    "meanshift_step",
+    "triton",
+    arrays="torch",
+    requires=("triton", "torch"),
+    device="cuda",
+    rank=60,
+    limits={"weights": (None,)},
+)
+def meanshift_step(x, bandwidth, data, kernel, weights=None):
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     if not y.numel():
         return y

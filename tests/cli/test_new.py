@@ -56,8 +56,8 @@ def test_a_new_kernel_says_what_it_is_given(checkout, options, line):
     run("registry", "new", "kernel", "meanshift_step", name, *options, at=checkout)
     text = (checkout / "kernels" / "meanshift_step" / f"{name}.py").read_text()
     assert line.format(name=name) in text
-    assert "def meanshift_step(x, bandwidth, *, data, kernel):" in text
-    assert "definition(x, bandwidth, data=data, kernel=kernel)" in text
+    assert "def meanshift_step(x, bandwidth, *, data, weights, kernel):" in text
+    assert "definition(x, bandwidth, data=data, weights=weights, kernel=kernel)" in text
     assert name in run("registry", "list", "meanshift_step", at=checkout)
 
 

@@ -101,7 +101,9 @@ def test_a_function_within_its_claims_may_still_be_wrong():
 def test_registered_variants_are_not_asked_for_more_than_they_claim():
     zoo = registry.Zoo(ROOT / "kernels")
     zoo.register("matmul", "double", dtypes=("float64",))(takes_one_dtype)
-    zoo.register("meanshift_step", "flat", limits={"kernel": ("flat",), "dimensions": (1, 2, 3)})(flat_alone)
+    zoo.register("meanshift_step", "flat", limits={"kernel": ("flat",), "dimensions": (1, 2, 3), "weights": (None,)})(
+        lambda x, bandwidth, data, weights, kernel: flat_alone(x, bandwidth, data=data, kernel=kernel)
+    )
     zoo.register("meanshift_step", "blurring", limits={"data": (None,)})(zoo.get("meanshift_step", "broadcast"))
     for operation, name in (("matmul", "double"), ("meanshift_step", "flat"), ("meanshift_step", "blurring")):
         implementation = _conformance.implementation_of(zoo, zoo.variant(operation, name))

@@ -82,7 +82,7 @@ def test_one_array_given_twice_stays_one_array():
     seen = []
 
     @zoo.register("meanshift_step", "probe", arrays="torch")
-    def meanshift_step(x, bandwidth, data, kernel):
+    def meanshift_step(x, bandwidth, data, weights, kernel):
         seen[:] = [x, data]
         return x + 0
 

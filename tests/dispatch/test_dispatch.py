@@ -85,7 +85,7 @@ def test_limits_are_a_variants_own_word_and_hold():
     with pytest.raises(ValueError, match="variant 'small' takes at most 100 flops; this call has 1458"):
         zoo.get("matmul", "small")(large, large)
     zoo.register("meanshift_step", "one_kernel", rank=1000, limits={"kernel": ("flat",)})(
-        lambda x, bandwidth, data, kernel: x + 1
+        lambda x, bandwidth, data, weights, kernel: x + 1
     )
     assert (zoo.get("meanshift_step")(small, 1.0, kernel="flat") == 2).all()
     assert zoo.explain("meanshift_step", small, 1.0).chosen.name != "one_kernel"
