@@ -162,9 +162,8 @@ def _by_colour(pixels: Array, space: str, bandwidth: float, walks: dict[str, Any
     padded[..., :3] = pixels
     codes, place, counts = np.unique(padded.view(np.uint64).ravel(), return_inverse=True, return_counts=True)
     points = _into(space, codes.view(np.uint16).reshape(-1, 4)[:, :3]).astype(np.float32)
-    model = MeanShift(bandwidth=bandwidth, **walks).fit(np.repeat(points, counts, axis=0))
-    known = model.labels_[np.cumsum(counts) - 1]
-    labels = known[place].reshape(pixels.shape[:2])
+    model = MeanShift(bandwidth=bandwidth, **walks).fit(points, sample_weight=counts)
+    labels = model.labels_[place].reshape(pixels.shape[:2])
     colours = _out_of(space, model.cluster_centers_)
     return Segmentation(labels, colours, colours[labels], bandwidth, model.n_iter_)
 

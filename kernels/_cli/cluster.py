@@ -23,6 +23,7 @@ MOST_ROWS, MOST_COLUMNS = 20, 6  # of the centres that are printed
 @click.option("--bandwidth", type=float, help="How far a point sees, in the columns' unit; estimated if not given.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--columns", default="", metavar="LIST", help="The coordinates, by name or position from 1: height,3-5.")
+@click.option("--weights", default="", metavar="COLUMN", help="The column that says how many points each row stands for.")
 @click.option(
     "--seeding",
     default="points",
@@ -44,7 +45,14 @@ MOST_ROWS, MOST_COLUMNS = 20, 6  # of the centres that are printed
 @click.option("--centers", type=OUTPUT, help="Where to write the clusters' centres: .csv, .npy or .parquet.")
 @JSON
 def cluster(
-    file: Path, columns: str, output: Path | None, centers: Path | None, as_json: bool, variant: str, **parameters: Any
+    file: Path,
+    columns: str,
+    weights: str,
+    output: Path | None,
+    centers: Path | None,
+    as_json: bool,
+    variant: str,
+    **parameters: Any,
 ) -> None:
     """Cluster the rows of FILE by mean shift: those whose walks uphill end at the same mode of the density are a cluster.
 
@@ -61,29 +69,23 @@ def cluster(
         raise click.UsageError(f"cluster {reason}")
     registry.get("meanshift_step", variant)  # says what is wrong with its name before the file is read
     with bars() as progress:
-        reading = progress.add_task("reading", total=None)
+        progress.add_task("reading", total=None)
         from kernels import _inputs
 
-        points = _inputs.points(file, columns, tell=functools.partial(click.echo, err=True))
-        progress.update(reading, total=1, completed=1)
-        task = progress.add_task("walking", total=len(points.numbers))
-
-        def walked(_: int, places: Any, moving: int) -> None:
-            progress.update(task, completed=len(places) - moving, total=len(places))
-
-        since = time.perf_counter()
-        model = _model(points.numbers, variant, parameters | {"callback": walked})
-        seconds = time.perf_counter() - since
-        if output is not None:
-            _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
-        if centers is not None:
-            _write_table(model.cluster_centers_, points.names, centers)
+        points = _inputs.points(file, columns, weights, tell=functools.partial(click.echo, err=True))
+    since = time.perf_counter()
+    model = _model(points.numbers, points.weights, variant, parameters)
+    seconds = time.perf_counter() - since
+    if output is not None:
+        _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
+    if centers is not None:
+        _write_table(model.cluster_centers_, points.names, centers)
     _report(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
     for path in filter(None, (output, centers)):
         click.echo(f"wrote {path}", err=True)
 
 
-def _model(points: Any, variant: str, parameters: dict[str, Any]) -> Any:
+def _model(points: Any, weights: Any, variant: str, parameters: dict[str, Any]) -> Any:
     """Return the estimator fitted to the points."""
     from kernels.cluster import KERNELS, MeanShift
 
@@ -94,7 +96,7 @@ def _model(points: Any, variant: str, parameters: dict[str, Any]) -> Any:
         raise click.UsageError(f"--kernel {kernel}: expected {', '.join(KERNELS)}")
     if parameters["blurring"] and parameters["seeding"] != "points":
         raise click.UsageError(f"--blurring moves all points: --seeding {parameters['seeding']} does not go with it")
-    return MeanShift(variant=variant, **parameters).fit(points)
+    return MeanShift(variant=variant, progress=True, **parameters).fit(points, sample_weight=weights)
 
 
 def _for_each_row(labels: Any, kept: Any) -> Any:

@@ -68,6 +68,19 @@ def test_there_is_a_label_for_each_row_also_for_those_left_out(cluster, tmp_path
     assert "1 column without numbers left out: name ('x')" in said
 
 
+def test_a_column_of_weights_is_no_coordinate(cluster, tmp_path):
+    (tmp_path / "x.csv").write_text("a,b,w\n0,0,1\n3,0,9\n80,1,0.5\n")
+    (tmp_path / "negative.csv").write_text("a,w\n0,-1\n3,9\n")
+    found = json.loads(cluster("x.csv", "--bandwidth", 4, "--weights", "w", "--json").stdout)
+    assert found["columns"] == ["a", "b"]
+    model = MeanShift(bandwidth=4, variant="broadcast").fit([[0.0, 0], [3, 0], [80, 1]], sample_weight=[1, 9, 0.5])
+    np.testing.assert_array_equal(found["centers"], model.cluster_centers_)
+    assert json.loads(cluster("x.csv", "--columns", "1", "--weights", "3", "--json").stdout)["columns"] == ["a"]
+    require_one_line(cluster("x.csv", "--weights", "v"), "x.csv cannot be read: it has no column 'v'; there are a, b, w")
+    require_one_line(cluster("x.csv", "--weights", "1-2"), "weights are one column of numbers, and '1-2' is not")
+    require_one_line(cluster("negative.csv", "--weights", "w"), "weights are not negative, and some are above 0")
+
+
 @pytest.mark.parametrize(
     ("x", "bandwidth", "clusters"),
     [
