@@ -75,10 +75,10 @@ def matched(picture):
 
 
 METHODS = {
-    "kernels.segment, lab: colours alone": lambda picture: ours(picture, space="lab"),
-    "kernels.segment, rgb+xy": matched,
+    "ours, lab (colours alone)": lambda picture: ours(picture, space="lab"),
+    "ours, rgb+xy": matched,
     "OpenCV, maxLevel=0": lambda picture: opencv(picture, 0),
-    "OpenCV, maxLevel=1, its default": lambda picture: opencv(picture, 1),
+    "OpenCV, maxLevel=1 (default)": lambda picture: opencv(picture, 1),
 }
 FILTERS = tuple(METHODS)[1:]  # those of places and colours, which are compared with the exact picture
 
@@ -120,10 +120,10 @@ def main(photo, output, rounds):
     kept = {"environment": _measure.environment() | {"busy": busy, "opencv": cv2.__version__}, "work": work, "records": records}
     output.write_text(json.dumps(kept, indent=1) + "\n")
     shown = Table(title=f"{work['photo']}, {picture.shape[0]} x {picture.shape[1]}, sp = {SP}, sr = {SR:g}", title_justify="left")
-    for heading in ("", "median", "from exact: mean", "95th percentile", "from ours: mean", "95th percentile"):
+    for heading in ("", "median", *(f"from {what}: mean, 95%" for what in ("exact", "ours"))):
         shown.add_column(heading, justify="right" if heading else "left")
     for r in records:
-        away = [f"{value:.3g}" for name in ("from exact", "from ours") for value in r.get(name, {}).values()]
+        away = [", ".join(f"{value:.3g}" for value in r.get(name, {}).values()) for name in ("from exact", "from ours")]
         shown.add_row(r["name"], _measure.duration(r["seconds"]) if "seconds" in r else "", *away)
     Console().print(shown)
 
