@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import registry
-from kernels.cluster import KERNELS, MeanShift
+from kernels._bandwidth import KERNELS
+from kernels.cluster import MeanShift
 
 try:
     from scipy.sparse import coo_array

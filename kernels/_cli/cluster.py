@@ -87,7 +87,8 @@ def cluster(
 
 def _model(points: Any, weights: Any, variant: str, parameters: dict[str, Any]) -> Any:
     """Return the estimator fitted to the points."""
-    from kernels.cluster import KERNELS, MeanShift
+    from kernels._bandwidth import KERNELS
+    from kernels.cluster import MeanShift
 
     bandwidth, kernel = parameters["bandwidth"], parameters["kernel"]
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
