@@ -12,7 +12,12 @@ from pathlib import Path
 
 ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
 # What pip calls a package, where not by its name.
-DISTRIBUTIONS = {"numba_cuda": "'numba-cuda[cu13]'", "sklearn": "scikit-learn", "vl_convert": "vl-convert-python"}
+DISTRIBUTIONS = {
+    "numba_cuda": "'numba-cuda[cu13]'",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "vl_convert": "vl-convert-python",
+}
 
 
 class System:

@@ -378,12 +378,14 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
 
 
 class Bar:
-    """A bar of rich's, which fills as walks come to rest."""
+    """A bar of rich's on stderr, where somebody watches it, which fills as walks come to rest."""
 
     def __init__(self, walks: int) -> None:
+        from rich.console import Console
         from rich.progress import Progress
 
-        self.walks, self.bar = walks, Progress()
+        where = Console(stderr=True)
+        self.walks, self.bar = walks, Progress(console=where, transient=True, disable=not where.is_terminal)
         self.task = self.bar.add_task("walking", total=walks)
 
     def __enter__(self) -> Callable[[int], None]:

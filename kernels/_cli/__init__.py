@@ -10,11 +10,13 @@ import click
 import registry
 from kernels._cli.animate import animate
 from kernels._cli.check import check
+from kernels._cli.cluster import cluster
 from kernels._cli.compare import compare
 from kernels._cli.explain import explain
 from kernels._cli.list import list_
 from kernels._cli.new import new
 from kernels._cli.report import report
+from kernels._cli.segment import segment
 from kernels._cli.show import show
 from kernels._cli.text import spell_out
 from kernels._cli.tune import tune
@@ -61,6 +63,8 @@ kernel-zoo check matmul mypackage:matmul   hold your own function to the contrac
 kernel-zoo new kernel matmul mine          write the file of a new kernel, ready to be changed
 kernel-zoo animate --output walk.gif       watch points walk to their modes
 kernel-zoo report --output zoo.html        what was measured here, as one page
+kernel-zoo cluster points.csv --output labels.csv
+kernel-zoo segment photo.jpg --output painted.png
 """
 
 
@@ -70,5 +74,5 @@ def cli() -> None:
     """Hold every implementation of an operation to one contract, and see which is fast here."""
 
 
-for command in (list_, show, explain, compare, tune, report, check, new, animate):
+for command in (list_, show, explain, compare, tune, report, check, new, animate, cluster, segment):
     cli.add_command(command)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import registry
-from kernels._cli.text import console
+from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
 
 SUFFIXES = (".gif", ".mp4", ".html")
 FRAMES_A_SECOND = 2
@@ -24,7 +22,7 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 @click.option(
     "--output",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT,
     help="What to write: FILE.gif, FILE.html, or FILE.mp4, which needs ffmpeg.",
 )
 @click.option("--bandwidth", type=float, help="In the points' unit; 2.5 for the lecture's points, Scott's rule for yours.")
@@ -39,11 +37,10 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     The points are the lecture's six clusters, or those of FILE: .npy, .npz, a table, or a picture's pixels. Of more than two
     columns it shows the first two principal components. Each step moves all points towards each other (the blurring mean shift).
     """
-    _require_writable(output)
+    _require_writable(output, file)
     call = _points(file, **options)
     step = registry.get("meanshift_step", variant)
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    with bars() as progress:
         walking = progress.add_task("walking", total=steps)
         x, bandwidth = call.args
         walk = [x]
@@ -56,11 +53,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     click.echo(f"wrote {output}", err=True)
 
 
-def _require_writable(output: Path) -> None:
-    if output.suffix.lower() not in SUFFIXES:
-        raise click.UsageError(f"--output {output}: expected a name that ends in {', '.join(SUFFIXES)}")
-    if not output.absolute().parent.is_dir():
-        raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
+def _require_writable(output: Path, file: Path | None) -> None:
+    require_writable("--output", output, SUFFIXES, file)
     if reason := registry.missing("matplotlib"):
         raise click.UsageError(f"--output {reason}")
     if output.suffix.lower() == ".mp4":
@@ -131,12 +125,8 @@ def _write(walk: list[Any], title: str, output: Path, tell: Any) -> None:
         return [points]
 
     kind: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter, ".html": functools.partial(HTMLWriter, embed_frames=True)}
-    unfinished = output.with_name(f".{output.name}.unfinished{output.suffix.lower()}")
     animation = FuncAnimation(figure, draw, frames=len(walk), init_func=lambda: [points])
-    try:
-        with mpl.rc_context({"animation.embed_limit": math.inf}):  # else the last frames of a large page are left out
-            writer = kind[output.suffix.lower()](fps=FRAMES_A_SECOND)
-            animation.save(unfinished, writer=writer, progress_callback=tell)
-        os.replace(unfinished, output)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    embed_all = mpl.rc_context({"animation.embed_limit": math.inf})  # else the last frames of a large page are left out
+    with whole(output) as unfinished, embed_all:
+        writer = kind[output.suffix.lower()](fps=FRAMES_A_SECOND)
+        animation.save(unfinished, writer=writer, progress_callback=tell)

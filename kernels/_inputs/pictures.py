@@ -14,8 +14,11 @@ import registry
 REDUCED = ("JPEG2000", "AVIF")  # formats that may hold more than 8 bits, of which Pillow says nothing
 
 
-def read(path: Path, tell: Callable[[str], None]) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """Return a picture's pixels, (rows, columns, channels), in the dtype of the file, and the names of the channels."""
+def read(path: Path, tell: Callable[[str], None], as_colours: bool = False) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """Return a picture's pixels, (rows, columns, channels), in the dtype of the file, and the names of the channels.
+
+    `as_colours`, the channels are grey or red, green and blue, each with or without opacity, and the picture is upright.
+    """
     if registry.missing("PIL"):
         raise ValueError("a picture needs the package pillow (pip install pillow)")
     from PIL import Image, UnidentifiedImageError
@@ -27,9 +30,23 @@ def read(path: Path, tell: Callable[[str], None]) -> tuple[np.ndarray[Any, Any],
                 tell("Pillow reads this format with 8 bits for each channel, whatever the file holds")
             if (frames := getattr(picture, "n_frames", 1)) > 1:
                 tell(f"the first of its {frames} pictures is taken")
-            return _pixels(picture)
+            return _pixels(_coloured(picture) if as_colours else picture)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"not a picture, or a damaged one: {error}") from error
+
+
+def _coloured(picture: Any) -> Any:
+    """Return a picture turned as its camera was held, in a mode of grey or of red, green and blue."""
+    from PIL import ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode[0] in "IF":
+        low, high = picture.getextrema()
+        limit = 1 if picture.mode == "F" else 65535
+        if not 0 <= low <= high <= limit:
+            raise ValueError(f"its pixels are from {low} to {high}, and those of a picture in grey are from 0 to {limit}")
+        return picture.convert("I;16") if picture.mode == "I" else picture
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA", "P", "PA") else picture.convert("RGB")
 
 
 def _pixels(picture: Any) -> tuple[np.ndarray[Any, Any], list[str]]:

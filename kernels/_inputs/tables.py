@@ -8,7 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,17 @@ NUMBER = r"^\s*([+-]?\d*)MARK(\d+(?:[eE][+-]?\d+)?)\s*$"
 SAMPLE = 100  # the lines that tell the separator, and whether there is a heading
 
 
-def read(path: Path, chosen: str, tell: Callable[[str], None]) -> np.ndarray[Any, Any]:
-    """Return the columns of numbers, (rows, columns), in float64: those that are `chosen`, or all.
+class Table(NamedTuple):
+    """The columns of numbers of a table, in the rows that have them all."""
+
+    numbers: np.ndarray[Any, Any]  # (rows, columns), in float64
+    places: list[int]  # of these columns in the file, from 0
+    names: list[str]  # of all the columns in the file; "" where one has none
+    kept: np.ndarray[Any, Any]  # whether each row of the file is here
+
+
+def read(path: Path, chosen: str, tell: Callable[[str], None]) -> Table:
+    """Return the columns of numbers: those that are `chosen`, or all.
 
     Columns that hold something else, and then rows without a value in some column, are left out, and `tell` is told.
     """
@@ -47,14 +56,15 @@ def read(path: Path, chosen: str, tell: Callable[[str], None]) -> np.ndarray[Any
             words[place] = f"{names[place] or place + 1} ({word})"
     if words and (chosen or not numbers):
         raise ValueError(f"these columns hold no numbers: {', '.join(labels(list(words.values())))}")
-    kept = pl.DataFrame([column.alias(str(place)) for place, column in numbers.items()]).drop_nulls()
-    if not len(kept):
+    full = pl.DataFrame([column.alias(str(place)) for place, column in numbers.items()])
+    kept = full.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
+    if not kept.any():
         raise ValueError(f"each of its {len(frame)} rows lacks a value in some column; choose columns that have values")
     if words:
         tell(f"{_count(len(words), 'column')} without numbers left out: {', '.join(labels(list(words.values())))}")
-    if lost := len(frame) - len(kept):
+    if lost := len(frame) - kept.sum():
         tell(f"{lost} of {_count(len(frame), 'row')} left out: a value is missing")
-    return np.ascontiguousarray(kept.to_numpy())
+    return Table(np.ascontiguousarray(full.filter(kept).to_numpy()), list(numbers), names, kept.to_numpy())
 
 
 def _count(count: int, noun: str) -> str:
