@@ -172,11 +172,15 @@ class Implementation:
 
     def reference(self, case: Case) -> np.ndarray[Any, Any]:
         """Return the case's result in the reference's precision."""
-        return np.asarray(self.contract.reference(**case.arrays, **case.parameters, dtype=case.dtype))
+        return np.asarray(answers.reference(self.contract, case))
 
     def bound(self, case: Case) -> np.ndarray[Any, Any]:
         """Return how far a result of the claimed precision may be from the reference."""
-        return np.asarray(answers.expected(self.contract, case, self.precision)[1])
+        return np.asarray(self.expected(case).bound)
+
+    def expected(self, case: Case) -> answers.Answer:
+        """Return the case's result in the reference's precision, and how far one of the claimed precision may be from it."""
+        return answers.expected(self.contract, case, self.precision)
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
@@ -193,8 +197,7 @@ class Implementation:
             self.record.vacuous += verdict.agreement.vacuous * size
             require(verdict.failure is None, str(verdict.failure))
             return
-        expected, bound = answers.expected(self.contract, case, self.precision)
-        self.require_close(result, expected, bound, self.scale(case))
+        self.require_close(result, *self.expected(case))
         called = self.record.called
         if self.deterministic and called and called[2] is result:
             asked, kind, _ = called
@@ -211,7 +214,7 @@ class Implementation:
 
     def scale(self, case: Case) -> Any:
         """Return the size beyond which a bound says nothing."""
-        return self.contract.scale(**case.arrays, **case.parameters)
+        return self.expected(case).scale
 
     def require_close(
         self, result: np.ndarray[Any, Any], expected: np.ndarray[Any, Any], bound: Any, scale: Any, claim: str = ""
