@@ -330,7 +330,7 @@ class Contract:
     # Sizes
 
     def scale(self, exact: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the size beyond which a bound says nothing: that of the largest exact entry, unless the operation states another."""
+        """Return the size beyond which a bound says nothing: the largest exact entry's, unless the operation states one."""
         stated = getattr(self.module, "scale", None)
         if stated is None:
             return results.map_parts(judging.size_of, exact)
