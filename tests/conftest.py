@@ -16,6 +16,11 @@ from kernels._costs import table as tables
 
 KEEPER = pytest.StashKey()
 
+# Threads of OpenMP and of the BLAS that wait for each other cost the processor as much as work, and every worker has a processor.
+# The libraries read this when they are loaded. The nightly profile lets them have their threads.
+if os.environ.get("HYPOTHESIS_PROFILE") != "nightly":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Small calls fill no device, of which Numba warns at every launch: a warning is an error here. It reads this when it is imported.
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
 

@@ -336,14 +336,13 @@ class Contract:
 
     # Sizes
 
-    def scale(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the size beyond which a bound says nothing: that of the largest entry, unless the operation states another."""
-        call = self._normal(args, kwargs)
+    def scale(self, exact: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the size beyond which a bound says nothing: the largest exact entry's, unless the operation states one."""
         stated = getattr(self.module, "scale", None)
-        if stated is not None:
-            positional, keyed = self.as_call(call)
-            return stated(*positional, **keyed)
-        return results.map_parts(judging.size_of, self._plain(call, "float64"))
+        if stated is None:
+            return results.map_parts(judging.size_of, exact)
+        positional, keyed = self.as_call(self._normal(args, kwargs))
+        return stated(*positional, **keyed)
 
     def quantities(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the products of extents that limits may be stated in."""

@@ -359,8 +359,8 @@ def test_the_code_of_a_failure_has_the_circumstances_that_matter():
 def test_an_answer_is_remembered_by_the_contents_of_a_call(monkeypatch):
     """The reference is computed once for all kernels, and anew where an entry, a parameter or which arrays are one is another."""
     contract, computed = registry.contract("meanshift_step"), []
-    monkeypatch.setattr(answers, "_compute", lambda _, case, precision: computed.append(precision) or len(computed))
-    answers._remembered.cache_clear()
+    monkeypatch.setattr(answers, "_expected", lambda _, case, precision: computed.append(precision) or len(computed))
+    answers._remembered.clear()
     x = np.arange(6.0).reshape(3, 2)
 
     def ask(arrays, bandwidth=1.0, precision="working"):
@@ -372,4 +372,4 @@ def test_an_answer_is_remembered_by_the_contents_of_a_call(monkeypatch):
     assert ask({"x": x}, precision="expansion") != first
     x[1, 1] += 1
     assert ask({"x": x}) != first
-    answers._remembered.cache_clear()
+    answers._remembered.clear()

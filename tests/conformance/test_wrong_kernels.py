@@ -162,7 +162,7 @@ def test_a_correct_kernel_passes(operation, kernel, seeds):
     )
     properties = _conformance.all_properties(implementation.contract)
     asked = [property_ for property_ in properties if EVERY or registered or property_.__name__ != "agrees_at_ordinary_sizes"]
-    most = 25 if EVERY or operation in FOUNDING else 10  # with as few no large call is made, as the variants' own run makes
+    most = 25 if EVERY else 10  # with as few no large call is made: the variants' own run makes them
     for seed in range(registered, seeds):
         for property_ in asked:
             _conformance.run(property_, implementation, 5 if seed else min(most, settings.default.max_examples), seed)

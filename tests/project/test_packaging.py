@@ -44,7 +44,7 @@ class Environment:
         self.run("-m", "pip", "--quiet", "--disable-pip-version-check", *command)
 
     def install(self, *packages):
-        self.pip("install", "-c", str(ROOT / "constraints.txt"), *packages)
+        self.pip("install", "--no-compile", "-c", str(ROOT / "constraints.txt"), *packages)
 
     def both(self):
         """Use the zoo and ask whether the other distribution's package is there too."""
