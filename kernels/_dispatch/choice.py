@@ -37,6 +37,9 @@ def cannot_run(op: Operation, variant: Variant, call: Call, selector: str) -> Re
         return Rejection(variant.reason, VariantUnavailable)
     if selector == "auto" and variant.device != call.caller.device:
         return Rejection(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
+    if (variant.arrays == "dask") != (call.caller.kind == "dask") and not (variant.arrays == "dask" and variant.name == selector):
+        takes = "is for dask arrays" if variant.arrays == "dask" else "takes no dask arrays; compute() makes others of them"
+        return Rejection(takes, TypeError)
     name = _arrays.dtype_name(call.dtype)
     if name not in variant.dtypes:
         return Rejection(wrong_dtype(variant, name), TypeError)

@@ -1,0 +1,98 @@
+"""Blocks of dask arrays: NumPy arrays beside them, what is asked of a block on its worker, and how a worker computes one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import array_api_compat
+import numpy as np
+
+import registry
+
+if TYPE_CHECKING:
+    from kernels._dispatch.operation import Operation
+
+Array = Any
+
+
+def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Make dask arrays of one block of the NumPy arrays beside others: a block is sent to a worker once, whatever needs it."""
+    import dask.array as da
+
+    return {
+        key: da.from_array(np.asarray(array), chunks=-1) if isinstance(array, np.ndarray | np.generic) else array
+        for key, array in arrays.items()
+    }
+
+
+def require_finite_blocks(
+    op: Operation, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a normalised call whose blocks raise ValueError, once they are computed, for NaN and infinities in them."""
+    finite, checked = op.contract.signature.finite, {}
+    for key, array in zip(op.contract.ARRAYS, op.arrays(tuple(args), kwargs), strict=True):
+        if key in finite and id(array) not in checked:  # x as data too stays one
+            ask = functools.partial(_finite, op.name, key)
+            checked[id(array)] = array.map_blocks(ask, name=None, dtype=array.dtype, meta=array._meta)
+    return op.with_arrays(args, kwargs, [checked.get(id(each), each) for each in op.arrays(tuple(args), kwargs)])
+
+
+def _finite(operation: str, key: str, block: Array) -> Array:
+    registry.contract(operation).signature.require_finite(key, block)
+    return block
+
+
+def whole_rows(array: Array) -> Array:
+    """Return a dask array whose blocks hold whole rows."""
+    return array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
+
+
+def namespace(block: Array) -> Any:
+    """Return the namespace of a block's library."""
+    return array_api_compat.array_namespace(block)
+
+
+@contextmanager
+def memory_named(what: str, change: str) -> Iterator[None]:
+    """Let an error for want of memory say for what it was wanted, and what to change."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{what}: out of memory ({error}); {change}") from error
+
+
+def memory_limit() -> float:
+    """Return how many bytes the worker that runs this task may take; infinity outside of a worker, and without a limit."""
+    try:
+        from distributed import get_worker
+
+        return float(get_worker().memory_manager.memory_limit or np.inf)
+    except (ImportError, ValueError):
+        return float(np.inf)
+
+
+def compute(operation: str, selector: str, arrays: Mapping[str, Array], like: Array, **parameters: Any) -> Array:
+    """Return what an operation gives of arrays whose blocks go together one by one, each computed by the registry on its worker.
+
+    Parameters
+    ----------
+    operation, selector : str
+        What `registry.get` takes.
+    arrays : mapping
+        The operation's dask arrays by name, all with the same numbers of blocks.
+    like : dask array
+        What the result has the chunks, the dtype and the kind of blocks of.
+    **parameters
+        The operation's other arguments.
+    """
+    import dask.array as da
+
+    call = functools.partial(_call, operation, selector, tuple(arrays), parameters)
+    return da.map_blocks(call, *arrays.values(), name=None, chunks=like.chunks, dtype=like.dtype, meta=like._meta)
+
+
+def _call(operation: str, selector: str, names: Sequence[str], parameters: Mapping[str, Any], *blocks: Array) -> Array:
+    return registry.get(operation, selector)(**dict(zip(names, blocks, strict=True)), **parameters)

@@ -1,0 +1,204 @@
+"""Steps of dask arrays by tiles of space: a tile gets its points, and the data within reach of them, and is moved as one block.
+
+There are as many tiles as blocks of x, with about as many points each:
+
+1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree.
+2. Each block sends each tile the points that lie in it, and the data that lie within reach of its box (`split`).
+3. A tile is moved by the registry's best variant (`move`), and its points go back to their blocks (`merge`).
+
+A compact kernel's reach is its bandwidth. A gaussian's is a cutoff c, in bandwidths, that holds for every point: the point is
+among the data, so the weights sum to W >= 1, and its shift is at most 2 c, since what lies beyond c moves it by less than c. By
+(1) of `_cutoff`, what is left out changes it, for each datum left out, by at most
+
+    exp(-c^2 / 2) (c + 2 c) h,                                                                                              (1)
+
+which is at most the half of u h that the class "truncated" allows for truncation.
+
+Points narrower than the reach are in each other's reach however they are cut; where a cut finds one place alone, it parts its
+points by their number. So half of all points may lie in one place, and still be as many tiles' work.
+
+References
+----------
+Bentley 1975, Multidimensional binary search trees used for associative searching.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import device
+
+import registry
+from kernels._arrays import to_numpy
+from kernels._dask.blocks import memory_limit, memory_named, namespace
+from kernels._dask.exchange import NOTHING, exchange, row_of
+from kernels._dispatch.neutral import in_neutral_state
+from kernels.meanshift_step._cutoff import MARGIN
+
+SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of the mean
+COPIES = 6  # of a tile's points and data, that are in memory at a time while it is moved: measured
+SHARE = 0.6  # of a worker's memory, past which it spills what it holds
+CHANGE = "take a smaller bandwidth, give workers more memory, or rechunk x into more blocks unless all of it is within reach"
+
+
+class Node(NamedTuple):
+    """A cut of the tree: what is at most `value` along an axis goes left. Numbers below 0 are tiles: -1 is tile 0."""
+
+    axis: int  # the number of dimensions stands for the points' own numbers
+    value: float
+    left: int
+    right: int
+
+
+def reach_of(kernel: str, bandwidth: float, unit: float) -> float:
+    """Return how far data can matter to a point: (1) for the gaussian."""
+    cutoff = 1.0
+    while kernel == "gaussian" and math.exp(-cutoff * cutoff / 2) * 3 * cutoff > unit / 2:
+        cutoff += 1 / 64
+    return cutoff * bandwidth * MARGIN
+
+
+def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
+    """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
+    tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2)
+    rows = (1,) * tiles
+    objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
+    share = min(1.0, SAMPLE * tiles / len(x))
+    some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
+    tree = some.rechunk((tiles, 1), method="tasks")
+    tree = tree.map_blocks(functools.partial(cut, tiles, reach, len(x) if data is x else 0), chunks=((1,), (1,)), **objects)
+
+    def pieces(points: Any, *roles: bool) -> Any:
+        chunks = ((1,) * points.numblocks[0], (tiles,))
+        sent = points.map_blocks(functools.partial(split, tiles, reach, *roles), tree, chunks=chunks, **objects)
+        return exchange(sent, tiles)
+
+    theirs = [pieces(x, True, True)] if data is x else [pieces(x, True, False), pieces(data, False, True)]
+    work = functools.partial(move, tiles, bandwidth, kernel, selector)
+    moved = theirs[0].map_blocks(work, *theirs[1:], chunks=(rows, (tiles,)), **objects)
+    return exchange(moved, tiles).map_blocks(merge, x, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+
+
+def numbers(points: Any, block: int) -> Any:
+    """Return a number for each point of a block, which differ, and grow from block to block."""
+    return block + np.arange(len(points)) / max(1, len(points))
+
+
+def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
+    """Return every so many rows of a block, as float64, with their numbers."""
+    stride = max(1, int(1 / share))
+    chosen = to_numpy(points[::stride]).astype(float)
+    return row_of([np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)])
+
+
+def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
+    """Return the tree of a sample, a list of nodes of which the first is the root.
+
+    Raises
+    ------
+    MemoryError
+        If a tile and the data within its reach, as the sample says, are beyond what a worker may take. `count` is how many points
+        there are; 0 where others than these are the data.
+    """
+    points = np.concatenate(list(samples[:, 0]))
+    nodes: list[Node] = []
+
+    def part(rows: Any, first: int, size: int) -> int:
+        if size == 1:
+            return -1 - first
+        spread = np.ptp(points[rows, :-1], axis=0) if len(rows) else np.zeros(points.shape[1] - 1)
+        axis = int(spread.argmax()) if spread.max() > 0 else points.shape[1] - 1
+        rows = rows[np.argsort(points[rows, axis], kind="stable")]
+        middle = len(rows) * (size // 2) // size
+        value = points[rows[middle - 1], axis] if middle else -np.inf
+        number = len(nodes)
+        nodes.append(Node(axis, float(value), 0, 0))
+        goes_left = points[rows, axis] <= value
+        left = part(rows[goes_left], first, size // 2)
+        right = part(rows[~goes_left], first + size // 2, size - size // 2)
+        nodes[number] = nodes[number]._replace(left=left, right=right)
+        return number
+
+    part(np.arange(len(points)), 0, tiles)
+    most = memory_limit() * SHARE
+    if count and most < np.inf:
+        for tile, _, rows in parted(nodes, points[:, :-1], points[:, -1], reach):
+            there = int(len(rows) * count / len(points))
+            needed = COPIES * there * 8 * points.shape[1]
+            if needed > most:
+                raise MemoryError(
+                    f"meanshift_step: tile {tile} of {tiles}: about {there:,} points within its reach need {needed / 2**20:,.0f} "
+                    f"MiB, and its worker may take {most / 2**20:,.0f} MiB; {CHANGE}"
+                )
+    return row_of([nodes])
+
+
+def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
+    """Yield for each tile its number, which of the points lie in it, and which lie within reach of it, itself included."""
+    xp = namespace(points)
+    axes = [*points.T, own]
+
+    def down(number: int, rows: Any, within: Any) -> Any:
+        if number < 0:
+            yield -1 - number, rows[within], rows
+            return
+        axis, value, left, right = nodes[number]
+        along = axes[axis][rows] - value
+        if axis == len(axes) - 1:  # points of one place are in each other's reach
+            yield from down(left, rows, within & (along <= 0))
+            yield from down(right, rows, within & (along > 0))
+            return
+        for child, there, near in ((left, along <= 0, along <= reach), (right, along > 0, along >= -reach)):
+            yield from down(child, rows[near], (within & there)[near])
+
+    there = {"device": device(points)}
+    every = xp.arange(points.shape[0], **there)
+    yield from down(0 if nodes else -1, every, xp.ones(points.shape[0], dtype=xp.bool, **there))
+
+
+@in_neutral_state
+def split(tiles: int, reach: float, moves: bool, pulls: bool, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
+    """Return for each tile the rows of a block that lie in it, their points, and the other points within its reach.
+
+    Without `moves` the points are data alone, which are all among the last. Without `pulls` they are no data, and no last.
+    """
+    xp = namespace(points)
+    wide = xp.astype(points, xp.float64)
+    own = xp.asarray(numbers(points, block_id[0]), device=device(points))
+    pieces: list[Any] = [None] * tiles
+    for tile, here, near in parted(tree[0, 0], wide, own, reach if pulls else 0.0):
+        if not moves:
+            pieces[tile] = points[near]
+            continue
+        beside = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
+        beside[here] = False
+        pieces[tile] = here, points[here], points[near[beside[near]] if pulls else near[:0]]
+    return row_of(pieces)
+
+
+@in_neutral_state
+def move(
+    tiles: int, bandwidth: float, kernel: str, selector: str, pieces: Any, others: Any = None, block_id: Any = (0, 0)
+) -> Any:
+    """Return for each block the rows that a tile got of it, and their points moved. `others` are the data, if not x itself."""
+    rows, inside, beside = zip(*pieces[0], strict=True)
+    xp = namespace(inside[0])
+    x, near = xp.concat(inside), xp.concat((*inside, *beside) if others is None else tuple(others[0]))
+    what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
+    with memory_named(what, CHANGE):
+        y = x
+        if len(x) and len(near):
+            y = registry.get("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
+    ends = np.cumsum([0, *map(len, inside)])
+    return row_of([(here, y[ends[i] : ends[i + 1]]) for i, here in enumerate(rows)])
+
+
+def merge(pieces: Any, x: Any) -> Any:
+    """Return the moved points of a block, from what all tiles have of it."""
+    y = namespace(x).empty_like(x)
+    for rows, points in pieces[0]:
+        y[rows] = points
+    return y
