@@ -36,22 +36,44 @@ def exchange(pieces: Array, receivers: int) -> Array:
     dask array of objects, shape (receivers, senders)
         With a block for each receiver.
     """
-    import dask.array as da
-
     senders = pieces.shape[0]
     if _on_workers():
         return pieces.rechunk(((senders,), (1,) * receivers)).T
+    rows = [(pieces.name, i, 0) for i in range(senders)]
+    return _of_objects("exchange", pieces, [(_column, rows, t) for t in range(receivers)], senders)
+
+
+def apart(pieces: Array) -> tuple[Array, Array]:
+    """Return all pieces of each block but its last, which it keeps, and the last, as two arrays of objects.
+
+    dask fuses no tasks with these: a block that two others are made of would be computed twice.
+    """
+    blocks = [(pieces.name, i, 0) for i in range(pieces.shape[0])]
+    sent = _of_objects("sent", pieces, [(_but_the_last, block) for block in blocks], pieces.shape[1] - 1)
+    return sent, _of_objects("kept", pieces, [(_the_last, block) for block in blocks], 1)
+
+
+def _of_objects(what: str, source: Array, tasks: list[Any], columns: int) -> Array:
+    """Return an array of objects with a block for each task, which is made of blocks of another array."""
+    import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    name = f"exchange-{pieces.name}"
-    rows = [(pieces.name, i, 0) for i in range(senders)]
-    graph = {(name, t, 0): (_column, rows, t) for t in range(receivers)}
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[pieces])
-    return da.Array(layers, name, ((1,) * receivers, (senders,)), meta=NOTHING)
+    name = f"{what}-{source.name}"
+    graph: dict[Any, Any] = {(name, i, 0): task for i, task in enumerate(tasks)}
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[source])
+    return da.Array(layers, name, ((1,) * len(tasks), (columns,)), meta=NOTHING)
 
 
 def _column(rows: list[Any], t: int) -> np.ndarray[Any, Any]:
     return row_of([row[0, t] for row in rows])
+
+
+def _but_the_last(row: Any) -> np.ndarray[Any, Any]:
+    return row_of(list(row[0, :-1]))
+
+
+def _the_last(row: Any) -> np.ndarray[Any, Any]:
+    return row_of([row[0, -1]])  # a view would keep the others as well
 
 
 def _on_workers() -> bool:

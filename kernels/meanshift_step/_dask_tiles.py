@@ -34,7 +34,7 @@ from array_api_compat import device
 import registry
 from kernels._arrays import to_numpy
 from kernels._dask.blocks import memory_limit, memory_named, namespace
-from kernels._dask.exchange import NOTHING, exchange, row_of
+from kernels._dask.exchange import NOTHING, apart, exchange, row_of
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step._cutoff import MARGIN
 
@@ -71,15 +71,15 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     tree = some.rechunk((tiles, 1), method="tasks")
     tree = tree.map_blocks(functools.partial(cut, tiles, reach, len(x) if data is x else 0), chunks=((1,), (1,)), **objects)
 
-    def pieces(points: Any, *roles: bool) -> Any:
-        chunks = ((1,) * points.numblocks[0], (tiles,))
-        sent = points.map_blocks(functools.partial(split, tiles, reach, *roles), tree, chunks=chunks, **objects)
-        return exchange(sent, tiles)
+    def divided(points: Any, *roles: bool) -> Any:
+        chunks = ((1,) * points.numblocks[0], (tiles + 1,))
+        return points.map_blocks(functools.partial(split, tiles, reach, *roles), tree, chunks=chunks, **objects)
 
-    theirs = [pieces(x, True, True)] if data is x else [pieces(x, True, False), pieces(data, False, True)]
+    sent, here = apart(divided(x, True, data is x))
+    others = [] if data is x else [exchange(apart(divided(data, False, True))[0], tiles)]
     work = functools.partial(move, tiles, bandwidth, kernel, selector)
-    moved = theirs[0].map_blocks(work, *theirs[1:], chunks=(rows, (tiles,)), **objects)
-    return exchange(moved, tiles).map_blocks(merge, x, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+    moved = exchange(exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects), tiles)
+    return moved.map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
 
 
 def numbers(points: Any, block: int) -> Any:
@@ -139,7 +139,7 @@ def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
 def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
     """Yield for each tile its number, which of the points lie in it, and which lie within reach of it, itself included."""
     xp = namespace(points)
-    axes = [*points.T, own]
+    axes = [*(xp.astype(points[:, k], xp.float64) for k in range(points.shape[1])), own]
 
     def down(number: int, rows: Any, within: Any) -> Any:
         if number < 0:
@@ -161,21 +161,24 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
 
 @in_neutral_state
 def split(tiles: int, reach: float, moves: bool, pulls: bool, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
-    """Return for each tile the rows of a block that lie in it, their points, and the other points within its reach.
+    """Return for each tile the points of a block that lie in it, and the others within its reach; last, the rows of the former.
 
-    Without `moves` the points are data alone, which are all among the last. Without `pulls` they are no data, and no last.
+    The rows stay with the block. Without `moves` the points are data alone, and all that are within reach are in one array.
+    Without `pulls` they are no data, and none are within reach.
     """
     xp = namespace(points)
-    wide = xp.astype(points, xp.float64)
     own = xp.asarray(numbers(points, block_id[0]), device=device(points))
-    pieces: list[Any] = [None] * tiles
-    for tile, here, near in parted(tree[0, 0], wide, own, reach if pulls else 0.0):
+    pieces: list[Any] = [None] * (tiles + 1)
+    rows: list[Any] = [None] * tiles
+    for tile, here, near in parted(tree[0, 0], points, own, reach if pulls else 0.0):
+        rows[tile] = here
         if not moves:
             pieces[tile] = points[near]
             continue
         beside = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
         beside[here] = False
-        pieces[tile] = here, points[here], points[near[beside[near]] if pulls else near[:0]]
+        pieces[tile] = points[here], points[near[beside[near]] if pulls else near[:0]]
+    pieces[-1] = xp.astype(xp.concat(rows), xp.int32) if moves else None
     return row_of(pieces)
 
 
@@ -183,8 +186,8 @@ def split(tiles: int, reach: float, moves: bool, pulls: bool, points: Any, tree:
 def move(
     tiles: int, bandwidth: float, kernel: str, selector: str, pieces: Any, others: Any = None, block_id: Any = (0, 0)
 ) -> Any:
-    """Return for each block the rows that a tile got of it, and their points moved. `others` are the data, if not x itself."""
-    rows, inside, beside = zip(*pieces[0], strict=True)
+    """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself."""
+    inside, beside = zip(*pieces[0], strict=True)
     xp = namespace(inside[0])
     x, near = xp.concat(inside), xp.concat((*inside, *beside) if others is None else tuple(others[0]))
     what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
@@ -193,12 +196,13 @@ def move(
         if len(x) and len(near):
             y = registry.get("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
     ends = np.cumsum([0, *map(len, inside)])
-    return row_of([(here, y[ends[i] : ends[i + 1]]) for i, here in enumerate(rows)])
+    return row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
 
 
-def merge(pieces: Any, x: Any) -> Any:
-    """Return the moved points of a block, from what all tiles have of it."""
-    y = namespace(x).empty_like(x)
-    for rows, points in pieces[0]:
-        y[rows] = points
+def merge(moved: Any, rows: Any) -> Any:
+    """Return the points of a block in its own order, from what all tiles have of them."""
+    xp = namespace(moved[0, 0])
+    points = xp.concat(list(moved[0]))
+    y = xp.empty_like(points)
+    y[rows[0, 0]] = points
     return y
