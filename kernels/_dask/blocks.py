@@ -90,8 +90,18 @@ def compute(operation: str, selector: str, arrays: Mapping[str, Array], like: Ar
     """
     import dask.array as da
 
-    call = functools.partial(_call, operation, selector, tuple(arrays), parameters)
+    call = on_blocks(operation, selector, tuple(arrays), parameters)
     return da.map_blocks(call, *arrays.values(), name=None, chunks=like.chunks, dtype=like.dtype, meta=like._meta)
+
+
+def on_blocks(operation: str, selector: str, names: Sequence[str], parameters: Mapping[str, Any]) -> Any:
+    """Return a function of blocks that a worker gives its registry, as the arrays of these names."""
+    return functools.partial(_call, operation, selector, tuple(names), dict(parameters))
+
+
+def product_of_blocks(a: Array, b: Array, selector: str) -> Array:
+    """Return the product of two blocks with an axis of one before its last two, along which products are summed."""
+    return registry.get("matmul", selector)(a, b)[..., None, :, :]
 
 
 def _call(operation: str, selector: str, names: Sequence[str], parameters: Mapping[str, Any], *blocks: Array) -> Array:
