@@ -6,7 +6,9 @@ from kernels._dask.blocks import on_blocks, whole_rows
 from registry import register
 
 
-@register("pairwise_distance", "dask", arrays="dask", requires=("dask",), options={"selector": "auto"}, precision="expansion", rank=20)
+@register(
+    "pairwise_distance", "dask", arrays="dask", requires=("dask",), options={"selector": "auto"}, precision="expansion", rank=20
+)
 def pairwise_distance(x, y, metric, selector="auto"):
     call = on_blocks("pairwise_distance", selector, ("x", "y"), {"metric": metric})
     x, y = whole_rows(x), whole_rows(y)

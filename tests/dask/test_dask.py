@@ -22,7 +22,9 @@ ragged = np.random.default_rng(0)
 def in_pieces(array):
     """Return a dask array of ragged chunks, empty ones and ones of one row among them."""
     ends = [np.sort(ragged.integers(0, extent + 1, 3)) for extent in array.shape]
-    return da.from_array(array, chunks=tuple(tuple(np.diff([0, *end, n]).tolist()) for end, n in zip(ends, array.shape, strict=True)))
+    return da.from_array(
+        array, chunks=tuple(tuple(np.diff([0, *end, n]).tolist()) for end, n in zip(ends, array.shape, strict=True))
+    )
 
 
 def cut_up(variant, **options):
