@@ -22,10 +22,15 @@ def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Make dask arrays of one block of the NumPy arrays beside others: a block is sent to a worker once, whatever needs it."""
     import dask.array as da
 
-    return {
-        key: da.from_array(np.asarray(array), chunks=-1) if isinstance(array, np.ndarray | np.generic) else array
-        for key, array in arrays.items()
-    }
+    def plain(array: Array) -> bool:  # what means more than its numbers is left to be refused
+        kept = np.ma.MaskedArray | np.matrix
+        return isinstance(array, np.generic) or (
+            isinstance(array, np.ndarray)
+            and not isinstance(array, kept)
+            and type(array).__array_ufunc__ is np.ndarray.__array_ufunc__  # type: ignore[comparison-overlap]
+        )
+
+    return {key: da.from_array(np.asarray(array), chunks=-1) if plain(array) else array for key, array in arrays.items()}
 
 
 def require_finite_blocks(
@@ -48,6 +53,11 @@ def _finite(operation: str, key: str, block: Array) -> Array:
 def whole_rows(array: Array) -> Array:
     """Return a dask array whose blocks hold whole rows."""
     return array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
+
+
+def without_empty(array: Array) -> Array:
+    """Return a dask array without empty chunks beside others: dask takes chunks of an extent of 1 for one to broadcast."""
+    return array.rechunk(tuple(tuple(chunk for chunk in chunks if chunk) or (0,) for chunks in array.chunks))
 
 
 def namespace(block: Array) -> Any:

@@ -88,6 +88,8 @@ def _overrides(kind: type, torch: Any) -> bool:
 
 
 def _dask_error(name: str, array: Array) -> Exception | None:
+    if isinstance(array._meta, np.ndarray) and (error := _numpy_error(array._meta)):
+        return error
     if any(map(math.isnan, array.shape)):
         return ValueError(f"expected known sizes of chunks, got shape {array.shape}; call {name}.compute_chunk_sizes() before")
     return None

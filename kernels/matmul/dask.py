@@ -2,7 +2,7 @@
 
 import dask.array as da
 
-from kernels._dask.blocks import product_of_blocks
+from kernels._dask.blocks import product_of_blocks, without_empty
 from registry import register
 
 FAN = 4  # sums that are added at a time
@@ -20,7 +20,7 @@ FAN = 4  # sums that are added at a time
 )
 def matmul(a, b, selector="auto"):
     vectors = a.ndim == 1, b.ndim == 1
-    a, b = (a[None] if vectors[0] else a), (b[:, None] if vectors[1] else b)
+    a, b = without_empty(a[None] if vectors[0] else a), without_empty(b[:, None] if vectors[1] else b)
     batch = [f"batch {i}" for i in range(max(a.ndim, b.ndim) - 2)]
     left, right = (*batch[len(batch) - a.ndim + 2 :], "m", "k"), (*batch[len(batch) - b.ndim + 2 :], "k", "n")
     products = da.blockwise(

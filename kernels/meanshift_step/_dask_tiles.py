@@ -111,14 +111,18 @@ def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
             return -1 - first
         spread = np.ptp(points[rows, :-1], axis=0) if len(rows) else np.zeros(points.shape[1] - 1)
         axis = int(spread.argmax()) if spread.max() > 0 else points.shape[1] - 1
-        rows = rows[np.argsort(points[rows, axis], kind="stable")]
+        along = np.sort(points[rows, axis])
         middle = len(rows) * (size // 2) // size
-        value = points[rows[middle - 1], axis] if middle else -np.inf
+        value = along[middle - 1] if middle else -np.inf
+        if middle and value == along[-1]:  # all would go left
+            value = along[np.searchsorted(along, value) - 1]
         number = len(nodes)
         nodes.append(Node(axis, float(value), 0, 0))
         goes_left = points[rows, axis] <= value
-        left = part(rows[goes_left], first, size // 2)
-        right = part(rows[~goes_left], first + size // 2, size - size // 2)
+        # Where many are equal the halves are not: tiles are shared out as the points are.
+        lefts = min(size - 1, max(1, round(size * goes_left.mean()))) if len(rows) else size // 2
+        left = part(rows[goes_left], first, lefts)
+        right = part(rows[~goes_left], first + lefts, size - lefts)
         nodes[number] = nodes[number]._replace(left=left, right=right)
         return number
 

@@ -2,7 +2,7 @@
 
 import dask.array as da
 
-from kernels._dask.blocks import on_blocks, whole_rows
+from kernels._dask.blocks import on_blocks, whole_rows, without_empty
 from registry import register
 
 
@@ -11,5 +11,5 @@ from registry import register
 )
 def pairwise_distance(x, y, metric, selector="auto"):
     call = on_blocks("pairwise_distance", selector, ("x", "y"), {"metric": metric})
-    x, y = whole_rows(x), whole_rows(y)
+    x, y = without_empty(whole_rows(x)), without_empty(whole_rows(y))
     return da.blockwise(call, "ij", x, "ik", y, "jk", concatenate=True, dtype=x.dtype, meta=x._meta)

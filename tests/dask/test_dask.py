@@ -16,11 +16,11 @@ import dask  # noqa: E402
 
 step = registry.get("meanshift_step")
 on_dask = [variant for op in registry.operations() for variant in registry.variants(op) if variant.arrays == "dask"]
-ragged = np.random.default_rng(0)
 
 
 def in_pieces(array):
-    """Return a dask array of ragged chunks, empty ones and ones of one row among them."""
+    """Return a dask array of ragged chunks, empty ones and ones of one row among them, which are the same for the same shape."""
+    ragged = np.random.default_rng(array.shape)
     ends = [np.sort(ragged.integers(0, extent + 1, 3)) for extent in array.shape]
     return da.from_array(
         array, chunks=tuple(tuple(np.diff([0, *end, n]).tolist()) for end, n in zip(ends, array.shape, strict=True))
@@ -166,7 +166,7 @@ def test_what_a_gaussian_s_reach_leaves_out_is_within_its_class():
 def test_a_tile_beyond_a_worker_s_memory_is_named_before_anything_is_sent(monkeypatch):
     from kernels.meanshift_step import _dask_tiles
 
-    monkeypatch.setattr(_dask_tiles, "memory_limit", lambda: 2**16)
+    monkeypatch.setattr(_dask_tiles, "memory_limit", lambda: 2**18)
     x = da.random.default_rng(0).random((4000, 2), chunks=(1000, 2))
     with pytest.raises(MemoryError, match=r"meanshift_step: tile \d of 4: .* points within its reach .*smaller bandwidth"):
         step(x, 0.5).compute(scheduler="synchronous")
@@ -177,7 +177,7 @@ def test_a_tile_beyond_a_worker_s_memory_is_named_before_anything_is_sent(monkey
 def test_out_of_memory_in_a_task_names_the_tile(monkeypatch, method):
     from kernels.meanshift_step import _partial
 
-    def get(*_):
+    def get(*_, **__):
         raise MemoryError("unable to allocate")
 
     x = da.random.default_rng(0).random((40, 2), chunks=(10, 2))
