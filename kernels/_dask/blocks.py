@@ -27,7 +27,7 @@ def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return isinstance(array, np.generic) or (
             isinstance(array, np.ndarray)
             and not isinstance(array, kept)
-            and type(array).__array_ufunc__ is np.ndarray.__array_ufunc__  # type: ignore[comparison-overlap]
+            and type(array).__array_ufunc__ is np.ndarray.__array_ufunc__
         )
 
     return {key: da.from_array(np.asarray(array), chunks=-1) if plain(array) else array for key, array in arrays.items()}
