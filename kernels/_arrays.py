@@ -21,7 +21,7 @@ _DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 13: "cuda"}  # DLDeviceType: CPU, CUD
 
 
 class Caller(NamedTuple):
-    """Whose arrays a call brought: ``"numpy"``, ``"torch"`` or another package's, with the namespace, and where they are."""
+    """Whose arrays a call brought: ``"numpy"``, ``"torch"``, ``"dask"`` or another's, with the namespace, and where they are."""
 
     kind: str
     namespace: ModuleType
@@ -49,6 +49,8 @@ def caller_of(array: Array) -> Caller:
         return Caller("numpy", np, "cpu")
     if array_api_compat.is_torch_array(array):
         return Caller("torch", array_api_compat.array_namespace(array), array.device.type)
+    if array_api_compat.is_dask_array(array):  # where its blocks will be, only the workers know
+        return Caller("dask", array_api_compat.array_namespace(array), "cpu")
     try:
         namespace: Any = array_api_compat.array_namespace(array)
     except TypeError:
@@ -76,7 +78,8 @@ def _numpy_name(dtype: np.dtype[Any]) -> str:
 
 def described(array: Array, shape: tuple[int, ...] | None) -> str:
     """Describe an array of a kernel's own kind, for a message."""
-    kind = f"tensor on {place(array)}" if array_api_compat.is_torch_array(array) else "NumPy array"
+    kind = "dask array" if array_api_compat.is_dask_array(array) else "NumPy array"
+    kind = f"tensor on {place(array)}" if array_api_compat.is_torch_array(array) else kind
     return f"a {kind} of {dtype_name(array.dtype)}{'' if shape is None else f', shape {shape}'}"
 
 
@@ -135,6 +138,18 @@ def to_torch(array: Array, device: str, dtype: Any = None) -> Array:
     return tensor.to(device=tensor.device if tensor.device.type == device else device, dtype=dtype)
 
 
+def to_dask(array: Array, dtype: Any = None) -> Array:
+    """Return a dask array of any array's values; what is none yet becomes chunks of the size that dask's configuration says.
+
+    `dtype`, where given, is one of the array's own namespace.
+    """
+    import dask.array as da
+
+    if not isinstance(array, da.Array):
+        return da.from_array(to_numpy(array, dtype))
+    return array if dtype is None else array.astype(dtype)
+
+
 def _plain_tensor(tensor: Array) -> Array:
     """Return a tensor of the base class, without a gradient, whose memory holds its values and not their conjugates."""
     torch: Any = sys.modules["torch"]
@@ -160,6 +175,10 @@ def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def convert_back(result: Array, caller: Caller, like: Array) -> Array:
     """Return a kernel's result as the caller's kind of array, on the device of `like`."""
+    if caller.kind == "dask":
+        return result
+    if array_api_compat.is_dask_array(result):
+        result = to_numpy(result.compute())
     if caller.kind == "numpy":
         return to_numpy(result)[()]  # NumPy returns a scalar, not a 0-d array
     if caller.kind == "torch":
@@ -177,9 +196,11 @@ def all_finite(array: Array) -> bool:
 
     A sum is finite only if all its terms are, and takes one pass without a mask; if it is not, it may have
     overflowed, and the entries are asked one by one. For NumPy the sum of squares comes from the BLAS, which
-    has a third of the fixed cost of `sum` on a small array.
+    has a third of the fixed cost of `sum` on a small array. A dask array is not asked: its blocks are, once they are computed.
     """
     if type(array) is np.ndarray:
         return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+    if array_api_compat.is_dask_array(array):
+        return True
     xp = array_api_compat.array_namespace(array)
     return math.isfinite(float(xp.sum(array))) or bool(xp.all(xp.isfinite(array)))

@@ -61,7 +61,8 @@ class Variant:
     device : str
         ``"cpu"`` or ``"cuda"``.
     arrays : str
-        The kind of array its function takes: ``"numpy"``, ``"torch"``, or ``"any"``, which is whatever the caller brings.
+        The kind of array its function takes: ``"numpy"``, ``"torch"``, ``"dask"``, or ``"any"``, which is whatever else the
+        caller brings. Dispatch takes one of ``"dask"`` for dask arrays, and for no others unless the caller names it.
     requires : tuple of str
         Packages it imports beyond those of the core.
     dtypes : tuple of str
@@ -142,7 +143,7 @@ DEFAULTS: dict[str, Any] = {
     for f in fields(Variant)
     if f.name not in ("operation", "name", "module", "file", "line", "doc", "_why_not")
 }
-_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch", "any"), "layout": ("any", "C")}
+_CHOICES = {"device": DEVICES, "arrays": ("numpy", "torch", "dask", "any"), "layout": ("any", "C")}
 
 
 def declare(operation: str, name: str, **declared: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class _Guidance(Protocol):
     def __call__(self, unconditional: _A, conditional: _A, scale: float, *, rescale: float = 0.0) -> _A: ...
 
 class _Matmul(Protocol):
-    def __call__(self, a: _A, b: _A) -> _A: ...
+    def __call__(self, a: _A, b: _A, *, selector: str = ...) -> _A: ...
 
 class _MeanshiftStep(Protocol):
     def __call__(
@@ -44,6 +44,8 @@ class _MeanshiftStep(Protocol):
         kernel: Literal["gaussian", "triangular", "epanechnikov", "flat"] = "gaussian",
         check_finite: bool = True,
         batch_size: int = ...,
+        method: Literal["auto", "ring", "tiles"] = ...,
+        selector: str = ...,
     ) -> _A: ...
 
 class _Outer(Protocol):
@@ -62,6 +64,7 @@ class _PairwiseDistance(Protocol):
         y: _A | None = None,
         *,
         metric: Literal["euclidean", "sqeuclidean", "cityblock", "chebyshev"] = "euclidean",
+        selector: str = ...,
         batch_size: int = ...,
     ) -> _A: ...
 
@@ -69,7 +72,7 @@ class _Slerp(Protocol):
     def __call__(self, a: _A, b: _A, t: float) -> _A: ...
 
 class _Softmax(Protocol):
-    def __call__(self, x: _A) -> _A: ...
+    def __call__(self, x: _A, *, selector: str = ...) -> _A: ...
 
 class _Standardize(Protocol):
     def __call__(self, x: _A) -> _A: ...

@@ -47,6 +47,7 @@ def hints(implementation: Implementation, record: Record, error: Exception) -> l
         return []
     variant, limits = implementation.form.variant, implementation.form.variant.limits
     arrays = {"numpy": "NumPy arrays; arrays='torch' gives it tensors", "torch": "tensors; arrays='numpy' gives it NumPy arrays"}
+    arrays["dask"] = "dask arrays"
     lines = [
         f"it has no parameter {name!r}: one that needs none claims limits={{{name!r}: ({default!r},)}}"
         for name, default in implementation.form.lacking.items()

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_dask_array
 
 from kernels._arrays import all_finite, dtype_name
 from kernels._definition.annotations import ArrayArgument, Parameter, array_argument, fits, parameter, result_arguments
@@ -292,7 +292,12 @@ class Signature:
             )
 
     def require_nonnegative(self, key: str, array: Any) -> None:
-        """Raise ValueError for an array with a negative number, NaN or an infinity, naming the first."""
+        """Raise ValueError for an array with a negative number, NaN or an infinity, naming the first.
+
+        A dask array is not asked: its blocks are, once they are computed.
+        """
+        if is_dask_array(array):
+            return
         wrong = ~((array >= 0) & (array < math.inf))
         xp = array_namespace(array)
         if xp.any(wrong):

@@ -6,6 +6,7 @@ a mask, names, a derivative. A subclass that changes nothing about operations is
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,8 @@ def require_arrays(operation: str, arrays: Mapping[str, Array]) -> None:
             error = _numpy_error(array)
         elif array_api_compat.is_torch_array(array):
             error = _torch_error(name, array)
+        elif array_api_compat.is_dask_array(array):
+            error = _dask_error(name, array)
         else:
             error = _foreign_error(name, array)
         if error is None and array is not first:
@@ -82,6 +85,14 @@ def _overrides(kind: type, torch: Any) -> bool:
     function = getattr(kind.__torch_function__, "__func__", kind.__torch_function__)  # type: ignore[attr-defined]
     harmless = (torch.Tensor.__torch_function__.__func__, torch._C._disabled_torch_function_impl)
     return function not in harmless or kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__  # type: ignore[attr-defined]
+
+
+def _dask_error(name: str, array: Array) -> Exception | None:
+    if isinstance(array._meta, np.ndarray) and (error := _numpy_error(array._meta)):
+        return error
+    if any(map(math.isnan, array.shape)):
+        return ValueError(f"expected known sizes of chunks, got shape {array.shape}; call {name}.compute_chunk_sizes() before")
+    return None
 
 
 def _foreign_error(name: str, array: Any) -> Exception | None:

@@ -78,6 +78,10 @@ def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) 
         return Rejection(variant.reason, VariantUnavailable)
     if question.selector == "auto" and variant.device != call.caller.device:
         return Rejection(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
+    for_dask = variant.arrays == "dask"
+    if for_dask != (call.caller.kind == "dask") and not (for_dask and variant.name == question.selector):
+        takes = "is for dask arrays" if for_dask else "takes no dask arrays; compute() makes others of them"
+        return Rejection(takes, TypeError)
     name = _arrays.dtype_name(call.dtype)
     if name not in variant.dtypes:
         return Rejection(wrong_dtype(variant, name), TypeError)

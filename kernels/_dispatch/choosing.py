@@ -167,7 +167,8 @@ class Chooser:
             return Choice(tuple(order), stands)
         order = first_that_loads(op, order)
         by_facts: dict[tuple[int, ...], Candidate] | None = None
-        bounds = calls.bounds(op.contract, stands.extents, stands.parameters)
+        # The contents of a dask array are not there to be looked at.
+        bounds = {} if kind == "dask" else calls.bounds(op.contract, stands.extents, stands.parameters)
         if bounds and order[0].rejection is None:
             winners = {
                 ordered(considered, kind, options, stands._replace(facts=facts), costs)[0].variant.name

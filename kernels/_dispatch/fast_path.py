@@ -62,7 +62,7 @@ def fast_path(
     conditions : sequence of callable
         Tests of a normalised call; it is ordinary while all are true.
     """
-    if variant.arrays == "any" or not op.contract.signature.uniform:
+    if variant.arrays in ("any", "dask") or not op.contract.signature.uniform:
         return lambda *args, **kwargs: slow(args, kwargs)
     if not {*op.core.output} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
         return lambda *args, **kwargs: slow(args, kwargs)  # the result's shape hangs on an array that may be left out

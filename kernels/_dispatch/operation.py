@@ -8,9 +8,11 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import array_api_compat
 import numpy as np
 
 from kernels import _arrays
+from kernels._dask.blocks import beside_dask, require_finite_blocks
 from kernels._definition import results
 from kernels._dispatch import gufunc
 from kernels._dispatch.arguments import require_arrays
@@ -65,11 +67,16 @@ class Operation:
         stated = {key: value for key, value in kwargs.items() if key in self.signature.parameters}
         options = {key: _integer(value) for key, value in kwargs.items() if key not in stated}
         try:
-            given = self.signature.bind(*args, **stated).arguments
+            bound = self.signature.bind(*args, **stated)
         except TypeError as error:
             raise TypeError(f"{self.name}: {error}{self.misspelt(options, candidates)}") from None
+        given = bound.arguments
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
+        distributed = any(map(array_api_compat.is_dask_array, brought.values()))
+        if distributed:
+            brought = beside_dask(brought)
+            given |= brought
         require_arrays(self.name, brought)
         caller = _arrays.caller_of(next(iter(brought.values())))
         together = {key: brought[key] for key in self.contract.signature.group if key in brought}  # an index keeps its dtype
@@ -80,7 +87,9 @@ class Operation:
             raise TypeError(f"{self.name}: arguments {', '.join(together)}: {reason}") from None
         if candidates:
             self.require_candidate(together, dtype, options, candidates)
-        args, kwargs = self.function(*args, **stated)
+        args, kwargs = self.function(*bound.args, **bound.kwargs)
+        if distributed and given.get("check_finite", True):
+            args, kwargs = require_finite_blocks(self, args, kwargs)
         return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
 
     def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
@@ -190,16 +199,24 @@ class Operation:
             for key, array in zip(self.contract.ARRAYS, call.arrays, strict=True)
             if array is not None
         }
-        args: Any = list(call.args)
-        kwargs: Any = dict(call.kwargs)
-        for slot, array in zip((*range(self.leading), *self.keyed), call.arrays, strict=True):
-            (args if type(slot) is int else kwargs)[slot] = adapted.get(id(array))
-        return tuple(args), kwargs
+        return self.with_arrays(call.args, call.kwargs, [adapted.get(id(array)) for array in call.arrays])
+
+    def with_arrays(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], arrays: Sequence[Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return a normalised call's arguments with other arrays in the place of its own."""
+        positional: Any = list(args)
+        named: Any = dict(kwargs)
+        for slot, array in zip((*range(self.leading), *self.keyed), arrays, strict=True):
+            (positional if type(slot) is int else named)[slot] = array
+        return tuple(positional), named
 
     def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
         wanted = None if array.dtype == dtype else dtype
         if variant.arrays == "any" and variant.device == "cpu":
             return _arrays.as_it_comes(array, wanted)
+        if variant.arrays == "dask":
+            return _arrays.to_dask(array, wanted)
         if variant.arrays != "numpy":
             return _arrays.to_torch(array, variant.device, wanted)
         adapted = _arrays.to_numpy(array, wanted)

@@ -198,7 +198,8 @@ class Tuner:
 
     def candidates(self, dtype: str) -> list[Variant]:
         """Return the variants for a dtype, the likely best first."""
-        every = [v for v in self.zoo.variants(self.operation) if v.available and v.device == self.device and dtype in v.dtypes]
+        here = [v for v in self.zoo.variants(self.operation) if v.available and v.device == self.device and dtype in v.dtypes]
+        every = [v for v in here if v.arrays != "dask"]  # those serve dask arrays alone, and a lazy call takes no time
 
         def order(variant: Variant) -> tuple[float, int]:
             ratios = self._ratios.get(variant.name)

@@ -159,7 +159,7 @@ def test_the_cost_of_dispatch_can_be_measured(monkeypatch, capsys):
     seconds = json.loads(capsys.readouterr().out)["seconds"]
     for operation in registry.operations():
         for variant in registry.variants(operation):
-            if variant.available and variant.device == "cpu" and variant.arrays != "any":
+            if variant.available and variant.device == "cpu" and variant.arrays in ("numpy", "torch"):
                 assert f"{operation} {variant.name}, through dispatch" in seconds
 
 

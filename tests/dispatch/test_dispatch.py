@@ -35,7 +35,12 @@ def test_what_every_variant_refuses_is_said_once():
     step, x = registry.get("meanshift_step"), np.ones((3, 2))
     cases = [
         (x.astype(int), {}, TypeError, "meanshift_step: argument x: expected dtype float32 or float64, got int64; cast it"),
-        (x, {"bach_size": 7}, TypeError, "meanshift_step: no variant has an argument 'bach_size'; their options are: batch_size"),
+        (
+            x,
+            {"bach_size": 7},
+            TypeError,
+            "meanshift_step: no variant has an argument 'bach_size'; their options are: batch_size, method, selector",
+        ),
         (
             x,
             {"batch_size": "7"},

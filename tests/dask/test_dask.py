@@ -1,0 +1,189 @@
+"""dask arrays through dispatch: nothing is computed before it is asked for, what is refused, and kernels held to their bounds."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+import registry
+from kernels import _conformance
+from kernels._conformance.implementation import Implementation
+from kernels.meanshift_step import KERNELS
+
+da = pytest.importorskip("dask.array")
+import dask  # noqa: E402
+
+step = registry.get("meanshift_step")
+on_dask = [variant for op in registry.operations() for variant in registry.variants(op) if variant.arrays == "dask"]
+
+
+def in_pieces(array):
+    """Return a dask array of ragged chunks, empty ones and ones of one row among them, which are the same for the same shape."""
+    ragged = np.random.default_rng(array.shape)
+    ends = [np.sort(ragged.integers(0, extent + 1, 3)) for extent in array.shape]
+    return da.from_array(
+        array, chunks=tuple(tuple(np.diff([0, *end, n]).tolist()) for end, n in zip(ends, array.shape, strict=True))
+    )
+
+
+def cut_up(variant, **options):
+    """Put a variant on trial with ragged chunks of NumPy arrays."""
+    call = registry.get(variant.operation, variant.name)
+
+    def function(**arguments):
+        made = {id(each): in_pieces(each) for each in arguments.values() if isinstance(each, np.ndarray)}
+        return call(**{key: made.get(id(each), each) for key, each in arguments.items()}, **options).compute()
+
+    contract, claims = registry.contract(variant.operation), (variant.dtypes, variant.precision)
+    return Implementation(variant.operation, contract, function, *claims, limits=variant.limits)
+
+
+def on_trial():
+    for variant in on_dask:
+        for options in [{"method": "auto"}, {"method": "ring"}] if variant.operation == "meanshift_step" else [{}]:
+            for property_ in _conformance.all_properties(registry.contract(variant.operation)):
+                name = "-".join([variant.operation, *options.values(), property_.__name__])
+                yield pytest.param(variant, options, property_, id=name)
+
+
+@pytest.mark.filterwarnings("ignore:Increasing number of chunks:dask.array.core.PerformanceWarning")
+@pytest.mark.parametrize(("variant", "options", "property_"), list(on_trial()))
+def test_ragged_chunks_are_within_the_same_bounds(variant, options, property_):
+    examples = min(_conformance.FEW - 1, settings.default.max_examples)
+    _conformance.run(property_, cut_up(variant, **options), examples)
+
+
+class Counted:
+    """What dask can take blocks of, which counts those that were taken."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim, self.taken = array, array.shape, array.dtype, array.ndim, 0
+
+    def __getitem__(self, index):
+        self.taken += 1
+        return self.array[index]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_nothing_is_computed_until_asked_for(kernel):
+    x = Counted(np.random.default_rng(0).standard_normal((60, 2)))
+    points = da.from_array(x, chunks=(20, 2), asarray=False)
+    for method in ("tiles", "ring"):
+        before = x.taken
+        moved = step(points, 0.5, kernel=kernel, method=method)
+        step(moved, 0.5, kernel=kernel, method=method)
+        assert (type(moved), moved.shape, moved.dtype, moved.chunks) == (da.Array, x.shape, x.dtype, points.chunks)
+        assert type(moved._meta) is np.ndarray
+        assert x.taken == before
+        moved.compute()
+        assert x.taken > before
+
+
+def test_other_variants_are_not_for_dask_arrays_nor_dask_for_others():
+    x = np.ones((4, 2))
+    assert registry.explain("meanshift_step", x, 1.0).chosen.name != "dask"
+    assert registry.explain("meanshift_step", da.from_array(x), 1.0).chosen.name == "dask"
+    with pytest.raises(TypeError, match="'loop' takes no dask arrays; compute"):
+        registry.get("meanshift_step", "loop")(da.from_array(x), 1.0)
+    with pytest.raises(TypeError, match="no variant for 'auto' can take this call"):
+        registry.get("slerp")(da.from_array(x), da.from_array(x), 0.5)
+
+
+def test_unknown_chunks_are_refused_with_what_mends_it():
+    x = da.from_array(np.arange(8.0).reshape(4, 2), chunks=2)
+    with pytest.raises(ValueError, match=r"meanshift_step: argument x: .* call x\.compute_chunk_sizes\(\)"):
+        step(x[x[:, 0] > 1], 1.0)
+
+
+def test_shapes_and_dtypes_are_refused_at_once_and_values_by_the_task():
+    x = da.from_array(np.array([[1.0, 2.0], [3.0, np.nan]]), chunks=1)
+    with pytest.raises(ValueError, match="argument data: expected shape"):
+        step(x, 1.0, data=da.ones((3, 3)))
+    with pytest.raises(TypeError, match="argument data: expected dtype float64"):
+        step(x, 1.0, data=np.ones((3, 2), np.float32))
+    moved = [step(x, 1.0, method=method) for method in ("tiles", "ring")]  # lazily: nobody has looked at the entries
+    for each in moved:
+        with pytest.raises(ValueError, match=r"^meanshift_step: argument x: expected finite entries"):
+            each.compute()
+    with pytest.raises(ValueError, match="argument method: expected auto, ring, or tiles"):
+        step(x, 1.0, data=np.ones((3, 2)), method="tiles")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_numpy_data_beside_dask_points(kernel):
+    rng = np.random.default_rng(0)
+    x, data = rng.standard_normal((50, 2)), rng.standard_normal((40, 2))
+    points = da.from_array(x, chunks=(7, 1))
+    moved = step(points, 0.5, data=data, kernel=kernel)
+    held = [task for task in dict(moved.__dask_graph__()).values() if "array(" in repr(task)]
+    assert len(held) == points.npartitions + 1  # the data are one entry of the graph, whatever the number of tasks
+    np.testing.assert_allclose(moved.compute(), step(x, 0.5, data=data, kernel=kernel), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "flat"])
+def test_the_graph_grows_with_tiles_and_has_few_tasks_for_each(kernel):
+    def tasks(tiles):
+        moved = step(da.zeros((4 * tiles, 3), chunks=(4, 3)), 1.0, kernel=kernel)
+        return len(dict(moved.__dask_graph__()))
+
+    counts = [tasks(tiles) for tiles in (10, 20, 40)]
+    assert counts[2] <= 30 * 40
+    assert counts[2] - counts[1] == 2 * (counts[1] - counts[0])
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_half_of_all_points_in_one_cell_are_shared_among_the_tiles(kernel, monkeypatch):
+    from kernels.meanshift_step import _dask_tiles
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-50, 50, (8000, 2))
+    x[::2] = rng.uniform(0, 1, (4000, 2))
+    x[::8] = 0.5  # and some in one place, which no cut parts
+    sizes = []
+    seen = _dask_tiles.move
+
+    def move(*args, **kwargs):
+        sizes.append(sum(len(inside) for inside, _ in args[4][0]))
+        return seen(*args, **kwargs)
+
+    monkeypatch.setattr(_dask_tiles, "move", move)
+    moved = step(da.from_array(x, chunks=(500, 2)), 1.0, kernel=kernel).compute(scheduler="synchronous")
+    assert sum(sizes) == len(x)
+    assert max(sizes) <= 2 * len(x) / 16
+    np.testing.assert_allclose(moved, step(x, 1.0, kernel=kernel), rtol=0, atol=1e-9)
+
+
+def test_what_a_gaussian_s_reach_leaves_out_is_within_its_class():
+    from kernels.meanshift_step._dask_tiles import reach_of
+
+    for unit in (2.0**-24, 2.0**-53):
+        c = reach_of("gaussian", 1.0, unit)
+        assert math.exp(-c * c / 2) * 3 * c <= unit / 2
+        assert c < 1.1 * math.sqrt(-2 * math.log(unit)) + 1
+    assert 1 < reach_of("flat", 1.0, 2.0**-24) < 1.01
+
+
+def test_a_tile_beyond_a_worker_s_memory_is_named_before_anything_is_sent(monkeypatch):
+    from kernels.meanshift_step import _dask_tiles
+
+    monkeypatch.setattr(_dask_tiles, "memory_limit", lambda: 2**18)
+    x = da.random.default_rng(0).random((4000, 2), chunks=(1000, 2))
+    with pytest.raises(MemoryError, match=r"meanshift_step: tile \d of 4: .* points within its reach .*smaller bandwidth"):
+        step(x, 0.5).compute(scheduler="synchronous")
+    assert dask.compute(step(x, 1e-4))  # little is within reach
+
+
+@pytest.mark.parametrize("method", ["tiles", "ring"])
+def test_out_of_memory_in_a_task_names_the_tile(monkeypatch, method):
+    from kernels.meanshift_step import _partial
+
+    def get(*_, **__):
+        raise MemoryError("unable to allocate")
+
+    x = da.random.default_rng(0).random((40, 2), chunks=(10, 2))
+    moved = step(x, 0.5, method=method)
+    monkeypatch.setattr(registry, "get", lambda *_, **__: get)
+    monkeypatch.setattr(_partial, "added", get)
+    with pytest.raises(MemoryError, match=r"meanshift_step: (tile|block) \d of 4.*unable to allocate.*rechunk"):
+        moved.compute(scheduler="synchronous")

@@ -1,0 +1,98 @@
+"""dask arrays on two processes that share no memory: one cluster for all tests of this file."""
+
+import os
+import signal
+import time
+
+import children
+import numpy as np
+import pytest
+
+import registry
+
+dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+
+step = registry.get("meanshift_step")
+
+
+@pytest.fixture(scope="module")
+def client():
+    os.environ[children.SERVES] = "1"  # the processes outlive a test
+    quiet = {"silence_logs": 50, "dashboard_address": None}
+    try:
+        with (
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1GiB", **quiet) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+    finally:
+        del os.environ[children.SERVES]
+
+
+def in_this_process(*args, **kwargs):
+    """Return a step of threads of this process: what workers send each other, they alone can compute."""
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        return step(*args, **kwargs).compute(scheduler="threads")
+
+
+def crowd():
+    """Return 40,000 points of which half are in one cell's width, and the same in blocks."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-50, 50, (40_000, 2))
+    x[::2] = rng.uniform(0, 1, (20_000, 2))
+    return x, da.from_array(x, chunks=(2_500, 2))
+
+
+@pytest.mark.parametrize("kernel", ["triangular", "gaussian"])
+def test_two_workers_give_the_bits_of_one_process_and_share_a_crowd(client, kernel):
+    def seconds():
+        times = os.times()
+        return times.user + times.system
+
+    x, points = crowd()
+    before = client.run(seconds)
+    moved = step(points, 1.0, kernel=kernel).compute()
+    took = {worker: after - before[worker] for worker, after in client.run(seconds).items()}
+    assert moved.tobytes() == in_this_process(points, 1.0, kernel=kernel).tobytes()
+    np.testing.assert_allclose(moved, step(x, 1.0, kernel=kernel), rtol=0, atol=1e-9)
+    assert len(took) == 2
+    assert max(took.values()) < 0.8 * sum(took.values()), took
+
+
+@pytest.mark.parametrize("method", ["tiles", "ring"])
+def test_a_worker_killed_in_the_middle_changes_no_bit(client, method):
+    rng = np.random.default_rng(1)
+    points = da.from_array(rng.standard_normal((60_000, 2)), chunks=(5_000, 2))
+    expected = in_this_process(points, 0.1, kernel="triangular", method=method)
+    points = points.map_blocks(slowly, dtype=float, meta=np.empty((0, 0)))
+    future = client.compute(step(points, 0.1, kernel="triangular", method=method))
+    while client.run_on_scheduler(lambda dask_scheduler: sum(t.state == "memory" for t in dask_scheduler.tasks.values())) < 3:
+        time.sleep(0.02)
+    worker, number = next(iter(client.run(os.getpid).items()))
+    os.kill(number, signal.SIGKILL)
+    assert future.result().tobytes() == expected.tobytes()
+    assert worker not in client.run(os.getpid) or client.run(os.getpid)[worker] != number
+    client.wait_for_workers(2)
+
+
+def slowly(block):
+    time.sleep(0.1)
+    return block
+
+
+def test_a_tile_beyond_the_memory_of_a_worker_ends_in_an_error_that_names_it(client):
+    points = da.random.default_rng(0).random((6_000_000, 2), chunks=(1_500_000, 2))
+    with pytest.raises(MemoryError, match=r"meanshift_step: tile \d of 4: about 6,000,000 points .* may take .* MiB; take"):
+        step(points, 1.0).compute()
+    assert len(client.run(os.getpid)) == 2
+
+
+def test_blocks_are_checked_and_computed_on_the_workers(client):
+    x = np.ones((8, 2))
+    x[5] = np.nan
+    with pytest.raises(ValueError, match=r"^meanshift_step: argument x: expected finite entries"):
+        step(da.from_array(x, chunks=(2, 2)), 1.0).compute()
+    a = np.arange(24.0).reshape(4, 6)
+    assert (registry.get("matmul")(da.from_array(a, chunks=2), a.T).compute() == a @ a.T).all()
