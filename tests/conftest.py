@@ -63,7 +63,8 @@ def measured(monkeypatch):
     """Return a function that puts entries in place of all measurements; at first there are none."""
 
     def put(*entries):
-        table = tables.Table(entries, "tuned", {"processor": "one of these tests"})
+        right, wrong = (tuple(e for e in entries if bool(e.wrong) is refused) for refused in (False, True))
+        table = tables.Table(right, "tuned", {"processor": "one of these tests"}, refused=wrong)
         monkeypatch.setattr(tables, "current", lambda: table)
         registry.zoo().generation += 1
 

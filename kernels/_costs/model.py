@@ -94,6 +94,13 @@ class Costs:
         self._answers: dict[tuple[str, str], Cost | None] = {}
 
     @cached_property
+    def refused(self) -> dict[str, str]:
+        """The variants whose result was wrong when they were measured, each with what was wrong."""
+        return {
+            entry.variant: f"kernel-zoo tune found it wrong: {entry.wrong}" for table in self.tables for entry in table.refused
+        }
+
+    @cached_property
     def _entries(self) -> dict[str, tuple[str, list[Any]]]:
         """The entries of each variant, and where they come from."""
         found: dict[str, tuple[str, list[Any]]] = {}

@@ -118,7 +118,8 @@ class Chooser:
 
     def _trace(self, chosen: Candidate, request: Call) -> None:
         op = self.op
-        shapes = ", ".join(f"{name} {tuple(a.shape)}" for name, a in zip(op.contract.ARRAYS, request.arrays, strict=True))
+        given = zip(op.contract.ARRAYS, request.arrays, strict=True)
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given if array is not None)
         why = chosen.cost or f"by its rank {chosen.variant.rank}"
         logger.debug("%s: %s serves %s, %s: %s", op.name, chosen.variant.name, shapes, _arrays.dtype_name(request.dtype), why)
 
@@ -139,7 +140,8 @@ class Chooser:
         """Return what is decided for the kind of a call."""
         op = self.op
         described = calls.describe(op.contract, request.dtype, request.args, request.kwargs, looks=False)
-        forbidden, frozen = ({}, None) if self.named else (forces.forbidden(op.name), op.zoo.choices)
+        costs = costs_of(op.contract)
+        forbidden, frozen = ({}, None) if self.named else (costs.refused | forces.forbidden(op.name), op.zoo.choices)
         question = Question(selector, forbidden, self.precision, frozen is not None)
         apart = tuple(None if (other := request.kwargs[name]) is None else other is request.args[0] for name in op.keyed)
         buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
@@ -147,7 +149,6 @@ class Chooser:
                *map(_hashable, (question.forbidden, described.parameters, request.options)))  # fmt: skip
         choice = self.choices.get(key)
         if choice is None:
-            costs = costs_of(op.contract)
             stands = described._replace(extents=_standing(described.extents, costs.measured))
             choice = self._decided(request, question, candidates, stands, costs)
             if frozen is not None:

@@ -275,7 +275,7 @@ def test_the_threads_of_torch_count_where_both_are_known():
 
 
 def test_the_threads_allowed_are_part_of_the_machine(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     machine._lasting.cache_clear()
     other = machine.machine()
     monkeypatch.undo()

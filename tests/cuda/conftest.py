@@ -13,6 +13,7 @@ import children
 import pytest
 
 import registry
+from kernels._machine import ON_DEVICE
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -50,7 +51,7 @@ def stand_in(do):
     """Return a function that holds a variant, damaged or not, to the suite without the GPU that it is for."""
 
     def stand_in(how, variant, examples, *damage):
-        on_device = [registry.ON_DEVICE[package] for package in variant.requires if package in registry.ON_DEVICE]
+        on_device = [ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE]
         missing = [reason for package in (*variant.requires, *on_device) if (reason := registry.missing(package))]
         if missing:
             pytest.skip("; ".join(missing))

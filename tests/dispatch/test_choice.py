@@ -83,6 +83,17 @@ def test_a_variant_without_measurements_takes_its_place_by_rank(measured):
     assert "new: could serve, by its rank 25" in str(zoo.explain("matmul", SMALL, SMALL))
 
 
+def test_what_a_tune_found_wrong_runs_only_by_its_name(measured):
+    zoo = zoo_of(wrong=(7, 1000))
+    assert chosen(zoo, SMALL) == "wrong"
+    measured(entry("wrong", 64, float("inf"))._replace(wrong="off by 3 where 1e-6 is allowed"))
+    zoo.generation += 1
+    assert chosen(zoo, SMALL) != "wrong"
+    reasons = {v.name: why for v, why in zoo.explain("matmul", SMALL, SMALL).considered}
+    assert "kernel-zoo tune found it wrong: off by 3" in reasons["wrong"]
+    assert (zoo.get("matmul", "wrong")(SMALL, SMALL) == 7).all()
+
+
 def test_measured_options_are_passed_on(measured):
     zoo = fresh_zoo()
     zoo.register("matmul", "tiled", options={"tile": 2})(lambda a, b, tile: np.full((a.shape[0], b.shape[1]), tile, a.dtype))
