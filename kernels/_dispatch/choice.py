@@ -236,6 +236,7 @@ def none_can_run(op: Operation, call: Call, selector: str, rejected: Sequence[Ca
 
 
 def _concerns(variant: Variant, call: Call, selector: str) -> bool:
-    """Whether a variant is where the arrays are and knows their dtype and the options, so that its rejection tells most."""
+    """Whether a variant is for such arrays, their dtype and the options, so that its rejection tells most."""
     there = selector != "auto" or variant.device == call.caller.device
+    there &= (variant.arrays == "dask") == (call.caller.kind == "dask")
     return there and _arrays.dtype_name(call.dtype) in variant.dtypes and call.options.keys() <= variant.options.keys()

@@ -67,10 +67,11 @@ class Counted:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_nothing_is_computed_until_asked_for(kernel):
-    x = Counted(np.random.default_rng(0).standard_normal((60, 2)))
-    points = da.from_array(x, chunks=(20, 2), asarray=False)
+    x = Counted(np.random.default_rng(0).standard_normal((1200, 2)))  # of NumPy arrays of this size the contents are looked at
+    points = da.from_array(x, chunks=(400, 2), asarray=False)
     for method in ("tiles", "ring"):
         before = x.taken
+        assert registry.explain("meanshift_step", points, 0.5, kernel=kernel, method=method).chosen.name == "dask"
         moved = step(points, 0.5, kernel=kernel, method=method)
         step(moved, 0.5, kernel=kernel, method=method)
         assert (type(moved), moved.shape, moved.dtype, moved.chunks) == (da.Array, x.shape, x.dtype, points.chunks)
@@ -88,6 +89,22 @@ def test_other_variants_are_not_for_dask_arrays_nor_dask_for_others():
         registry.get("meanshift_step", "loop")(da.from_array(x), 1.0)
     with pytest.raises(TypeError, match="no variant for 'auto' can take this call"):
         registry.get("slerp")(da.from_array(x), da.from_array(x), 0.5)
+
+
+def test_blocks_are_computed_by_no_weaker_class_than_is_promised():
+    moved = [step(da.ones((6, 2), chunks=chunks), 1.0, selector="expansion") for chunks in (6, 3)]
+    for each in moved:
+        with pytest.raises(ValueError, match="promises the class 'expansion', weaker than 'truncated'"):
+            each.compute()
+
+
+def test_weights_are_refused_before_anyone_looks_at_them():
+    x, seen = np.ones((4, 2)), Counted(np.ones(4))
+    weights = da.from_array(seen, chunks=2, asarray=False)
+    before = seen.taken
+    with pytest.raises(ValueError, match="can take this call: each takes weights None; got 'an array'"):
+        step(da.from_array(x), 1.0, weights=weights)
+    assert seen.taken == before
 
 
 def test_unknown_chunks_are_refused_with_what_mends_it():
