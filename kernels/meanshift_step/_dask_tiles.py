@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import device
 
+import registry
 from kernels._arrays import to_numpy
 from kernels._dask.blocks import best, memory_limit, memory_named, namespace
 from kernels._dask.exchange import NOTHING, apart, exchange, row_of
@@ -38,7 +39,10 @@ from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step._cutoff import MARGIN
 
 SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of the mean
-COPIES = 6  # of a tile's points and data, that are in memory at a time while it is moved: measured
+# Of a tile's points and data, in memory at a time while it is moved: numba_grid takes 2.6 to 4.4 for a million in up to three
+# dimensions, as measured; the rest is a margin.
+COPIES = 6
+EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take: up to 1800 were measured
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = "take a smaller bandwidth, give workers more memory, or rechunk x into more blocks unless all of it is within reach"
 
@@ -197,7 +201,9 @@ def move(
     with memory_named(what, CHANGE):
         y = x
         if len(x) and len(near):
-            y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
+            beyond = EXPANDED * (len(x) + len(near)) > memory_limit() * SHARE
+            with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
+                y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
     ends = np.cumsum([0, *map(len, inside)])
     return row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
 

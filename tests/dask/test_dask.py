@@ -1,5 +1,6 @@
 """dask arrays through dispatch: nothing is computed before it is asked for, what is refused, and kernels held to their bounds."""
 
+import logging
 import math
 
 import numpy as np
@@ -16,6 +17,11 @@ import dask  # noqa: E402
 
 step = registry.get("meanshift_step")
 on_dask = [variant for op in registry.operations() for variant in registry.variants(op) if variant.arrays == "dask"]
+
+# What chunks do not touch; tests/conformance asks it of each variant.
+WHATEVER_THE_CHUNKS = {
+    "reads_every_layout", "serves_eight_threads", "stays_within_what_it_allocates", "takes_arrays_that_share_memory",
+}  # fmt: skip
 
 
 def in_pieces(array):
@@ -43,6 +49,8 @@ def on_trial():
     for variant in on_dask:
         for options in [{"method": "auto"}, {"method": "ring"}] if variant.operation == "meanshift_step" else [{}]:
             for property_ in _conformance.all_properties(registry.contract(variant.operation)):
+                if property_.__name__ in WHATEVER_THE_CHUNKS:
+                    continue
                 name = "-".join([variant.operation, *options.values(), property_.__name__])
                 yield pytest.param(variant, options, property_, id=name)
 
@@ -189,6 +197,19 @@ def test_a_tile_beyond_a_worker_s_memory_is_named_before_anything_is_sent(monkey
     with pytest.raises(MemoryError, match=r"meanshift_step: tile \d of 4: .* points within its reach .*smaller bandwidth"):
         step(x, 0.5).compute(scheduler="synchronous")
     assert dask.compute(step(x, 1e-4))  # little is within reach
+
+
+def test_expansions_are_made_where_a_worker_has_the_memory(monkeypatch, measured, caplog):
+    pytest.importorskip("numba")
+    from kernels.meanshift_step import _dask_tiles
+
+    x = da.random.default_rng(0).random((40_000, 2), chunks=(10_000, 2)).astype("float32")
+    for limit, expands in ((2**30, True), (2**23, False)):
+        monkeypatch.setattr(_dask_tiles, "memory_limit", lambda limit=limit: limit)
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "kernel_zoo"):
+            step(x, 0.02).compute(scheduler="synchronous")
+        assert ("fast_gauss serves" in caplog.text) == expands
 
 
 @pytest.mark.parametrize("method", ["tiles", "ring"])
