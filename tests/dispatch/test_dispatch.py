@@ -153,8 +153,9 @@ ORDINARY = {  # calls that a first call makes ordinary, with the variant that se
 def test_batches_further_dtypes_and_arrays_left_out_are_ordinary_calls(operation, monkeypatch):
     name, arguments = ORDINARY[operation]
     x = np.ones((2, 3, 4), np.float32)
-    calls = [(registry.get(operation, selector), arguments(some)) for selector in ("auto", name) for some in (x, x[:, :2])]
-    first = [call(*given) for call, given in calls]
+    calls = [(registry.get(operation, selector), arguments(some)) for selector in ("auto", name) for some in (x, x[:1])]
+    for _ in range(2):  # the first call of all imports the file of the variant that it chooses
+        first = [call(*given) for call, given in calls]
     slow = []
     monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
     for (call, given), result in zip(calls, first, strict=True):
