@@ -90,6 +90,7 @@ def fast_path(
         source, own = _source(op, variant, of_state, of_array, len(conditions), batches), names | {"slow": slow}
         exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), own)
         call: Callable[..., Any] = own["call"]
+        names["is_plain"] = own["is_plain"]
         return call
 
     if not (variant.batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):

@@ -141,6 +141,17 @@ def test_the_batch_of_a_kernel_for_batches_is_an_ordinary_call(monkeypatch):
         whole(x[0, 0, 0, ...])
 
 
+def test_data_by_keyword_is_an_ordinary_call(monkeypatch):
+    x = np.ones((3, 2), np.float32)
+    step = registry.get("meanshift_step", "broadcast")
+    slow = []
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    assert (step(x, 1.0, data=x[:1], kernel="flat") == 1).all()
+    assert not slow
+    with pytest.raises(TypeError, match=r"^meanshift_step: argument data: expected dtype float32 like x, got float64"):
+        step(x, 1.0, data=x[:1].astype(float))
+
+
 ORDINARY = {  # calls that a first call makes ordinary, with the variant that serves them by name
     "matmul": ("numpy", lambda x: (x, x.swapaxes(1, 2))),
     "slerp": ("broadcast", lambda x: (x, x, 0.5)),
