@@ -107,7 +107,9 @@ def stand_ins(contract: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any
     dtype = np.dtype(call.dtype) if hasattr(np, call.dtype) else np.dtype("float32")
     batch = (call.extents["batch"],) if call.extents.get("batch", 1) != 1 else ()
     for key, stated in signature.public.parameters.items():
-        if key in signature.arrays:
+        if key in signature.nullable:
+            made[key] = None
+        elif key in signature.arrays:
             array = signature.arrays[key]
             shape = (*(batch if array.batch else ()), *(call.extents.get(extent, 1) for extent in array.extents))
             kind = np.dtype({"Bool": "bool", "UInt": "uint64"}.get(array.kind, "int64")) if array.apart else dtype

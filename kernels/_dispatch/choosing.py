@@ -22,7 +22,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import fast_path
+from kernels._dispatch.fast_path import completing, fast_path
 from kernels._dispatch.operation import Call, Operation
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
@@ -36,14 +36,15 @@ logger = logging.getLogger("kernel_zoo")
 
 SOURCE = """
 def call(*args, **kwargs):
+    {complete}
     try:
         {arrays} = {taken}
         {extents}
         kind = type(array_0)
         key = (kind, array_0.dtype, kind is ndarray or array_0.device, zoo.generation, in_block(), logger.level, {key})
         chosen = remembered.get(key)
-    except Exception:  # not what is remembered: a batch, or no array at all
-        return slow(None, args, kwargs)
+    except Exception:  # not what is remembered here: a batch, or no array at all
+        return otherwise(None, args, kwargs)
     if chosen is None:
         return slow(key, args, kwargs)
     return chosen(*args, **kwargs)
@@ -94,11 +95,27 @@ class Chooser:
 
     def callable(self) -> Callable[..., Any]:
         """Return the function that chooses."""
-        names = {"remembered": self.remembered, "slow": self.slow, "zoo": self.op.zoo, "in_block": forces.in_block.get}
+        names: dict[str, Any] = {
+            "remembered": self.remembered,
+            "slow": self.slow,
+            "zoo": self.op.zoo,
+            "in_block": forces.in_block.get,
+        }
         names |= {"logger": logger, "ndarray": np.ndarray, "bucket": calls.bucket}
-        exec(compile(_source(self.op), f"<choice of {self.op.name}>", "exec"), names)
-        call: Callable[..., Any] = names["call"]  # type: ignore[assignment]
-        return call
+        signature = self.op.contract.signature
+        batches = all(each.batch for each in signature.arrays.values())
+        alone = batches and len(signature.arrays) == 1 and not self.op.core.optional
+
+        def compiled(batches: bool, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+            own = names | {"otherwise": otherwise}
+            exec(compile(_source(self.op, batches), f"<choice of {self.op.name}>", "exec"), own)
+            call: Callable[..., Any] = own["call"]
+            return call
+
+        if alone or not batches:
+            return compiled(alone, self.slow)
+        several = compiled(True, self.slow)
+        return compiled(False, lambda _, args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
     def _slow(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         op = self.op
@@ -216,11 +233,11 @@ class Chooser:
         return calls.fact_buckets(self.op.contract.costs.look(*args, **kwargs))
 
     def _by_facts(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> Candidate:
-        assert choice.by_facts is not None
-        chosen = choice.by_facts.get(numbers)
+        known = {} if choice.by_facts is None else choice.by_facts
+        chosen = known.get(numbers)
         if chosen is None:
             chosen = first_that_loads(self.op, self._order(choice, numbers, kind, options))[0]
-            _remember(choice.by_facts, numbers, chosen)
+            _remember(known, numbers, chosen)
         return chosen
 
     def _order(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
@@ -281,25 +298,23 @@ class Chooser:
         return choice._replace(considered=(kept, *(each for each in choice.considered if each is not them[0])), by_facts=None)
 
 
-def _source(op: Operation) -> str:
+def _source(op: Operation, batches: bool) -> str:
     """Write the source of the callable: arrays are array_0, array_1 and so on, their extents extent_0_0 and so on."""
     core = op.core.inputs[: op.leading]
-    argument = op.contract.signature.arrays
-    whole = len(op.core.inputs) == 1 and all(each.batch for each in argument.values()) and not op.core.optional
     arrays = "".join(f"array_{i}, " for i in range(op.leading))
     locals_ = [[f"extent_{i}_{axis}" for axis, _ in enumerate(operand)] for i, operand in enumerate(core)]
     unpacked = [
-        f"{'*batch, ' if whole else ''}{''.join(f'{local}, ' for local in them)} = array_{i}.shape"
+        f"*batch_{i}, " * batches + "".join(f"{local}, " for local in them) + f" = array_{i}.shape"
         for i, them in enumerate(locals_)
-        if them or whole
+        if them or batches
     ]
     seen: dict[str, str] = {}
     for operand, them in zip(core, locals_, strict=True):
         for extent, local in zip(operand, them, strict=True):
             seen.setdefault(extent, local)
     key = [f"{local} if {local} < {calls.EXACT} else bucket({local})" for local in seen.values()]
-    one = f"batch[0] if len(batch) == 1 and batch[0] < {calls.EXACT} else tuple(map(bucket, batch))"
-    key += [one] if whole else []
+    for i in range(op.leading if batches else 0):
+        key.append(f"batch_{i}[0] if len(batch_{i}) == 1 and batch_{i}[0] < {calls.EXACT} else tuple(map(bucket, batch_{i}))")
     for name in op.keyed:
         given = f"kwargs.get({name!r})"
         key.append(f"None if (other := {given}) is None or other is array_0 else tuple(map(bucket, other.shape))")
@@ -308,9 +323,12 @@ def _source(op: Operation) -> str:
         place = op.by_position.index(name) if name in op.by_position else None
         key.append(keyword if place is None else f"args[{place}] if len(args) > {place} else {keyword}")
     return SOURCE.format(
-        arrays=arrays, taken="args" if op.shapes_alone else f"args[:{op.leading}]", extents="; ".join(unpacked) or "pass",
+        complete=completing(op),
+        arrays=arrays,
+        taken="args" if op.shapes_alone else f"args[:{op.leading}]",
+        extents="; ".join(unpacked) or "pass",
         key=", ".join(key),
-    )  # fmt: skip
+    )
 
 
 def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]]) -> dict[str, int]:

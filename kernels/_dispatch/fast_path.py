@@ -2,17 +2,19 @@
 
 Like the validator, it is Python source made for one variant, as `dataclasses` makes an `__init__`. It stands in for everything
 that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, of the core
-dimensions alone, in a neutral state; or the one array of a kernel for batches, whatever stands before its core dimensions. Any
+dimensions alone, in a neutral state; or, of a kernel for batches, arrays that have the same before their core dimensions. Any
 other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kernels._arrays import dtype_name
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
@@ -28,6 +30,7 @@ def is_plain(array):
     return type(array) is kind and not ({strange_array})
 
 def call(*args, **kwargs):
+    {complete}
     if {strange}:
         return slow(args, kwargs)
     try:
@@ -62,9 +65,11 @@ def fast_path(
     conditions : sequence of callable
         Tests of a normalised call; it is ordinary while all are true.
     """
-    if variant.arrays in ("any", "dask") or not op.contract.signature.uniform:
+    signature = op.contract.signature
+    has_none = signature.result_type is not None or not (signature.uniform or signature.result.extents)
+    if variant.arrays in ("any", "dask") or has_none:
         return lambda *args, **kwargs: slow(args, kwargs)
-    if not {*op.core.output} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
+    if not {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
         return lambda *args, **kwargs: slow(args, kwargs)  # the result's shape hangs on an array that may be left out
     of_state, of_array, names = _strange(variant)
     ranks = {key: len(core) for key, core in zip(op.contract.ARRAYS, op.core.inputs, strict=True)}
@@ -78,21 +83,46 @@ def fast_path(
     names |= {f"condition_{i}": condition for i, condition in enumerate(conditions)}
     names |= {"op": op, "variant": variant, "kernel": kernel, "slow": slow, "options": dict(variant.options)}
     names |= {"validate": op.function, "beyond_limits": beyond_limits, "strange_keywords": strange_keywords}
-    source = _source(op, variant, of_state, of_array, len(conditions))
-    exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), names)
-    call: Callable[..., Any] = names["call"]
-    return call
+    names["allowed"] = {
+        dtype: {_dtype(variant, name) for name in signature.result.dtypes(dtype_name(dtype))} for dtype in names["dtypes"]
+    }
+
+    def compiled(batches: bool, slow: Slow) -> Callable[..., Any]:
+        source, own = _source(op, variant, of_state, of_array, len(conditions), batches), names | {"slow": slow}
+        exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), own)
+        call: Callable[..., Any] = own["call"]
+        names["is_plain"] = own["is_plain"]
+        return call
+
+    if not (variant.batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):
+        return compiled(False, slow)
+    if len(signature.arrays) == 1 and not op.core.optional:
+        return compiled(True, slow)
+    several = compiled(True, slow)
+    return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
 
-def _source(op: Operation, variant: Variant, of_state: Sequence[str], of_array: Sequence[str], conditions: int) -> str:
+def completing(op: Operation) -> str:
+    """Write the statement that puts the first array in the place of those by position that a call leaves out for it."""
+    left_out = [key for key in op.by_position[: op.leading] if key in op.contract.signature.defaults]
+    if not left_out:
+        return "pass"
+    given = " and ".join([f"len(args) == {op.leading - len(left_out)}", *(f"{key!r} not in kwargs" for key in left_out)])
+    return f"if {given}: args = (*args, {'args[0], ' * len(left_out)})"
+
+
+def _source(
+    op: Operation, variant: Variant, of_state: Sequence[str], of_array: Sequence[str], conditions: int, batches: bool
+) -> str:
     """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0, extent_0_1 and so on."""
     core = op.core.inputs[: op.leading]
     arrays = [f"array_{i}" for i in range(op.leading)]
-    batched = variant.batches and all(argument.batch for argument in op.contract.signature.arrays.values())
-    batch = "*batch, " if batched and len(op.core.inputs) == 1 and op.core.output and not op.core.optional else ""
     extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(core) for axis, extent in enumerate(operand)]
     named = dict(reversed(extents))  # each extent by where it comes first
-    unpacked = [batch + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(core)]
+    unpacked = [
+        f"*batch_{i}, " * batches + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand))
+        for i, operand in enumerate(core)
+    ]
     alone, numpy = op.shapes_alone, variant.arrays == "numpy"
     strange = [
         f"len(args) {'!=' if alone else '<'} {op.leading}",
@@ -104,11 +134,15 @@ def _source(op: Operation, variant: Variant, of_state: Sequence[str], of_array: 
         "kwargs" if alone else "kwargs and strange_keywords(kwargs, array_0)",
     ]
     rejected = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
+    rejected += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
     rejected += [f"not condition_{i}(*plain, **named)" for i in range(conditions)]
     rejected += ["beyond_limits(op, variant, plain, named)"] if variant.limits else []
-    shape = batch + "".join(f"{named[extent]}, " for extent in op.core.output)
+    result = op.contract.signature.result
+    shape = "*batch_0, " * batches + "".join(f"{named[extent]}, " for extent in result.extents)
+    right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in allowed[dtype]"
     return SOURCE.format(
         strange_array=" or ".join(test.format("array") for test in of_array) or "False",
+        complete=completing(op),
         strange=" or ".join(strange),
         extents="; ".join(f"{locals} = {array}.shape" for locals, array in zip(unpacked, arrays, strict=True) if locals)
         or "pass",
@@ -118,10 +152,14 @@ def _source(op: Operation, variant: Variant, of_state: Sequence[str], of_array: 
         arguments=", ".join([*(arrays if alone else ["*plain", "**named"]), *(["**options"] if variant.options else [])]),
         leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
         # NumPy gives a scalar for a result without dimensions.
-        right=f"type(result) is kind and result.dtype is dtype and result.shape == ({shape})"
+        right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
         if shape or not numpy
         else "type(result) is dtype.type",
     )
+
+
+def _dtype(variant: Variant, name: str) -> Any:
+    return np.dtype(name) if variant.arrays == "numpy" else getattr(sys.modules["torch"], name)
 
 
 def _strange(variant: Variant) -> tuple[list[str], list[str], dict[str, Any]]:

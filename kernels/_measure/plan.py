@@ -40,7 +40,7 @@ class Planned:
     parameters : mapping
         Those that are one of few choices.
     left_out : bool
-        Whether arrays that have a default are left out.
+        Whether arrays that another stands for are left out. Those that nothing stands for always are.
     contents : str or None
         The kind of contents, where the operation knows several.
     size : str or None
@@ -70,7 +70,7 @@ class Planned:
         kind = {"contents": self.contents} if self.contents else {}
         given = dict(stated(rng, self.extents, **kind)) if stated else {}
         for key, argument in contract.signature.arrays.items():
-            if self.left_out and key in contract.signature.defaults:
+            if (self.left_out and key in contract.signature.defaults) or key in contract.signature.nullable:
                 given.pop(key, None)
                 continue
             shape = [self.extents[extent] for extent in dimensions(contract, argument)]

@@ -226,12 +226,15 @@ def test_a_point_beyond_every_kernel_is_an_orphan_if_asked_for():
     assert MeanShift(bandwidth=8.0, kernel="triangular").fit(X).predict([[500.0, 500.0]])[0] >= 0
 
 
-def test_history_and_callback_tell_of_each_step(capsys):
+def test_history_and_callback_tell_of_each_step(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     X = lecture(300)[0]
     told = []
     report = lambda step, points, moving: told.append((step, points, moving))  # noqa: E731
     model = MeanShift(bandwidth=2.5, history=True, callback=report, progress=True).fit(X)
-    assert "walking" in capsys.readouterr().out
+    written = capsys.readouterr()
+    assert "walking" in written.err
+    assert not written.out
     assert [step for step, *_ in told] == list(range(1, model.n_iter_ + 1))
     assert told[-1][2] == 0
     assert model.history_.shape == (model.n_iter_ + 1, *X.shape)

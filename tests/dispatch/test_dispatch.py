@@ -144,3 +144,46 @@ def test_the_batch_of_a_kernel_for_batches_is_an_ordinary_call(monkeypatch):
     assert slow
     with pytest.raises(ValueError, match=r"^softmax: argument x: expected shape \(\.\.\., n\), got \(\)"):
         whole(x[0, 0, 0, ...])
+
+
+def test_data_by_keyword_is_an_ordinary_call(monkeypatch):
+    x = np.ones((3, 2), np.float32)
+    step = registry.get("meanshift_step", "broadcast")
+    slow = []
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    assert (step(x, 1.0, data=x[:1], kernel="flat") == 1).all()
+    assert not slow
+    with pytest.raises(TypeError, match=r"^meanshift_step: argument data: expected dtype float32 like x, got float64"):
+        step(x, 1.0, data=x[:1].astype(float))
+
+
+ORDINARY = {  # calls that a first call makes ordinary, with the variant that serves them by name
+    "matmul": ("numpy", lambda x: (x, x.swapaxes(1, 2))),
+    "slerp": ("broadcast", lambda x: (x, x, 0.5)),
+    "outer": ("broadcast", lambda x: (x[0, 0], x[0, 1])),
+    "pairwise_distance": ("broadcast", lambda x: (x[0],)),
+}
+
+
+@pytest.mark.parametrize("operation", ORDINARY)
+def test_batches_further_dtypes_and_arrays_left_out_are_ordinary_calls(operation, monkeypatch):
+    name, arguments = ORDINARY[operation]
+    x = np.ones((2, 3, 4), np.float32)
+    calls = [(registry.get(operation, selector), arguments(some)) for selector in ("auto", name) for some in (x, x[:1])]
+    for _ in range(2):  # the first call of all imports the file of the variant that it chooses
+        first = [call(*given) for call, given in calls]
+    slow = []
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    for (call, given), result in zip(calls, first, strict=True):
+        again = call(*given)
+        assert not slow
+        assert again.dtype == result.dtype
+        assert (again == result).all()
+
+
+def test_batches_that_are_broadcast_are_no_ordinary_call(monkeypatch):
+    slow = []
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    x = np.ones((2, 3, 4), np.float32)
+    registry.get("matmul", "numpy")(x[:1], x.swapaxes(1, 2))
+    assert slow

@@ -87,7 +87,14 @@ def test_few_points_take_all_data_however_far(d):
     data = rng.standard_normal((700, d)).astype("float32")
     x = rng.standard_normal((_grid.SORT_PAIRS_PER_DATUM, d))
     x[::2, 0] += 10.0 ** rng.uniform(0, 30, len(x[::2]))
-    judge(lambda x, h, data, _: _grid.gaussian_step(x, h, data, None), x.astype("float32"), 1.0, data, "gaussian", "working")
+    judge(
+        lambda x, h, data, _: _grid.gaussian_step(x, h, data, None),
+        x.astype("float32"),
+        1.0,
+        data,
+        "gaussian",
+        precision="working",
+    )
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
