@@ -103,7 +103,8 @@ def of_buckets(facts: Iterable[str], numbers: tuple[int, ...]) -> dict[str, floa
 
 def stand_ins(contract: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return arguments of a call's shape, dtype and parameters, whose arrays take the memory of one entry."""
-    signature, made = contract.signature, {}
+    signature = contract.signature
+    made: dict[str, Any] = {}
     dtype = np.dtype(call.dtype) if hasattr(np, call.dtype) else np.dtype("float32")
     batch = (call.extents["batch"],) if call.extents.get("batch", 1) != 1 else ()
     for key, stated in signature.public.parameters.items():
