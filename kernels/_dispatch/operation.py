@@ -12,10 +12,10 @@ import array_api_compat
 import numpy as np
 
 from kernels import _arrays
-from kernels._dask.blocks import beside_dask, require_finite_blocks
 from kernels._definition import results
 from kernels._dispatch import gufunc
 from kernels._dispatch.arguments import require_arrays
+from kernels._dispatch.lazy import beside_dask, require_finite_blocks
 from registry import ConformanceError
 
 if TYPE_CHECKING:
