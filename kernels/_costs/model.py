@@ -7,7 +7,9 @@ A variant takes
 where `count` is its work (`calls.count`), which knows how its time grows. Overhead and rate are read off the measurements, and
 r, what these leave unexplained, is interpolated between the measured calls by the linear radial basis function, a sum of
 distances in the logarithms of the extents and of the count. Along one extent that is the straight line between the nearest
-two measurements, and beyond the last one r stays as it is, so that the time follows the counted work.
+two measurements, and beyond the last one r stays as it is, so that the time follows the counted work. Along several it may fall
+on, so no unit of work is expected to take less time than the fastest that was measured. A call that was given up is no
+measurement, but a lower bound of calls like it that are no smaller.
 
 References
 ----------
@@ -53,6 +55,7 @@ class Fit:
         if not working.any():
             working = counts == counts.max()
         self.rate = float(np.median(taken[working] - counts[working]))
+        self.fastest = float((taken - counts).min())
         unexplained: Any = taken - self._explained(counts)
         # The weights of the distances sum to 0, which keeps what lies far away from growing.
         n = len(taken)
@@ -70,7 +73,8 @@ class Fit:
     def __call__(self, place: Sequence[float]) -> float:
         """Return the logarithm of the expected seconds."""
         there = np.array([place])
-        return float(self._explained(there[0, -1]) + (self._distances(there) @ self.weights)[0] + self.level)
+        expected = float(self._explained(there[0, -1]) + (self._distances(there) @ self.weights)[0] + self.level)
+        return max(expected, self.fastest + place[-1])
 
     def knows(self, place: Sequence[float]) -> bool:
         """Whether such a call was measured: its extents, and its count within the width of a bucket of facts."""
@@ -167,19 +171,27 @@ class Costs:
         same = [entry for entry in entries if entry.options == options]
         entries = same or entries
         dated = max(entry.measured for entry in entries)
-        if all(entry.abandoned for entry in entries):
+        timed = [entry for entry in entries if not entry.abandoned]
+        if not timed:
             return Cost(math.inf, "measured" if origin == "tuned" else origin, dated, options)
         kind = variant, repr(options)
         if kind not in self._fits:
-            names = tuple(sorted({key for entry in entries for key in entry.extents}))
-            marks = tuple(sorted({mark for entry in entries for mark in _marks(entry)}))
-            points = [(self._place(variant, _as_call(e), names, marks), math.log(e.seconds)) for e in entries]
+            names = tuple(sorted({key for entry in timed for key in entry.extents}))
+            marks = tuple(sorted({mark for entry in timed for mark in _marks(entry)}))
+            points = [(self._place(variant, _as_call(e), names, marks), math.log(e.seconds)) for e in timed]
             self._fits[kind] = Fit(points), names, marks
         fit, names, marks = self._fits[kind]
         place = self._place(variant, call, names, marks)
         if origin == "tuned":
             origin = "measured" if same and fit.knows(place) else "interpolated"
-        return Cost(math.exp(fit(place)), origin, dated, options)
+        bounds = (e.seconds for e in entries if e.abandoned and self._no_smaller(variant, call, e))
+        return Cost(max(math.exp(fit(place)), *bounds, 0.0), origin, dated, options)
+
+    def _no_smaller(self, variant: str, call: Call, entry: Any) -> bool:
+        """Whether a call is like the one of an entry, and neither smaller nor less work."""
+        alike = call.dtype == entry.dtype and dict(call.parameters) == dict(entry.parameters)
+        large = all(call.extents.get(name, 1) >= extent for name, extent in entry.extents.items())
+        return alike and large and count(self.contract, variant, call) >= count(self.contract, variant, _as_call(entry))
 
     def _place(self, variant: str, call: Call, names: Sequence[str], marks: Sequence[str]) -> list[float]:
         """Return where a call lies among those that were measured: another dtype, or another kernel, is some way off."""

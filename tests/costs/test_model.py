@@ -85,6 +85,22 @@ def test_what_was_given_up_is_no_faster_than_that():
     assert known.of("hopeless", call(4), {}).seconds == math.inf
 
 
+def test_what_was_given_up_makes_no_larger_call_faster():
+    """A lower bound is no measurement: 0.2 s for a product that takes hours says nothing of a larger one."""
+    measured = [entry("loop", n, 1e-7 * n**3) for n in (4, 8, 16, 32, 64)]
+    alone = costs(*measured).of("loop", call(4096), {}).seconds
+    bounded = costs(*measured, entry("loop", 2048, 0.2, abandoned=True))
+    assert bounded.of("loop", call(4096), {}).seconds == alone > 1000
+
+
+@given(st.lists(st.tuples(st.integers(1, 300), st.floats(1e-7, 10)), min_size=1, max_size=8), st.integers(300, 10**6))
+def test_no_unit_of_work_takes_less_time_than_the_fastest_measured(measured, n):
+    entries = [entry("loop", size, seconds) for size, seconds in measured]
+    fastest = min(e.seconds / calls.count(MATMUL, "loop", call(e.extents["n"])) for e in entries)
+    least = fastest * calls.count(MATMUL, "loop", call(n))
+    assert costs(*entries).of("loop", call(n), {}).seconds >= least * (1 - 1e-9)  # of logarithms and back
+
+
 def test_the_best_measured_options_are_taken_unless_the_caller_asks_for_others():
     known = costs(
         entry("einsum", 64, 1e-3),
