@@ -161,7 +161,7 @@ def test_check_refuses_what_ends_the_process():
         ({"dtypes": ()}, ValueError, "matmul: the claims of matmul: expected dtypes among float32, .*, got none"),
         ({"dtypes": ("float31",)}, ValueError, "no dtype 'float31'; did you mean 'float32'"),
         ({"device": "gpu"}, ValueError, "device is one of cpu, cuda, got 'gpu'"),
-        ({"arrays": "jax"}, ValueError, "arrays is one of numpy, torch, any, got 'jax'"),
+        ({"arrays": "jax"}, ValueError, "arrays is one of numpy, torch, dask, any, got 'jax'"),
         ({"layout": "F"}, ValueError, "layout is one of any, C, got 'F'"),
         ({"precision": "loose"}, ValueError, "expected precision among working, wide, tf32, 3xtf32, normwise, got 'loose'"),
         ({"deterministic": 1}, TypeError, "deterministic is a bool, got 1"),

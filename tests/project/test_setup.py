@@ -64,6 +64,7 @@ def test_the_extra_for_tests_brings_the_plugins_that_are_always_asked_for():
 def test_the_readme_installs_what_compare_uses_and_then_everything():
     first, second = (distributions(*extras(command)) for command in COMMANDS)
     variants = [v for operation in registry.operations() for v in registry.variants(operation) if v.device == "cpu"]
+    variants = [v for v in variants if v.arrays != "dask"]  # what is compared lies in memory
     used = {package for v in variants for package in v.requires} | {"polars", "pillow", "matplotlib"}
     assert used <= first
     assert not first & {"triton", "numba-cuda", "cuda-toolkit", "pytest", "hypothesis", "scikit-learn"}
