@@ -92,15 +92,7 @@ for _public in (*_errors, Explanation, System, Variant):
 
 
 class Zoo(Catalogue):
-    """A catalogue of operations and variants; this module's functions are the methods of one.
-
-    Parameters
-    ----------
-    folder : path
-        Holds one folder per operation.
-    system : System
-        What the machine offers.
-    """
+    """A catalogue of operations and variants (`Catalogue` has its parameters); this module's functions are the methods of one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let this module's functions travel: the catalogue of arrival takes the place of this one."""

@@ -41,7 +41,9 @@ def test_regions_are_connected_and_not_too_small(image, space, least):
     for region, colour in enumerate(found.colours):
         mean = found.filtered[found.labels == region].mean(axis=0)
         if space == "rgb+xy":  # Lab's mean is another than sRGB's
-            np.testing.assert_allclose(colour, mean, atol=1e-6)
+            # A mode is rounded twice in float32 on its way out, and each of the two means adds up so many in float64.
+            rounding = np.finfo(np.float32).eps + sizes[region] * np.finfo(float).eps
+            assert (np.abs(colour - mean) <= rounding * np.abs(found.filtered).max()).all()
 
 
 @FEW
