@@ -100,7 +100,7 @@ def of_shape(
     extents = {"batch": 1} | extents | likes
     args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given
-    args, kwargs = contract.as_call(named)
+    args, kwargs = contract.signature.as_call(named)
     return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items() if (key, value) != ("batch", 1)))
 
 

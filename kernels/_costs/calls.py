@@ -51,7 +51,7 @@ class Call(NamedTuple):
 def describe(contract: Any, dtype: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, looks: bool = True) -> Call:
     """Describe a call as the contract normalised it; with `looks`, by a look at its contents too."""
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | dict(kwargs)
-    extents = {"batch": 1} | contract.extents(named)
+    extents = {"batch": 1} | contract.signature.extents_of(named)
     parameters = {key: named[key] for key in contract.DISCRETE}
     facts = contract.costs.look(*args, **kwargs) if looks and bounds(contract, extents, parameters) else {}
     return Call(dtype_name(dtype), extents, parameters, facts)

@@ -28,7 +28,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from kernels._arrays import dtype_name
 from kernels._definition import judging, results
@@ -37,10 +36,10 @@ from kernels._definition.counting import Counted, Tally
 from kernels._definition.examples import Example, derived_example, example_from_file
 from kernels._definition.numerics import Agreement, Precision, precision_of, wide
 from kernels._definition.rounding import Rounded
+from kernels._definition.rows import BLOCK, Rows
 from kernels._definition.signature import Signature
 
 Array = np.ndarray[Any, Any]
-BLOCK = 2**20  # entries that the largest array of an evaluation may have before it goes block by block
 
 
 class Contract:
@@ -62,6 +61,7 @@ class Contract:
         self.operation, self.module = operation, module
         self.definition: Callable[..., Any] = getattr(module, operation)
         self.signature = Signature(self.definition, module)
+        self._rows = Rows(self.signature, module)
         self.validate = self.signature.validator
         self.ARRAYS = tuple(self.signature.arrays)
         self.CORE = self.signature.gufunc
@@ -77,139 +77,47 @@ class Contract:
         """Find what else the operation's file states, such as the choices of a parameter."""
         return getattr(self.module, name)
 
-    def _normal(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return a call's arguments by name, with what is not given filled in; nothing is validated."""
-        bound = self.signature.public.bind(*args, **{k: v for k, v in kwargs.items() if k in self.signature.public.parameters})
-        bound.apply_defaults()
-        call = bound.arguments
-        for key, other in self.signature.defaults.items():
-            call[key] = call[other] if call[key] is None else call[key]
-        return call
-
-    def as_call(self, call: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return arguments by name as they are passed: by position, and by keyword."""
-        public = self.signature.public.parameters
-        args = tuple(call[key] for key, each in public.items() if each.kind is not each.KEYWORD_ONLY)
-        return args, {key: call[key] for key, each in public.items() if each.kind is each.KEYWORD_ONLY}
-
-    # Rows
+    def shapes(self, *args: Any, **kwargs: Any) -> tuple[tuple[int, ...], ...]:
+        """Return the shape that each part of a valid call's result has."""
+        call = self.signature.normal(args, kwargs)
+        return tuple(results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call).values())
 
     def rows_are_apart(self, parameters: Mapping[str, Any]) -> bool:
         """Whether these values of parameters let rows be computed apart."""
-        return all(parameters[key] == value for key, value in getattr(self.module, "APART", {}).items())
-
-    def _row_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
-        """Return the axis of the rows that are computed apart, in each array that has it and in each part of the result."""
-        rows: str | None = getattr(self.module, "ROWS", None) if self.rows_are_apart(call) else None
-        if rows is None:
-            return self._batch_axis(call)
-        axes = {}
-        for key, argument in self.signature.arrays.items():
-            present = argument.present(call[key].ndim) if call[key] is not None else ()
-            if rows in present:
-                axes[key] = call[key].ndim - len(present) + present.index(rows)
-        lacking = self.signature.lacking({key: call[key] for key in self.ARRAYS})
-        given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
-        if not axes or hasattr(self.module, "judge") or not all(rows in own for own in given):
-            return None
-        return axes, [own.index(rows) - len(own) for own in given]
-
-    def _batch_axis(self, call: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
-        """Return the first axis of the batch, where an operation states no rows: what stands apart along it is computed apart."""
-        batches = dict(self.signature.batches({key: call[key] for key in self.ARRAYS}))
-        shape = np.broadcast_shapes(*batches.values())
-        parts = self.signature.results.values()
-        if not shape or hasattr(self.module, "judge") or not all(part.batch for part in parts):
-            return None
-        axes = {key: 0 for key, own in batches.items() if len(own) == len(shape) and own[0] == shape[0]}
-        return axes, [-len(shape) - len(part.extents) for part in parts]
-
-    def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the call whose result is these rows of the result."""
-        return self.as_call(self._sliced(self._normal(args, kwargs), index))
-
-    def _sliced(self, call: dict[str, Any], index: Array | slice) -> dict[str, Any]:
-        found = self._row_axis(call)
-        if found is None:
-            return call
-        axes, _ = found
-        return call | {key: call[key][(*(slice(None),) * axis, index)] for key, axis in axes.items()}
-
-    def _blocks(self, call: dict[str, Any]) -> Iterator[tuple[dict[str, Any], slice]]:
-        """Cut a call into blocks of rows, none of whose arrays is large; yield each with its rows."""
-        found = self._row_axis(call)
-        extents = math.prod(max(1, size) for size in self.extents(call).values())
-        if found is None or extents <= BLOCK:
-            yield call, slice(None)
-            return
-        axes, _ = found
-        key, axis = next(iter(axes.items()))
-        total = call[key].shape[axis]
-        per_row = max(1, self._tally(call).largest // max(1, total))
-        step = max(1, BLOCK // per_row)
-        for start in range(0, max(1, total), step):
-            yield self._sliced(call, slice(start, start + step)), slice(start, start + step)
+        return self._rows.apart(parameters)
 
     def row_count(self, *args: Any, **kwargs: Any) -> int:
         """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
-        call = self._normal(args, kwargs)
-        found = self._row_axis(call)
-        if found is None:
-            return 1
-        key, axis = next(iter(found[0].items()))
-        return int(call[key].shape[axis])
+        return self._rows.count(self.signature.normal(args, kwargs))
+
+    def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the call whose result is these rows of the result."""
+        return self.signature.as_call(self._rows.cut(self.signature.normal(args, kwargs), index))
 
     def rows_of(self, result: Any, index: Array | slice, *args: Any, **kwargs: Any) -> Any:
         """Return these rows of a call's result, of all its parts: those that `rows` asks for."""
-        return self._rows_of(result, index, self._normal(args, kwargs))
+        return self._rows.of(result, index, self.signature.normal(args, kwargs))
 
-    def shapes(self, *args: Any, **kwargs: Any) -> tuple[tuple[int, ...], ...]:
-        """Return the shape that each part of a valid call's result has."""
-        call = self._normal(args, kwargs)
-        return tuple(results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call).values())
-
-    def _rows_of(self, result: Any, index: Array | slice, call: dict[str, Any]) -> Any:
-        found = self._row_axis(call)
-        if found is None:
-            return result
-        axes = iter(found[1])
-        return results.map_parts(lambda part: part[(..., index, *(slice(None),) * (-next(axes) - 1))], result)
-
-    def _joined(self, blocks: list[Any], call: dict[str, Any]) -> Any:
-        """Return the result whose blocks of rows these are."""
-        found = self._row_axis(call)
-        if len(blocks) == 1 or found is None:
-            return blocks[0]
-        axes = iter(found[1])
-
-        def joined(*parts: Any) -> Any:
-            return array_namespace(parts[0]).concat(parts, axis=next(axes))
-
-        return results.map_parts(joined, blocks[0], *blocks[1:])
-
-    def extents(self, call: dict[str, Any]) -> dict[str, int]:
-        """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
-        arrays = {key: call[key] for key in self.ARRAYS}
-        batches = [own for _, own in self.signature.batches(arrays) if own]
-        return self.signature.extents(arrays) | ({"batch": math.prod(np.broadcast_shapes(*batches))} if batches else {})
+    def _blocks(self, call: dict[str, Any]) -> Iterator[tuple[dict[str, Any], slice]]:
+        return self._rows.blocks(call, lambda: self._tally(call).largest)
 
     # Readings
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the definition gives for the caller's own arrays, block by block: the first variant."""
-        call = self._normal(args, kwargs)
+        call = self.signature.normal(args, kwargs)
         blocks = []
         for block, _ in self._blocks(call):
-            positional, keyed = self.as_call(block)
+            positional, keyed = self.signature.as_call(block)
             blocks.append(self.definition(*positional, **keyed))
-        return self._joined(blocks, call)
+        return self._rows.joined(blocks, call)
 
     def reference(self, *args: Any, dtype: str, **kwargs: Any) -> Any:
         """Return the result by the definition, in a precision wider than `dtype`; whole numbers exactly, wrapped at the end."""
-        call = self._normal(args, kwargs)
+        call = self.signature.normal(args, kwargs)
         if precision_of(dtype) is None:
             return self._exact(call, dtype)
-        return self._joined([self._plain(block, dtype) for block, _ in self._blocks(call)], call)
+        return self._rows.joined([self._plain(block, dtype) for block, _ in self._blocks(call)], call)
 
     def _plain(self, call: dict[str, Any], dtype: str) -> Any:
         return results.map_parts(np.asarray, self._read(self.definition, call, dtype))
@@ -226,7 +134,7 @@ class Contract:
 
     def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Any, Any]:
         """Return the reference, and how far a result of some class of error may be from each of its entries."""
-        call = self._normal(args, kwargs)
+        call = self.signature.normal(args, kwargs)
         self.require_class(precision)
         if precision_of(dtype) is None:
             exact = self._exact(call, dtype)
@@ -236,7 +144,7 @@ class Contract:
             value, known = self._known(block, dtype, precision)
             references.append(value)
             bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
-        return self._joined(references, call), self._joined(bounds, call)
+        return self._rows.joined(references, call), self._rows.joined(bounds, call)
 
     def require_class(self, precision: str) -> None:
         """Refuse a class of error that the operation does not know; raises ValueError."""
@@ -270,14 +178,16 @@ class Contract:
                 made[id(array)] = values if format is None else Rounded(values, format=format)
             return made[id(array)]
 
-        args, kwargs = self.as_call({key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()})
+        args, kwargs = self.signature.as_call(
+            {key: read(key, each) if key in self.ARRAYS else each for key, each in call.items()}
+        )
         with np.errstate(all="ignore"):
             return expression(*args, **kwargs)
 
     def verdict(self, result: Any, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> judging.Verdict:
         """Hold a result, in NumPy, to the definition: entry by entry, or as the operation's own `judge` says."""
         self.require_class(precision)
-        call = self._normal(args, kwargs)
+        call = self.signature.normal(args, kwargs)
         own: Callable[..., str | None] | None = getattr(self.module, "judge", None)
         if own is None:
             return self.entries(call, result, dtype, precision)
@@ -295,7 +205,7 @@ class Contract:
                 value = known = self._exact(block, dtype)
             else:
                 value, known = self._known(block, dtype, precision)
-            parts = map(results.parts, (self._rows_of(result, index, block), value, known))
+            parts = map(results.parts, (self._rows.of(result, index, block), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
                 agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
                 vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size
@@ -317,7 +227,7 @@ class Contract:
         """Evaluate the definition on Python's whole numbers."""
         as_ = int if dtype == "bool" else object
         given = {key: np.asarray(call[key]).astype(as_) for key in self.ARRAYS if call[key] is not None}
-        args, kwargs = self.as_call(call | given)
+        args, kwargs = self.signature.as_call(call | given)
 
         def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
@@ -341,12 +251,12 @@ class Contract:
         stated = getattr(self.module, "scale", None)
         if stated is None:
             return results.map_parts(judging.size_of, exact)
-        positional, keyed = self.as_call(self._normal(args, kwargs))
+        positional, keyed = self.signature.as_call(self.signature.normal(args, kwargs))
         return stated(*positional, **keyed)
 
     def quantities(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return the products of extents that limits may be stated in."""
-        extents = self.extents(self._normal(args, kwargs))
+        extents = self.signature.extents_of(self.signature.normal(args, kwargs))
         return {key: math.prod(extents[extent] for extent in product.split()) for key, product in self.QUANTITIES.items()}
 
     def work(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -354,7 +264,7 @@ class Contract:
 
         `scratch` is the entries of the largest array on the way, 0 where that is no larger than what is passed or given.
         """
-        call = self._normal(args, kwargs)
+        call = self.signature.normal(args, kwargs)
         given = [call[key] for key in self.ARRAYS if call[key] is not None]
         own = {id(array): array for array in given}  # one array that is two arguments is read once
         tally = self._tally(call)
@@ -369,17 +279,14 @@ class Contract:
 
     def _scratch(self, call: dict[str, Any], tally: Tally) -> int:
         """Return the entries of the largest array that an evaluation makes, block by block."""
-        found = self._row_axis(call)
-        if found is None:
+        if self._rows.axes(call) is None:
             return tally.largest
-        key, axis = next(iter(found[0].items()))
-        rows: int = call[key].shape[axis]
-        return max(tally.largest // max(1, rows), min(tally.largest, BLOCK))
+        return max(tally.largest // max(1, self._rows.count(call)), min(tally.largest, BLOCK))
 
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()
         counted = {key: Counted(call[key].shape, tally) for key in self.ARRAYS if call[key] is not None}
-        args, kwargs = self.as_call(call | counted)
+        args, kwargs = self.signature.as_call(call | counted)
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 

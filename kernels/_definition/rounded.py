@@ -15,9 +15,9 @@ What each function costs, in units of the working roundoff u, and which freedoms
 - `abs`, negation, indexing, `max`, `minimum`, `where`: none. Where it is certain which side is taken, that side's error alone
   counts; where rounding may change the side, the distance between the sides is added.
 
-Functions that give entries another place stand in `moving.py`, those that compare the entries along an axis in `ordering.py`;
-comparisons and indices, and what is certain of them, in `certain.py`; and what a definition may say beyond the array API, such as
-`pivot`, in `rounding.py`.
+Functions that give entries another place stand in `moving.py`, those that compare the entries along an axis in `ordering.py`,
+those of a mathematical library in `elementary.py`, matrix products in `products.py`; comparisons and indices, and what is certain
+of them, in `certain.py`; and what a definition may say beyond the array API, such as `pivot`, in `rounding.py`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from typing import Any
 import numpy as np
 
 from kernels._definition.certain import Choice, Truth, truth
+from kernels._definition.elementary import Elementary
 from kernels._definition.moving import full, moved
-from kernels._definition.numerics import BFLOAT16, Precision, gamma
+from kernels._definition.numerics import Precision, gamma
 from kernels._definition.ordering import Ordering
+from kernels._definition.products import gammas, inner
 
 Array = np.ndarray[Any, Any]
 DTYPES = ("bool", "int32", "int64", "float32", "float64")  # that a definition may name
-LIBRARY = 8  # units of roundoff in which mathematical libraries give exp, log and the like
 
 
 class Rounded:
@@ -131,7 +132,8 @@ class Rounded:
         if exponent == 2:
             return self * self
         if exponent == 0.5:
-            return self.__array_namespace__().sqrt(self)
+            root: Rounded = self.__array_namespace__().sqrt(self)
+            return root
         raise TypeError(f"a definition may raise to the powers 2 and 0.5; got {exponent}")
 
     def __matmul__(self, other: Any) -> Rounded:
@@ -238,7 +240,7 @@ def _known(carried: Any) -> Any:
     return carried
 
 
-class Namespace(Ordering):
+class Namespace(Ordering, Elementary):
     """The array API's functions for `Rounded` arrays of one format, as far as definitions use them."""
 
     __name__ = "rounded"
@@ -280,69 +282,8 @@ class Namespace(Ordering):
     def full_like(self, x: Rounded, fill_value: Any, **_: Any) -> Rounded:
         return Rounded(np.full_like(x.value, fill_value), format=self._format)
 
-    # One entry at a time
-
-    def sqrt(self, x: Rounded) -> Rounded:
-        value = np.sqrt(np.maximum(x.value, 0))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            low = np.sqrt(np.maximum(x.value - x.error, 0))
-            below = np.where(low > 0, x.error / (value + low), value)
-            error = np.maximum(below, np.sqrt(x.value + x.error) - value)
-        return rounded(value, error, 2, self._format, tiny=False)
-
-    def exp(self, x: Rounded) -> Rounded:
-        with np.errstate(over="ignore", invalid="ignore"):
-            value = np.exp(x.value)
-            error = np.where(np.asarray(x.error) < 1, value * np.expm1(np.minimum(x.error, 1)), np.exp(x.value + x.error))
-            exact = np.isinf(x.value) & np.asarray(x.error == 0)  # an infinity that was brought, or one that hides an entry
-            result = rounded(value, np.where(exact, 0.0, error), LIBRARY, self._format)
-            # What is smaller than the smallest normal number may be taken for zero.
-            smallest = (value + result.error < 2 * self._format.tiny) & ~exact
-            result.error = result.error + np.where(smallest, self._format.tiny, 0)
-        return result
-
-    def log(self, x: Rounded) -> Rounded:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.where(np.asarray(x.error) > 0, -np.log1p(-np.minimum(x.error / x.value, 1)), 0.0)
-            return rounded(np.log(x.value), error, LIBRARY, self._format)
-
-    def tanh(self, x: Rounded) -> Rounded:
-        return self._monotone(np.tanh, x)
-
-    def atan(self, x: Rounded) -> Rounded:
-        return self._monotone(np.arctan, x)
-
-    def acos(self, x: Rounded) -> Rounded:
-        return self._monotone(lambda v: np.arccos(np.clip(v, -1, 1)), x)
-
-    def expm1(self, x: Rounded) -> Rounded:
-        return self._monotone(np.expm1, x)
-
-    def log1p(self, x: Rounded) -> Rounded:
-        return self._monotone(np.log1p, x)
-
-    def sin(self, x: Rounded) -> Rounded:
-        return rounded(np.sin(x.value), np.minimum(x.error, 2.0), LIBRARY, self._format)
-
-    def cos(self, x: Rounded) -> Rounded:
-        return rounded(np.cos(x.value), np.minimum(x.error, 2.0), LIBRARY, self._format)
-
-    def atan2(self, y: Rounded, x: Rounded) -> Rounded:
-        """A point that may be anywhere in a disc is seen from the origin within the angle of the disc's tangents.
-
-        Past the negative half of the x-axis the angle goes round, on it by the sign of a zero; round the origin it may be any.
-        """
-        with np.errstate(invalid="ignore"):
-            share = np.hypot(y.error, x.error) / np.hypot(y.value, x.value)
-            goes_round = (x.value - x.error <= 0) & (np.abs(y.value) <= y.error)
-            error = np.where(goes_round | ~(share < 1), 2 * np.pi, np.arcsin(np.minimum(share, 1)))
-        return rounded(np.arctan2(y.value, x.value), error, LIBRARY, self._format)
-
-    def _monotone(self, function: Callable[[Any], Any], x: Rounded) -> Rounded:
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            value = function(x.value)
-            error = np.maximum(np.abs(function(x.value + x.error) - value), np.abs(value - function(x.value - x.error)))
-            return rounded(value, np.where(np.isnan(error), np.inf, error), LIBRARY, self._format)
+    def _computed(self, value: Any, error: Any, roundings: float, *, tiny: bool = True) -> Rounded:
+        return rounded(value, error, roundings, self._format, tiny=tiny)
 
     # Two sides
 
@@ -394,7 +335,8 @@ class Namespace(Ordering):
         return total.__truediv__(x.size // max(1, total.size) - correction)
 
     def std(self, x: Rounded, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Rounded:
-        return self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
+        root: Rounded = self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
+        return root
 
     def mean(self, x: Rounded, *, axis: Any = None, keepdims: bool = False) -> Rounded:
         total = self.sum(x, axis=axis, keepdims=keepdims)
@@ -405,7 +347,9 @@ class Namespace(Ordering):
         k = a.value.shape[-1]
         # The inner product of complex numbers: Higham, lemma 3.5.
         is_complex = np.iscomplexobj(a.value) or np.iscomplexobj(b.value)
-        return inner(a, b, math.sqrt(2) * gamma(k + 2, self._format.unit) if is_complex else gamma(k, self._format.unit))
+        share = math.sqrt(2) * gamma(k + 2, self._format.unit) if is_complex else gamma(k, self._format.unit)
+        product: Rounded = inner(a, b, share)
+        return product
 
 
 _OPERATORS: dict[str, Any] = {
@@ -424,53 +368,6 @@ for _name in DTYPES:
 @cache
 def _namespace(format: Precision) -> Namespace:
     return Namespace(format)
-
-
-def gammas(counts: Any, unit: float) -> Any:
-    """Return gamma of each count, and infinity from where it means nothing."""
-    product = counts * unit
-    return np.where(product < 1, product / np.where(product < 1, 1 - product, 1), np.inf)
-
-
-def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = None) -> Rounded:
-    """Return a matrix product, in the accumulator's format where it is another, whose sums are off by a share of |A||B|.
-
-    Processors' dot products of bfloat16 take operands and sums below the smallest normal number as zeros.
-
-    References
-    ----------
-    Intel 2018, BFLOAT16 - Hardware Numerics Definition, section 2; VDPBF16PS.
-    """
-    format = accumulator or a.format
-    least = format.subnormal
-    if format == BFLOAT16:
-        a, b = (_without_subnormal(each) for each in (a, b))
-        least = 2 * format.tiny  # of a product, and of the sum so far
-    size_a, size_b = np.abs(a.value), np.abs(b.value)
-    sizes = full(a.magnitude, a) @ full(b.magnitude, b)
-    error: Any = 0.0
-    if np.any(b.error):
-        error = error + size_a @ full(b.error, b)
-    if np.any(a.error):
-        error = error + full(a.error, a) @ (size_b + b.error)
-    drift: Any = 0.0
-    if np.any(b.drift):
-        drift = drift + size_a @ full(b.drift, b)
-    if np.any(a.drift):
-        drift = drift + full(a.drift, a) @ (size_b + b.drift)
-    with np.errstate(invalid="ignore"):
-        # Each part of a complex product is made of two products, and each of those may underflow.
-        each = 2 * math.sqrt(2) if np.iscomplexobj(a.value) or np.iscomplexobj(b.value) else 1
-        underflow = each * a.value.shape[-1] * least
-        error = error + share * sizes + underflow * (sizes > 0)  # a sum of zeros is exact
-        error = np.where(sizes < a.format.largest, error, np.inf)  # past that, whether it overflows depends on the order
-        return Rounded(a.value @ b.value, error, format=format, drift=drift)
-
-
-def _without_subnormal(x: Rounded) -> Rounded:
-    """Return an operand each of whose entries below the smallest normal number may be taken as zero."""
-    size = np.abs(x.value)
-    return Rounded(x.value, x.error + np.where(size < x.format.tiny, size, 0), format=x.format, drift=x.drift)
 
 
 def rounded_to(x: Rounded, format: Precision) -> Rounded:

@@ -14,8 +14,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from kernels._definition.elementary import LIBRARY
 from kernels._definition.moving import full
-from kernels._definition.rounded import LIBRARY, Rounded, gammas, inner, rounded, rounded_to
+from kernels._definition.products import gammas, inner
+from kernels._definition.rounded import Rounded, rounded, rounded_to
 
 __all__ = [
     "Rounded",

@@ -246,6 +246,27 @@ class Signature:
                 )
         self._require_batches(arrays)
 
+    def normal(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments by name, with what is not given filled in; nothing is validated."""
+        bound = self.public.bind(*args, **{key: value for key, value in kwargs.items() if key in self.public.parameters})
+        bound.apply_defaults()
+        call = bound.arguments
+        for key, other in self.defaults.items():
+            call[key] = call[other] if call[key] is None else call[key]
+        return call
+
+    def as_call(self, call: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments by name as they are passed: by position, and by keyword."""
+        keyed = {key for key, each in self.public.parameters.items() if each.kind is each.KEYWORD_ONLY}
+        args = tuple(call[key] for key in self.public.parameters if key not in keyed)
+        return args, {key: call[key] for key in self.public.parameters if key in keyed}
+
+    def extents_of(self, call: Mapping[str, Any]) -> dict[str, int]:
+        """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
+        arrays = {key: call[key] for key in self.arrays}
+        batches = [own for _, own in self.batches(arrays) if own]
+        return self.extents(arrays) | ({"batch": math.prod(np.broadcast_shapes(*batches))} if batches else {})
+
     def batches(self, arrays: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
         """Yield the batch dimensions of each array; one that is left out has none."""
         for key, argument in self.arrays.items():

@@ -1,0 +1,58 @@
+"""Matrix products of numbers that are known within a bound, and the rounding of their sums."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kernels._definition.moving import Rounded, full
+from kernels._definition.numerics import BFLOAT16, Precision
+
+
+def gammas(counts: Any, unit: float) -> Any:
+    """Return gamma of each count, and infinity from where it means nothing."""
+    product = counts * unit
+    return np.where(product < 1, product / np.where(product < 1, 1 - product, 1), np.inf)
+
+
+def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = None) -> Rounded:
+    """Return a matrix product, in the accumulator's format where it is another, whose sums are off by a share of |A||B|.
+
+    Processors' dot products of bfloat16 take operands and sums below the smallest normal number as zeros.
+
+    References
+    ----------
+    Intel 2018, BFLOAT16 - Hardware Numerics Definition, section 2; VDPBF16PS.
+    """
+    format = accumulator or a.format
+    least = format.subnormal
+    if format == BFLOAT16:
+        a, b = (_without_subnormal(each) for each in (a, b))
+        least = 2 * format.tiny  # of a product, and of the sum so far
+    size_a, size_b = np.abs(a.value), np.abs(b.value)
+    sizes = full(a.magnitude, a) @ full(b.magnitude, b)
+    error: Any = 0.0
+    if np.any(b.error):
+        error = error + size_a @ full(b.error, b)
+    if np.any(a.error):
+        error = error + full(a.error, a) @ (size_b + b.error)
+    drift: Any = 0.0
+    if np.any(b.drift):
+        drift = drift + size_a @ full(b.drift, b)
+    if np.any(a.drift):
+        drift = drift + full(a.drift, a) @ (size_b + b.drift)
+    with np.errstate(invalid="ignore"):
+        # Each part of a complex product is made of two products, and each of those may underflow.
+        each = 2 * math.sqrt(2) if np.iscomplexobj(a.value) or np.iscomplexobj(b.value) else 1
+        underflow = each * a.value.shape[-1] * least
+        error = error + share * sizes + underflow * (sizes > 0)  # a sum of zeros is exact
+        error = np.where(sizes < a.format.largest, error, np.inf)  # past that, whether it overflows depends on the order
+        return type(a)(a.value @ b.value, error, format=format, drift=drift)
+
+
+def _without_subnormal(x: Rounded) -> Rounded:
+    """Return an operand each of whose entries below the smallest normal number may be taken as zero."""
+    size = np.abs(x.value)
+    return type(x)(x.value, x.error + np.where(size < x.format.tiny, size, 0), format=x.format, drift=x.drift)
