@@ -144,11 +144,11 @@ def _moved(x: Any, by_cells: Sorted | None, local: Coefficients | None, plan: Pl
     if by_cells is None or local is None:
         return _dask_rest.moved(x, np.empty_like(x), np.zeros(len(x), bool))
     values = local.values[np.searchsorted(local.keys, by_cells.keys)]
-    y, served = moved(np.ascontiguousarray(x), by_cells.order, by_cells.starts, values, plan.cells)
+    y, served = moved(np.ascontiguousarray(x), by_cells, values, plan.cells)
     return _dask_rest.moved(x, y, served)
 
 
-def _most(plan: Plan) -> int:
+def _most(plan: Plan) -> Any:
     return most_cells(plan.targets + plan.sources, plan.cells)
 
 

@@ -77,8 +77,8 @@ def _gathered(left: list[Any]) -> Gathered:
     needed = int(starts[-1]) * 8 * (left[0].shape[1] + 2) * (FAN_IN + 1)  # what is merged, and into what
     if needed > memory_limit() * SHARE:
         raise MemoryError(
-            f"meanshift_step: {starts[-1]:,} points are too far from most data for a proof, and meet all data: sums for them need "
-            f"{needed / 2**20:,.0f} MiB, and a worker may take {memory_limit() * SHARE / 2**20:,.0f} MiB; {CHANGE}"
+            f"meanshift_step: {starts[-1]:,} points are too far from most data for a proof, and meet all data: their sums "
+            f"need {needed / 2**20:,.0f} MiB, and a worker may take {memory_limit() * SHARE / 2**20:,.0f} MiB; {CHANGE}"
         )
     return Gathered(namespace(left[0]).concat(left), starts)
 

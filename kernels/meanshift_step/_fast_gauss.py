@@ -287,9 +287,9 @@ def translated(values, sweeps, cells):
     return values
 
 
-def moved(x, order, starts, coefficients, cells):
-    """Take step 4: return x moved by (1), and for which points that holds. Others are undefined."""
+def moved(x, by_cells, coefficients, cells):
+    """Take step 4: return x moved by (1), and for which points that is proven. Others are undefined."""
     y, served = np.empty_like(x), np.empty(len(x), np.bool_)
-    work = functools.partial(evaluate, x, order, starts, coefficients, cells.scale, cells.bounds, y, served)
+    work = functools.partial(evaluate, x, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
     parallel_for(work, len(x), GRAIN)
     return y, served

@@ -25,7 +25,7 @@ from registry import register
 
 
 def transform(columns, data, v, cells):
-    """Take steps 1 to 3. Return the order of x by cells, where each cell begins, and its L; None if there are too many cells."""
+    """Take steps 1 to 3. Return x by its cells, and the L of each; None if there are too many cells."""
     in_order = [sort(points, cells) for points in columns]
     targets, sources = in_order[0], in_order[-1]
     most = most_cells(len(targets.order) + len(data), cells)
@@ -34,7 +34,7 @@ def transform(columns, data, v, cells):
     sweeps = neighbours(sources.keys, targets.keys, cells.strides, cells.cutoff)
     if max(map(len, sweeps)) > most:
         return None
-    return targets.order, targets.starts, translated(expand(data, v, sources, cells), sweeps, cells)
+    return targets, translated(expand(data, v, sources, cells), sweeps, cells)
 
 
 @register(
