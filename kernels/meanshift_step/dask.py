@@ -44,7 +44,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None, method="auto", sele
     serving["fast_gauss"] = few and kernel == "gaussian" and x.dtype == np.float32 and isinstance(x._meta, np.ndarray)
     if not serving.get(method):
         raise ValueError(
-            "meanshift_step: argument method: expected auto, ring, tiles (up to three dimensions, and a gaussian only of x itself) "
+            "meanshift_step: argument method: expected auto, ring, tiles (up to three dimensions, a gaussian only of x itself) "
             "or fast_gauss (a gaussian of float32 in NumPy blocks, up to three dimensions), "
             f"got {method!r} for {kernel} weights of {x.dtype} in {x.shape[1]} dimensions; auto takes what serves"
         )

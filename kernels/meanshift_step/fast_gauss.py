@@ -60,7 +60,8 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     transformed = None if cells is None else transform(columns, data, v, cells)
     if transformed is None:
         return gaussian_step(x, bandwidth, data, v)
-    y, served = moved(x, *transformed, cells)
+    by_cells, coefficients = transformed
+    y, served = moved(x, by_cells, coefficients, cells)
     left = np.flatnonzero(~served)
     if len(left):
         y[left] = gaussian_step(x[left], bandwidth, data, v)
