@@ -70,12 +70,12 @@ def step(x: Any, bandwidth: float, data: Any) -> Any:
     graph.update({key: (_moments, block, by_cells[block], plan) for key, block in zip(moments, others, strict=True)})
     targets = merged(graph, f"{name}-union", for_each("cells", _cells, [by_cells[block] for block in full]), _union)
     graph[f"{name}-local"] = (_local, merged(graph, f"{name}-sum", moments, _sum, plan), targets, plan)
-    steps = [(f"{name}-steps", i) for i in range(len(points))]
-    for key, block in zip(steps, points, strict=True):
-        graph[key] = (_moved, block, by_cells.get(block), f"{name}-local", plan)
-    moved_blocks = _dask_rest.finish(graph, name, steps, others, bandwidth)
-    layers = HighLevelGraph.from_collections(moved_blocks, graph, dependencies=[x] if data is x else [x, data])
-    return da.Array(layers, moved_blocks, x.chunks, meta=x._meta)
+    steps = f"{name}-steps"
+    for block in points:
+        graph[steps, *block[1:]] = (_moved, block, by_cells.get(block), f"{name}-local", plan)
+    layers = HighLevelGraph.from_collections(steps, graph, dependencies=[x] if data is x else [x, data])
+    kind = {"chunks": x.chunks, "meta": x._meta}
+    return _dask_rest.finish(da.Array(layers, steps, **kind), data, bandwidth, **kind)
 
 
 def _extent(points: Any) -> Any:

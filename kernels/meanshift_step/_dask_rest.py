@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import device
 
 from kernels._dask.blocks import memory_limit, memory_named, namespace
+from kernels._dask.exchange import row_of
 from kernels._dask.trees import FAN_IN, merged
 from kernels.meanshift_step import _partial
 
@@ -20,7 +22,7 @@ CHANGE = "take method='ring', which holds sums for a block of points at a time"
 
 
 class Moved(NamedTuple):
-    """A block's points, moved where that is proven; the rows of the others, and those points as they were."""
+    """A block's points, moved where that is proven, as one array or a row of pieces; the rows of the others, and those points."""
 
     y: Any
     rows: Any
@@ -28,10 +30,13 @@ class Moved(NamedTuple):
 
 
 def moved(x: Any, y: Any, served: Any) -> Moved:
-    """Return points moved to y where they are served: x and y have shape (n, d), served (n,)."""
-    xp = namespace(x)
-    (rows,) = xp.nonzero(~served)
-    return Moved(y, rows, x[rows])
+    """Return points, shape (n, d), moved to y where they are served, shape (n,)."""
+    rows = np.flatnonzero(~served)
+    return Moved(y, rows, x[_indices(rows, x)])
+
+
+def _indices(rows: Any, array: Any) -> Any:
+    return namespace(array).asarray(rows, device=device(array))
 
 
 class Gathered(NamedTuple):
@@ -41,31 +46,36 @@ class Gathered(NamedTuple):
     starts: Any
 
 
-def finish(graph: dict[Any, Any], name: str, blocks: list[Any], data: list[Any], bandwidth: float) -> str:
-    """Add tasks to a graph that move by a gaussian what is left over, and return the name of the blocks of points, all moved.
+def finish(blocks: Any, data: Any, bandwidth: float, chunks: Any, **kind: Any) -> Any:
+    """Return a dask array of all points moved, those that are left over by a gaussian among all data.
 
     Parameters
     ----------
-    graph : dict
-        Gets the tasks.
-    name : str
-        What their keys begin with.
-    blocks : list
-        The keys of a `Moved` for each block of points.
-    data : list
-        The keys of the blocks of data, none of them empty.
+    blocks : dask array
+        Of which each block is a `Moved`.
+    data : dask array
+        Of whole rows.
     bandwidth : float
+    chunks : tuple
+        Of the points.
+    **kind
+        What else `dask.array.Array` takes to describe blocks.
     """
-    name += "-rest"
-    left = [(f"{name}-left", i) for i in range(len(blocks))]
-    graph.update({key: (_left, block) for key, block in zip(left, blocks, strict=True)})
-    graph[f"{name}-gathered"] = (_gathered, left)
-    sums = [(f"{name}-sums", j) for j in range(len(data))]
-    graph.update({key: (_sums, f"{name}-gathered", block, bandwidth) for key, block in zip(sums, data, strict=True)})
-    total = merged(graph, f"{name}-sum", sums, _sum)
-    graph[f"{name}-moved"] = (_step, total, f"{name}-gathered")
-    graph.update({(f"{name}-finished", i, 0): (_put, block, f"{name}-moved", i) for i, block in enumerate(blocks)})
-    return f"{name}-finished"
+    import dask.array as da
+    from dask.highlevelgraph import HighLevelGraph
+
+    left, gathered, sums, total, rest, name = (
+        f"{what}-{blocks.name}" for what in ("left", "gathered", "sums", "sum", "rest", "finished")
+    )
+    points = [(blocks.name, i, 0) for i in range(blocks.numblocks[0])]
+    graph: dict[Any, Any] = {(left, i): (_left, block) for i, block in enumerate(points)}
+    graph[gathered] = (_gathered, list(graph))
+    parts = [(sums, j) for j, rows in enumerate(data.chunks[0]) if rows]
+    graph.update({key: (_sums, gathered, (data.name, key[1], 0), bandwidth) for key in parts})
+    graph[rest] = (_step, merged(graph, total, parts, _sum), gathered)
+    graph.update({(name, i, 0): (_put, block, rest, i) for i, block in enumerate(points)})
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[blocks, data])
+    return da.Array(layers, name, chunks, **kind)
 
 
 def _left(block: Moved) -> Any:
@@ -104,6 +114,10 @@ def _step(sums: Any, left: Gathered) -> Gathered:
 def _put(block: Moved, rest: Gathered, i: int) -> Any:
     if not len(block.rows):
         return block.y
-    y = namespace(block.y).asarray(block.y, copy=True)  # what a task was given is not its own
-    y[block.rows] = rest.points[rest.starts[i] : rest.starts[i + 1]]
-    return y
+    pieces = list(block.y[0]) if block.y.dtype == object else [block.y]
+    y = namespace(pieces[0]).concat(pieces)  # a copy: what a task was given is not its own
+    y[_indices(block.rows, y)] = rest.points[rest.starts[i] : rest.starts[i + 1]]
+    if block.y is pieces[0]:
+        return y
+    ends = np.cumsum([0, *map(len, pieces)])
+    return row_of([y[ends[k] : ends[k + 1]] for k in range(len(pieces))])

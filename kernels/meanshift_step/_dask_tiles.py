@@ -36,6 +36,7 @@ from kernels._arrays import to_numpy
 from kernels._dask.blocks import best, memory_limit, memory_named, namespace
 from kernels._dask.exchange import NOTHING, apart, exchange, row_of
 from kernels._dispatch.neutral import in_neutral_state
+from kernels.meanshift_step import _dask_proof, _dask_rest
 from kernels.meanshift_step._cutoff import MARGIN
 
 SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of the mean
@@ -44,7 +45,10 @@ SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of t
 COPIES = 6
 EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take: up to 1800 were measured
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
-CHANGE = "take a smaller bandwidth, give workers more memory, or rechunk x into more blocks unless all of it is within reach"
+CHANGE = (
+    "take a smaller bandwidth, give workers more memory, rechunk x into more blocks unless all of it is within reach, or take "
+    "method='fast_gauss', which serves a gaussian of float32"
+)
 
 
 class Node(NamedTuple):
@@ -56,17 +60,19 @@ class Node(NamedTuple):
     right: int
 
 
-def reach_of(kernel: str, bandwidth: float, unit: float) -> float:
-    """Return how far data can matter to a point: (1) for the gaussian."""
+def reach_of(kernel: str, bandwidth: float, unit: float, nearest: float = 0.0) -> float:
+    """Return how far data can matter to a point: (1) for the gaussian, with a datum so many bandwidths off at most."""
     cutoff = 1.0
-    while kernel == "gaussian" and math.exp(-cutoff * cutoff / 2) * 3 * cutoff > unit / 2:
+    while kernel == "gaussian" and math.exp((nearest**2 - cutoff**2) / 2) * 3 * cutoff > unit / 2:
         cutoff += 1 / 64
     return cutoff * bandwidth * MARGIN
 
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
     """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
-    tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2)
+    certain = data is x or kernel != "gaussian"
+    reach = reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2, 0.0 if certain else _dask_proof.NEAREST)
+    tiles = x.numblocks[0]
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
     share = min(1.0, SAMPLE * tiles / len(x))
@@ -80,9 +86,12 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
 
     sent, here = divided(x, reach if data is x else -1.0)
     others = [] if data is x else [exchange(divided(data, reach)[0], tiles)]
-    work = functools.partial(move, tiles, bandwidth, kernel, selector)
-    moved = exchange(exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects), tiles)
-    return moved.map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+    proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
+    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
+    moved = exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects)
+    if proof:
+        moved = _dask_rest.finish(moved, data, bandwidth, chunks=moved.chunks, **objects)
+    return exchange(moved, tiles).map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
 
 
 def numbers(points: Any, block: int) -> Any:
@@ -206,9 +215,19 @@ def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int,
 
 @in_neutral_state
 def move(
-    tiles: int, bandwidth: float, kernel: str, selector: str, pieces: Any, others: Any = None, block_id: Any = (0, 0)
+    tiles: int,
+    bandwidth: float,
+    kernel: str,
+    selector: str,
+    pieces: Any,
+    others: Any = None,
+    block_id: Any = (0, 0),
+    proof: Any = None,
 ) -> Any:
-    """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself."""
+    """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself.
+
+    If not for all points the reach is known to serve, `proof` says for which it does, and they are a `Moved`.
+    """
     inside, beside = zip(*pieces[0], strict=True)
     xp = namespace(inside[0])
     ends = np.cumsum([0, *map(len, inside)])
@@ -224,7 +243,8 @@ def move(
             beyond = EXPANDED * (len(x) + len(near)) > memory_limit() * SHARE
             with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
                 y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
-    return row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
+    moved = row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
+    return _dask_rest.moved(x, moved, proof(x, y, near)) if proof else moved
 
 
 def merge(moved: Any, rows: Any) -> Any:

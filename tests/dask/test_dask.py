@@ -85,9 +85,11 @@ class Counted:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_nothing_is_computed_until_asked_for(kernel):
-    x = Counted(np.random.default_rng(0).standard_normal((1200, 2)))  # of NumPy arrays of this size the contents are looked at
+    x = np.random.default_rng(0).standard_normal((1200, 2)).astype(np.float32)
+    x = Counted(x)  # of NumPy arrays of this size the contents are looked at
     points = da.from_array(x, chunks=(400, 2), asarray=False)
-    for method in ("tiles", "ring"):
+    methods = ["tiles", "ring", *["fast_gauss"] * (kernel == "gaussian" and not registry.missing("numba"))]
+    for method in methods:
         before = x.taken
         assert registry.explain("meanshift_step", points, 0.5, kernel=kernel, method=method).chosen.name == "dask"
         moved = step(points, 0.5, kernel=kernel, method=method)
@@ -141,8 +143,9 @@ def test_shapes_and_dtypes_are_refused_at_once_and_values_by_the_task():
     for each in moved:
         with pytest.raises(ValueError, match=r"^meanshift_step: argument x: expected finite entries"):
             each.compute()
-    with pytest.raises(ValueError, match="argument method: expected auto, ring, or tiles"):
-        step(x, 1.0, data=np.ones((3, 2)), method="tiles")
+    for points, asked in ((da.ones((3, 4)), "tiles"), (x, "fast_gauss"), (x, "halos")):
+        with pytest.raises(ValueError, match=f"argument method: expected auto, ring, tiles .* or fast_gauss .*, got '{asked}'"):
+            step(points, 1.0, method=asked)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
