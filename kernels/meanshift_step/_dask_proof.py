@@ -16,8 +16,8 @@ import numpy as np
 from kernels._arrays import to_numpy
 from kernels._dispatch.neutral import in_neutral_state
 
-EDGE = 2.0  # of a cell, in bandwidths: a point without a datum within that may be left over
-NEAREST = 5.0  # bandwidths: how far a datum may be that proves the reach, for a point that is moved by less than the reach
+EDGE = 2.0  # of a cell, in bandwidths
+NEAREST = 5.0  # bandwidths: how far a datum may be that proves the reach; one in the same cell always does
 STRIDES = (1, 2**21, 2**42)  # of a cell's key: two cells of one key are 2^20 cells apart, and harm no proof
 
 
