@@ -94,7 +94,7 @@ def forget_peak():
     return status("VmRSS")
 
 
-def on_workers(client, points, bandwidth, kernel, finish=wait):
+def on_workers(client, points, bandwidth, kernel, finish=len):
     """Return the seconds of a step, the most that a worker took above what it held, in bytes, and what `finish` gives.
 
     The workers forget the moved points: while they have some, the same step is not computed again.
