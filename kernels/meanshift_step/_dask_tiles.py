@@ -12,7 +12,8 @@ among the data, so the weights sum to W >= 1, and its shift is at most 2 c, sinc
 
     exp(-c^2 / 2) (c + 2 c) h,                                                                                              (1)
 
-which is at most the half of u h that the class "truncated" allows for truncation.
+which is at most the half of u h that the class "truncated" allows for truncation. Where others than the points are the data, W is
+not known: the reach is longer, and proven for each point afterwards (`_dask_proof`). What is left over meets all data.
 
 Points narrower than the reach are in each other's reach however they are cut; where a cut finds one place alone, it parts its
 points by their number. So half of all points may lie in one place, and still be as many tiles' work.
@@ -34,8 +35,9 @@ from array_api_compat import device
 import registry
 from kernels._arrays import to_numpy
 from kernels._dask.blocks import best, memory_limit, memory_named, namespace
-from kernels._dask.exchange import NOTHING, apart, exchange, row_of
+from kernels._dask.exchange import NOTHING, apart, exchange, of_objects, row_of
 from kernels._dispatch.neutral import in_neutral_state
+from kernels.meanshift_step import _dask_proof, _dask_rest
 from kernels.meanshift_step._cutoff import MARGIN
 
 SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of the mean
@@ -44,7 +46,10 @@ SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of t
 COPIES = 6
 EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take: up to 1800 were measured
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
-CHANGE = "take a smaller bandwidth, give workers more memory, or rechunk x into more blocks unless all of it is within reach"
+CHANGE = (
+    "take a smaller bandwidth, give workers more memory, rechunk x into more blocks unless all of it is within reach, or take "
+    "method='fast_gauss', which serves a gaussian of float32"
+)
 
 
 class Node(NamedTuple):
@@ -56,33 +61,40 @@ class Node(NamedTuple):
     right: int
 
 
-def reach_of(kernel: str, bandwidth: float, unit: float) -> float:
-    """Return how far data can matter to a point: (1) for the gaussian."""
+def reach_of(kernel: str, bandwidth: float, unit: float, nearest: float = 0.0) -> float:
+    """Return how far data can matter to a point: (1) for the gaussian, with a datum so many bandwidths off at most."""
     cutoff = 1.0
-    while kernel == "gaussian" and math.exp(-cutoff * cutoff / 2) * 3 * cutoff > unit / 2:
+    while kernel == "gaussian" and math.exp((nearest**2 - cutoff**2) / 2) * 3 * cutoff > unit / 2:
         cutoff += 1 / 64
     return cutoff * bandwidth * MARGIN
 
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
     """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
-    tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2)
+    from dask.base import tokenize
+
+    certain = data is x or kernel != "gaussian"
+    reach = reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2, 0.0 if certain else _dask_proof.NEAREST)
+    tiles = x.numblocks[0]
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
     share = min(1.0, SAMPLE * tiles / len(x))
     some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
-    tree = some.rechunk((tiles, 1), method="tasks")
-    tree = tree.map_blocks(functools.partial(cut, tiles, reach, len(x) if data is x else 0), chunks=((1,), (1,)), **objects)
+    cutting = functools.partial(cut, tiles, reach, len(x) if data is x else 0)
+    tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
-    def divided(points: Any, *roles: bool) -> Any:
+    def divided(points: Any, reach: float) -> Any:
         chunks = ((1,) * points.numblocks[0], (tiles + 1,))
-        return points.map_blocks(functools.partial(split, tiles, reach, *roles), tree, chunks=chunks, **objects)
+        return apart(points.map_blocks(functools.partial(split, tiles, reach), tree, chunks=chunks, **objects))
 
-    sent, here = apart(divided(x, True, data is x))
-    others = [] if data is x else [exchange(apart(divided(data, False, True))[0], tiles)]
-    work = functools.partial(move, tiles, bandwidth, kernel, selector)
-    moved = exchange(exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects), tiles)
-    return moved.map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+    sent, here = divided(x, reach if data is x else -1.0)
+    others = [] if data is x else [exchange(divided(data, reach)[0], tiles)]
+    proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
+    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
+    moved = exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects)
+    if proof:
+        moved = _dask_rest.finish(moved, data, bandwidth, chunks=moved.chunks, **objects)
+    return exchange(moved, tiles).map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
 
 
 def numbers(points: Any, block: int) -> Any:
@@ -97,7 +109,7 @@ def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
     return row_of([np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)])
 
 
-def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
+def cut(tiles: int, reach: float, count: int, samples: list[Any]) -> Any:
     """Return the tree of a sample, a list of nodes of which the first is the root.
 
     Raises
@@ -106,7 +118,7 @@ def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
         If a tile and the data within its reach, as the sample says, are beyond what a worker may take. `count` is how many points
         there are; 0 where others than these are the data.
     """
-    points = np.concatenate(list(samples[:, 0]))
+    points = np.concatenate([block[0, 0] for block in samples])
     nodes: list[Node] = []
 
     def part(rows: Any, first: int, size: int) -> int:
@@ -154,11 +166,12 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
             return
         axis, value, left, right = nodes[number]
         along = axes[axis][rows] - value
+        at_left = along <= 0
         if axis == len(axes) - 1:  # points of one place are in each other's reach
-            yield from down(left, rows, within & (along <= 0))
-            yield from down(right, rows, within & (along > 0))
-            return
-        for child, there, near in ((left, along <= 0, along <= reach), (right, along > 0, along >= -reach)):
+            near_left = near_right = xp.ones_like(at_left)
+        else:
+            near_left, near_right = at_left | (along <= reach), ~at_left | (along >= -reach)
+        for child, there, near in ((left, at_left, near_left), (right, ~at_left, near_right)):
             yield from down(child, rows[near], (within & there)[near])
 
     there = {"device": device(points)}
@@ -166,37 +179,66 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
     yield from down(0 if nodes else -1, every, xp.ones(points.shape[0], dtype=xp.bool, **there))
 
 
+def places(points: Any, block: int, tiles: int, nodes: list[Node], reach: float) -> tuple[Any, Any, Any]:
+    """Return the rows of a block's points in the order of tiles, of those inside and of those beside, and how many each tile has.
+
+    Shapes: (n,), (beside,), and (2, tiles). A reach below 0 is for points that are no data: none are beside any tile.
+    """
+    if isinstance(points, np.ndarray) and not registry.missing("numba"):
+        from kernels.meanshift_step._dask_tiles_compiled import places
+
+        axes, cuts, *children = zip(*nodes, strict=True) if nodes else ((), (), (), ())
+        tree = np.array(axes, int), np.array(cuts, float), np.array(children, int).T.copy()
+        rows: tuple[Any, Any, Any] = places(points, block, tiles, *tree, reach)
+        return rows
+    xp = namespace(points)
+    inside, beside = [], []
+    own = xp.asarray(numbers(points, block), device=device(points))
+    for _, here, near in parted(nodes, points, own, max(0.0, reach)):
+        others = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
+        others[here] = False
+        inside.append(here)
+        beside.append(near[others[near]] if reach >= 0 else near[:0])
+    return xp.concat(inside), xp.concat(beside), np.array([[len(rows) for rows in each] for each in (inside, beside)])
+
+
 @in_neutral_state
-def split(tiles: int, reach: float, moves: bool, pulls: bool, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
+def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
     """Return for each tile the points of a block that lie in it, and the others within its reach; last, the rows of the former.
 
-    The rows stay with the block. Without `moves` the points are data alone, and all that are within reach are in one array.
-    Without `pulls` they are no data, and none are within reach.
+    The rows stay with the block. The points for a tile are parts of two arrays for all.
     """
     xp = namespace(points)
-    own = xp.asarray(numbers(points, block_id[0]), device=device(points))
-    pieces: list[Any] = [None] * (tiles + 1)
-    rows: list[Any] = [None] * tiles
-    for tile, here, near in parted(tree[0, 0], points, own, reach if pulls else 0.0):
-        rows[tile] = here
-        if not moves:
-            pieces[tile] = points[near]
-            continue
-        beside = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
-        beside[here] = False
-        pieces[tile] = points[here], points[near[beside[near]] if pulls else near[:0]]
-    pieces[-1] = xp.astype(xp.concat(rows), xp.int32) if moves else None
-    return row_of(pieces)
+    inside, beside, counts = places(points, block_id[0], tiles, tree[0, 0], reach)
+    ends = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
+    sent = [xp.take(points, rows, axis=0) for rows in (inside, beside)]
+    pieces = [tuple(array[ends[k, t] : ends[k, t + 1]] for k, array in enumerate(sent)) for t in range(tiles)]
+    return row_of([*pieces, xp.astype(inside, xp.int32, copy=False)])
 
 
 @in_neutral_state
 def move(
-    tiles: int, bandwidth: float, kernel: str, selector: str, pieces: Any, others: Any = None, block_id: Any = (0, 0)
+    tiles: int,
+    bandwidth: float,
+    kernel: str,
+    selector: str,
+    pieces: Any,
+    others: Any = None,
+    block_id: Any = (0, 0),
+    proof: Any = None,
 ) -> Any:
-    """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself."""
+    """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself.
+
+    If not for all points the reach is known to serve, `proof` says for which it does, and they are a `Moved`.
+    """
     inside, beside = zip(*pieces[0], strict=True)
     xp = namespace(inside[0])
-    x, near = xp.concat(inside), xp.concat((*inside, *beside) if others is None else tuple(others[0]))
+    ends = np.cumsum([0, *map(len, inside)])
+    if others is None:  # x is the first rows of its data: who sorts the data need not sort them again
+        near = xp.concat([*inside, *beside])
+        x = near[: ends[-1]]
+    else:
+        x, near = xp.concat(inside), xp.concat([part for both in others[0] for part in both])
     what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
     with memory_named(what, CHANGE):
         y = x
@@ -204,8 +246,8 @@ def move(
             beyond = EXPANDED * (len(x) + len(near)) > memory_limit() * SHARE
             with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
                 y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
-    ends = np.cumsum([0, *map(len, inside)])
-    return row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
+    moved = row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
+    return _dask_rest.moved(x, moved, proof(x, y, near)) if proof else moved
 
 
 def merge(moved: Any, rows: Any) -> Any:

@@ -35,11 +35,15 @@ class Sums(NamedTuple):
 def added(sums: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str) -> Sums:
     """Return sums with those over further data added, all arrays of one kind and at least one datum."""
     more = _sums(sums, x, data, bandwidth, kernel)
-    if sums is None:
-        return more
+    return more if sums is None else both(sums, more, kernel)
+
+
+@in_neutral_state
+def both(sums: Sums, more: Sums, kernel: str) -> Sums:
+    """Return the sums over two parts of the data as one."""
     if kernel != "gaussian":
         return Sums(sums.moved + more.moved, sums.total + more.total, sums.pivot)
-    xp = array_namespace(x)
+    xp = array_namespace(sums.total)
     pivot = xp.minimum(sums.pivot, more.pivot)
     factors = [xp.exp((pivot - each.pivot) / 2) for each in (sums, more)]
     moved, total = (

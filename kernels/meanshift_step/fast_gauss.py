@@ -1,252 +1,40 @@
 """meanshift_step of a gaussian, linear in n at any density: a fast Gauss transform with Chebyshev expansions.
 
-With the density G(x) = sum_j exp(-|y_j - x|^2 / 2 h^2) of the data y_j, the step is
-
-    x + h^2 grad G(x) / G(x)                                                                                               (1)
-
-since the derivatives of the weights are the weighted differences. G and its gradient are computed by the steps of Greengard and
-Strain's transform, where their delta is 2 h^2:
-
-    1. Assign targets and sources to cells, and keep only cells that are not empty (`sort`). The edge of a cell is the largest
-       power of two up to h: so coordinates within a cell are exact, wherever it lies.
-    2. Expand the sources of each cell (`moments`): M_b = sum_j v_j T_b1(y_j1) ... T_bd(y_jd), where all b_k < p.             (2)
-       Their expansion is a Hermite series.
-    3. For each cell of targets, add up the expansions of the cells within the cutoff, as one local expansion
-       L_a = sum_cells sum_b K_a1b1 ... K_adbd M_b (`translate`). K is (1) of `_chebyshev`.                                   (3)
-       Their local expansion is a Taylor series. A gaussian is a product over the dimensions, so one sweep along each
-       dimension suffices: it takes p^(d+1) operations for a cell and its neighbour, and not p^(2d).
-    4. Evaluate G(x) = sum_a L_a T_a1(x_1) ... T_ad(x_d) and its gradient at each target (`evaluate`).                        (4)
-
-A point takes step (1) if the bounds of the expansions' errors allow it (`move`). Points too far from all data for that take the
-step of `_grid`, as do calls with too many cells for their points. Where all points lie within one bandwidth, the class of error
-"truncated" allows less, in proportion to their width, and the expansions have more terms.
+Each cell's data are expanded, their expansions are translated to the cells of the points, and evaluated there (`_fast_gauss`).
+Points too far from all data for the bounds of the expansions' errors take the step of `_grid`, as do calls with too many cells
+for their points.
 
 Polynomials through Chebyshev points need fewer terms than Hermite and Taylor series, whose error is 2^p times as large: p = 11
 serves where those take 15. Everything is float64, so that its rounding is far below float32's. float64 points are not taken:
-the rounding of (2), up to thousands of units for each datum, would fail the bounds wherever the weights sum to less than
+the rounding of the moments, up to thousands of units for each datum, would fail the bounds wherever the weights sum to less than
 thousands.
 
 References
 ----------
-Greengard and Strain 1991, The fast Gauss transform. Raykar 2006, The fast Gauss transform with all the proofs, sections 6.2 to
-6.4 for steps 2 to 4. Yang, Duraiswami, Gumerov and Davis 2003, Improved fast Gauss transform and efficient kernel density
-estimation: one Taylor series for each cluster of sources in place of (2) and (3), for more dimensions.
+Greengard and Strain 1991, The fast Gauss transform. Raykar 2006, The fast Gauss transform with all the proofs. Yang, Duraiswami,
+Gumerov and Davis 2003, Improved fast Gauss transform and efficient kernel density estimation: one Taylor series for each cluster
+of sources in place of moments and local expansions, for more dimensions.
 """
-
-import functools
-import math
 
 import numpy as np
 
-from kernels._compute.jit import jit
-from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF, expansion
+from kernels.meanshift_step._fast_gauss import expand, lattice, most_cells, moved, neighbours, sort, translated
 from kernels.meanshift_step._grid import gaussian_step
 from kernels.meanshift_step._weights import with_weight
 from registry import register
 
-TILE = 64  # points that are expanded or evaluated together
-GRAIN = 1024  # points that are worth waking a thread
-MAX_WIDTHS = (
-    2.0**13
-)  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
-MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
 
-
-compiled = jit(error_model="numpy", fastmath={"contract"})
-
-
-@compiled
-def chebyshev(points, order, first, stop, scale, basis):
-    """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
-
-    Shape: basis (d, p, 2, TILE): values, and slopes. Entries past the last point repeat that one.
-    """
-    for k in range(points.shape[1]):
-        t = basis[k]
-        for i in range(TILE):
-            z = points[order[min(first + i, stop - 1)], k] * scale
-            t[0, 0, i], t[1, 0, i] = 1, 2 * (z - np.floor(z)) - 1
-            t[0, 1, i], t[1, 1, i] = 0, 1
-        for a in range(2, len(t)):
-            for i in range(TILE):
-                t[a, 0, i] = 2 * t[1, 0, i] * t[a - 1, 0, i] - t[a - 2, 0, i]
-            for i in range(TILE):
-                t[a, 1, i] = 2 * (t[a - 1, 0, i] + t[1, 0, i] * t[a - 1, 1, i]) - t[a - 2, 1, i]
-
-
-@compiled
-def add_product(a, b, out):
-    """Add the matrix product a b to out: four rows of b at a time (past the end the last, times 0), for fewer passes over out."""
-    for i in range(len(out)):
-        for k in range(0, len(b), 4):
-            k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
-            a0, a1, a2, a3 = a[i, k], a[i, k1] * (k1 > k), a[i, k2] * (k2 > k1), a[i, k3] * (k3 > k2)
-            for j in range(out.shape[1]):
-                out[i, j] += a0 * b[k, j] + a1 * b[k1, j] + a2 * b[k2, j] + a3 * b[k3, j]
-
-
-@compiled
-def moments(data, v, order, starts, scale, out, start, stop):
-    """Compute (2) for each cell whose first datum is from start to stop.
-
-    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
-    (cells, [p], [p], p).
-    """
-    d, p = data.shape[1], out.shape[-1]
-    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
-    head = basis[min(1, 3 - d), : p if d > 1 else 1, 0]
-    for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
-        out[s] = 0
-        for first in range(starts[s], starts[s + 1], TILE):
-            size = min(TILE, starts[s + 1] - first)
-            chebyshev(data, order, first, first + size, scale, basis[3 - d :])
-            for i in range(size):
-                mass = 1.0 if v is None else np.float64(v[order[first + i]])
-                for b in range(tail.shape[1]):
-                    for c in range(p):
-                        tail[i, b, c] = mass * basis[1, b, 0, i] * basis[2, c, 0, i]
-            add_product(head, tail[:size].reshape(size, tail[0].size), out[s].reshape(len(head), tail[0].size))
-
-
-@compiled
-def translate(sources, near, matrices, out, start, stop):
-    """Apply (3) along the first dimension of the coefficients, and make it the last; d such sweeps restore the order.
-
-    Shapes: sources (cells before, p^d), near (cells after, 2 cutoff + 1), which of these, or -1; matrices (2 cutoff + 1, p, p);
-    out (cells after, p^d).
-    """
-    p = matrices.shape[1]
-    total = np.empty((p, out[0].size // p))
-    for t in range(start, stop):
-        total[:] = 0
-        for j in range(len(matrices)):
-            if near[t, j] >= 0:
-                add_product(matrices[j], sources[near[t, j]].reshape(total.shape), total)
-        out[t].reshape(total.T.shape)[:] = total.T
-
-
-@compiled
-def combine(terms, basis, out):
-    """Evaluate (4) along one dimension: sum each of the terms times its polynomials, and the first term also times their slopes.
-
-    Shapes: terms (p, c, TILE), basis (p, 2, TILE), out (c + 1, TILE).
-    """
-    out[:], last = 0, terms.shape[1]
-    for a in range(len(terms)):
-        for c in range(last + 1):
-            for i in range(TILE):
-                out[c, i] += terms[a, c % last, i] * basis[a, c // last, i]
-
-
-@compiled
-def move(x, row, field, i, bounds, y):
-    """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
-
-    G is off by at most m E, and its slope S by at most m D, for the bounds E and D of `errors` and data whose weights, relative
-    to the largest, sum to m. So S / G is off by at most (m D + |S / G| m E) / (G - m E). That may be half of what the class
-    "truncated" allows, which is m u times the bandwidth or the points' width, whichever is less. Rounding may take the other
-    half.
-
-    Shape: field (d + 1, TILE): G, and its slopes by the coordinates in the cell, the last coordinate's first.
-    """
-    mass, bandwidth, fraction, ratio, value_error, slope_error = bounds
-    d, value, steepest = x.shape[1], field[0, i], 0.0
-    for k in range(d):
-        steepest = max(steepest, abs(field[d - k, i]) / value)
-    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - mass * value_error):
-        return False
-    for k in range(d):
-        y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
-    return True
-
-
-@compiled
-def evaluate(x, order, starts, coefficients, scale, bounds, y, moved, start, stop):
-    """Evaluate (4) for a tile of points of one cell at a time, and move them.
-
-    Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (cells, [p], [p], p).
-    """
-    heads, middles, p = coefficients.shape[1:]
-    basis = np.zeros((3, p, 2, TILE))
-    basis[:, 0, 0] = 1
-    ends = basis[2].reshape(p, 2 * TILE)
-    lines, planes, field = np.empty((middles, 2, TILE)), np.empty((heads, 3, TILE)), np.empty((4, TILE))
-    s, first = np.searchsorted(starts, start, side="right") - 1, start
-    while first < stop:
-        end = min(first + TILE, starts[s + 1], stop)
-        chebyshev(x, order, first, end, scale, basis[3 - x.shape[1] :])
-        for a in range(heads):
-            lines[:] = 0
-            add_product(coefficients[s, a], ends, lines.reshape(middles, 2 * TILE))
-            combine(lines, basis[1], planes[a])
-        combine(planes, basis[0], field)
-        for i in range(first, end):
-            moved[order[i]] = move(x, order[i], field, i - first, bounds, y)
-        first = end
-        s += first == starts[s + 1]
-
-
-def sort(points, low, strides, scale, cutoff):
-    """Return the keys of the cells that hold points, the order of points by cells, and where in it each cell begins.
-
-    Shapes: points (d, n); the results (cells,), (n,) and (cells + 1,).
-    """
-    keys = sum((np.floor(z * scale) - first + cutoff) * stride for z, first, stride in zip(points, low, strides, strict=True))
-    order = np.argsort(keys)
-    keys = keys[order].astype(np.int64)
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return keys[starts], order, np.append(starts, len(keys))
-
-
-def neighbours(sources, targets, strides, cutoff):
-    """Return for each sweep, and each cell after it, which cells before it are within the cutoff, from one side to the other.
-
-    After k sweeps, a cell has the coordinates of a cell of targets in the first k dimensions, and of a cell of sources in
-    the others. An array of shape (cells after, 2 cutoff + 1) for each sweep, with -1 where no such cell exists.
-    """
-
-    def around(cells, stride):
-        return cells[:, None] + np.arange(-cutoff, cutoff + 1) * stride
-
-    wanted = [targets]
-    for stride in strides[:0:-1]:
-        wanted.append(np.unique(around(wanted[-1], stride)))
-    near, before = [], sources
-    for stride in strides:
-        after = wanted.pop()
-        if wanted:
-            after = np.intersect1d(np.unique(around(before, stride)), after, assume_unique=True)
-        cells = around(after, stride)
-        ended = np.append(before, 2**62)
-        at = np.searchsorted(ended, cells)
-        near.append(np.where(ended[at] == cells, at, -1))
-        before = after
-    return near
-
-
-def transform(columns, low, high, data, v, scale, p, cutoff, matrices):
-    """Take steps 1 to 3. Return the order of x by cells, where each cell begins, and its L; None if there are too many cells."""
-    d, low = len(low), np.floor(low * scale)
-    spans = np.floor(high * scale) - low + (1 + 2 * cutoff)  # the edge is beyond every cell's cutoff: all neighbours have keys
-    if not spans.prod() < 2.0**53:  # beyond that float64 does not hold all whole numbers
+def transform(columns, data, v, cells):
+    """Take steps 1 to 3. Return x by its cells, and the L of each; None if there are too many cells."""
+    in_order = [sort(points, cells) for points in columns]
+    targets, sources = in_order[0], in_order[-1]
+    most = most_cells(len(targets.order) + len(data), cells)
+    if max(len(targets.keys), len(sources.keys)) > most:
         return None
-    strides = np.cumprod(np.append(1, spans[:-1])).astype(np.int64)
-    in_order = [sort(points, low, strides, scale, cutoff) for points in columns]
-    (targets, order, starts), (sources, *sorted_data) = in_order[0], in_order[-1]
-    most = (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (len(order) + len(data))) // p**d
-    if max(len(targets), len(sources)) > most:
-        return None
-    sweeps = neighbours(sources, targets, strides, cutoff)
+    sweeps = neighbours(sources.keys, targets.keys, cells.strides, cells.cutoff)
     if max(map(len, sweeps)) > most:
         return None
-    shape = (p if d > 2 else 1, p if d > 1 else 1, p)
-    values = np.empty((len(sources), *shape))
-    parallel_for(functools.partial(moments, data, v, *sorted_data, scale, values), len(data), GRAIN)
-    for near in sweeps:
-        before, values = values, np.empty((len(near), *shape))
-        parallel_for(functools.partial(translate, before, near, matrices, values), len(near))
-    return order, starts, values
+    return targets, translated(expand(data, v, sources, cells), sweeps, cells)
 
 
 @register(
@@ -266,21 +54,15 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
         return x.copy()
     columns = [points.T.astype(float, order="C") for points in ((x,) if data is x else (x, data))]
     low, high = (end([end(points, axis=1) for points in columns], axis=0) for end in (np.min, np.max))
-    width = (high - low).max()
-    if not width:
+    if not (high - low).max():
         return x.copy()
-    h = float(min(bandwidth, MAX_WIDTHS * width))
-    fraction = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
-    scale = 2.0 ** (1 - math.frexp(h)[1])  # the reciprocal of a cell's edge
-    ratio = 1 / scale / h
-    *expanded, value_error, slope_error = expansion(ratio, x.shape[1], fraction)
-    transformed = transform(columns, low, high, data, v, scale, *expanded)
+    cells = lattice(low, high, bandwidth, float(len(data) if v is None else v.sum(dtype=float)))
+    transformed = None if cells is None else transform(columns, data, v, cells)
     if transformed is None:
         return gaussian_step(x, bandwidth, data, v)
-    y, moved = np.empty_like(x), np.empty(len(x), np.bool_)
-    bounds = (float(len(data) if v is None else v.sum(dtype=float)), h, fraction, ratio, value_error, slope_error)
-    parallel_for(functools.partial(evaluate, x, *transformed, scale, bounds, y, moved), len(x), GRAIN)
-    left = np.flatnonzero(~moved)
+    by_cells, coefficients = transformed
+    y, served = moved(x, by_cells, coefficients, cells)
+    left = np.flatnonzero(~served)
     if len(left):
         y[left] = gaussian_step(x[left], bandwidth, data, v)
     return y

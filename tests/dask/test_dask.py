@@ -41,13 +41,22 @@ def cut_up(variant, **options):
         made = {id(each): in_pieces(each) for each in arguments.values() if isinstance(each, np.ndarray)}
         return call(**{key: made.get(id(each), each) for key, each in arguments.items()}, **options).compute()
 
-    contract, claims = registry.contract(variant.operation), (variant.dtypes, variant.precision)
-    return Implementation(variant.operation, contract, function, *claims, limits=variant.limits)
+    named = [v for v in registry.variants(variant.operation) if v.name == options.get("method")]
+    inside = named[0] if named else variant  # a method called as a variant takes what that one takes
+    return Implementation(
+        variant.operation,
+        registry.contract(variant.operation),
+        function,
+        inside.dtypes,
+        variant.precision,
+        limits=inside.limits | variant.limits,
+    )
 
 
 def on_trial():
     for variant in on_dask:
-        for options in [{"method": "auto"}, {"method": "ring"}] if variant.operation == "meanshift_step" else [{}]:
+        methods = [{"method": method} for method in ("auto", "ring", "fast_gauss")]
+        for options in methods if variant.operation == "meanshift_step" else [{}]:
             for property_ in _conformance.all_properties(registry.contract(variant.operation)):
                 if property_.__name__ in WHATEVER_THE_CHUNKS:
                     continue
@@ -76,9 +85,11 @@ class Counted:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_nothing_is_computed_until_asked_for(kernel):
-    x = Counted(np.random.default_rng(0).standard_normal((1200, 2)))  # of NumPy arrays of this size the contents are looked at
+    x = np.random.default_rng(0).standard_normal((1200, 2)).astype(np.float32)
+    x = Counted(x)  # of NumPy arrays of this size the contents are looked at
     points = da.from_array(x, chunks=(400, 2), asarray=False)
-    for method in ("tiles", "ring"):
+    methods = ["tiles", "ring", *["fast_gauss"] * (kernel == "gaussian" and not registry.missing("numba"))]
+    for method in methods:
         before = x.taken
         assert registry.explain("meanshift_step", points, 0.5, kernel=kernel, method=method).chosen.name == "dask"
         moved = step(points, 0.5, kernel=kernel, method=method)
@@ -132,8 +143,9 @@ def test_shapes_and_dtypes_are_refused_at_once_and_values_by_the_task():
     for each in moved:
         with pytest.raises(ValueError, match=r"^meanshift_step: argument x: expected finite entries"):
             each.compute()
-    with pytest.raises(ValueError, match="argument method: expected auto, ring, or tiles"):
-        step(x, 1.0, data=np.ones((3, 2)), method="tiles")
+    for points, asked in ((da.ones((3, 4)), "tiles"), (x, "fast_gauss"), (x, "halos")):
+        with pytest.raises(ValueError, match=f"argument method: expected auto, ring, tiles .* or fast_gauss .*, got '{asked}'"):
+            step(points, 1.0, method=asked)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -9,7 +9,7 @@ pytest.importorskip("numba")
 
 import registry
 from kernels._compute import threads
-from kernels.meanshift_step import _chebyshev, fast_gauss
+from kernels.meanshift_step import _chebyshev, _fast_gauss, fast_gauss
 
 STEP = registry.get("meanshift_step", "fast_gauss")
 CONTRACT = registry.contract("meanshift_step")
@@ -91,8 +91,8 @@ def test_calls_and_rows_take_exact_steps_where_expansions_do_not_serve(monkeypat
     assert not left
     holds(np.concatenate([x, x[:30] + np.float32(200)]), 1.5, x)
     assert left == [30]
-    monkeypatch.setattr(fast_gauss, "MAX_COEFFICIENTS", 0)
-    monkeypatch.setattr(fast_gauss, "COEFFICIENTS_PER_POINT", 1)
+    monkeypatch.setattr(_fast_gauss, "MAX_COEFFICIENTS", 0)
+    monkeypatch.setattr(_fast_gauss, "COEFFICIENTS_PER_POINT", 1)
     holds(x, 0.1)
     assert left == [30, 400]
 

@@ -1,0 +1,164 @@
+"""Steps of dask arrays by a fast Gauss transform: coefficients of cells are what blocks tell each other, never points.
+
+All blocks share one lattice of cells, which the extent of all points and the bandwidth say. The stages are those of
+`_fast_gauss`:
+
+1. Each block sorts its points by cells.
+2. Each block of data computes the moments of its cells. They are merged in a tree, cell by cell: moments are sums.
+3. They are translated once, to the cells that hold points of any block.
+4. Each block of points evaluates the local expansions of its cells.
+
+So a block sends at most as many coefficients as its data fill cells, and however crowded the cells are, the work is linear in the
+points. Points for which the bounds of the expansions' errors are no proof meet all data (`_dask_rest`): few or none if the data
+are crowded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernels._dask.blocks import memory_limit
+from kernels._dask.trees import FAN_IN, merged
+from kernels._dispatch.neutral import in_neutral_state
+from kernels.meanshift_step import _dask_rest
+from kernels.meanshift_step._fast_gauss import Sorted, expand, lattice, most_cells, moved, neighbours, sort, translated
+
+CHANGE = "the data are not crowded: take method='tiles', or method='ring'"
+
+
+class Plan(NamedTuple):
+    """What every block has to know: whether all points are in one place, and the lattice, if its cells have numbers."""
+
+    still: bool
+    cells: Any
+    targets: int
+    sources: int
+
+
+class Coefficients(NamedTuple):
+    """Of the cells with these keys, which ascend: shapes (cells,) and (cells, [p], [p], p)."""
+
+    keys: Any
+    values: Any
+
+
+def step(x: Any, bandwidth: float, data: Any) -> Any:
+    """Return x, a dask array of NumPy blocks of float32, whole rows in up to three dimensions, moved towards data."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    name = f"meanshift_step-fast-gauss-{tokenize(x, bandwidth, data)}"
+    points = [(x.name, i, 0) for i in range(x.numblocks[0])]
+    others = [(data.name, j, 0) for j, rows in enumerate(data.chunks[0]) if rows]
+    graph: dict[Any, Any] = {}
+
+    def for_each(what: str, function: Any, blocks: list[Any], *arguments: Any) -> list[Any]:
+        keys = [(f"{name}-{what}", i) for i in range(len(blocks))]
+        graph.update({key: (function, block, *arguments) for key, block in zip(keys, blocks, strict=True)})
+        return keys
+
+    full = [block for block, rows in zip(points, x.chunks[0], strict=True) if rows]
+    every = list(dict.fromkeys([*full, *others]))
+    plan = f"{name}-plan"
+    extent = merged(graph, f"{name}-hull", for_each("extent", _extent, every), _hull)
+    graph[plan] = (_plan, extent, bandwidth, len(x), len(data))
+    by_cells = dict(zip(every, for_each("sorted", _sorted, every, plan), strict=True))
+    moments = [(f"{name}-moments", j) for j in range(len(others))]
+    graph.update({key: (_moments, block, by_cells[block], plan) for key, block in zip(moments, others, strict=True)})
+    targets = merged(graph, f"{name}-union", for_each("cells", _cells, [by_cells[block] for block in full]), _union)
+    graph[f"{name}-local"] = (_local, merged(graph, f"{name}-sum", moments, _sum, plan), targets, plan)
+    steps = f"{name}-steps"
+    for block in points:
+        graph[steps, *block[1:]] = (_moved, block, by_cells.get(block), f"{name}-local", plan)
+    layers = HighLevelGraph.from_collections(steps, graph, dependencies=[x] if data is x else [x, data])
+    kind = {"chunks": x.chunks, "meta": x._meta}
+    return _dask_rest.finish(da.Array(layers, steps, **kind), data, bandwidth, **kind)
+
+
+def _extent(points: Any) -> Any:
+    columns = np.ascontiguousarray(points.T)  # along which NumPy takes a fifth of the time
+    return np.stack([columns.min(axis=1), columns.max(axis=1)]).astype(float)
+
+
+def _hull(extents: list[Any]) -> Any:
+    return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
+
+
+@in_neutral_state
+def _plan(extent: Any, bandwidth: float, targets: int, sources: int) -> Plan:
+    low, high = extent
+    if not (high - low).max():
+        return Plan(True, None, targets, sources)
+    return Plan(False, lattice(low, high, bandwidth, float(sources)), targets, sources)
+
+
+@in_neutral_state
+def _sorted(points: Any, plan: Plan) -> Sorted | None:
+    return None if plan.cells is None else sort(points.T.astype(float, order="C"), plan.cells)
+
+
+def _cells(by_cells: Sorted | None) -> Any:
+    return None if by_cells is None else by_cells.keys
+
+
+def _union(keys: list[Any]) -> Any:
+    return None if keys[0] is None else np.unique(np.concatenate(keys))
+
+
+def _moments(data: Any, by_cells: Sorted | None, plan: Plan) -> Coefficients | None:
+    if by_cells is None:
+        return None
+    _afford(len(by_cells.keys), 1, plan)
+    return Coefficients(by_cells.keys, expand(np.ascontiguousarray(data), None, by_cells, plan.cells))
+
+
+def _sum(parts: list[Any], plan: Plan) -> Coefficients | None:
+    if parts[0] is None:
+        return None
+    keys = np.unique(np.concatenate([part.keys for part in parts]))
+    _afford(len(keys), FAN_IN + 1, plan)
+    values = np.zeros((len(keys), *plan.cells.terms))
+    for part in parts:
+        values[np.searchsorted(keys, part.keys)] += part.values
+    return Coefficients(keys, values)
+
+
+def _local(sources: Coefficients | None, targets: Any, plan: Plan) -> Coefficients | None:
+    if sources is None:
+        return None
+    cells = plan.cells
+    sweeps = neighbours(sources.keys, targets, cells.strides, cells.cutoff)
+    number = max(map(len, sweeps))
+    if number > _most(plan) and number * int(np.prod(cells.terms)) * cells.cutoff > plan.targets * plan.sources:
+        return None  # to sum all pairs takes less time
+    _afford(number, 3, plan)
+    return Coefficients(targets, translated(sources.values, sweeps, cells))
+
+
+@in_neutral_state
+def _moved(x: Any, by_cells: Sorted | None, local: Coefficients | None, plan: Plan) -> _dask_rest.Moved:
+    if plan.still or not len(x):
+        return _dask_rest.moved(x, x.copy(), np.ones(len(x), bool))
+    if by_cells is None or local is None:
+        return _dask_rest.moved(x, np.empty_like(x), np.zeros(len(x), bool))
+    values = local.values[np.searchsorted(local.keys, by_cells.keys)]
+    y, served = moved(np.ascontiguousarray(x), by_cells, values, plan.cells)
+    return _dask_rest.moved(x, y, served)
+
+
+def _most(plan: Plan) -> Any:
+    return most_cells(plan.targets + plan.sources, plan.cells)
+
+
+def _afford(number: int, copies: int, plan: Plan) -> None:
+    """Refuse cells that are not worth their coefficients, or so many copies of them that they do not fit a worker."""
+    needed, most = copies * number * 8 * int(np.prod(plan.cells.terms)), memory_limit() * _dask_rest.SHARE
+    if number > _most(plan) or needed > most:
+        raise MemoryError(
+            f"meanshift_step: method fast_gauss: {number:,} cells for {plan.targets:,} points and {plan.sources:,} data, with "
+            f"{plan.cells.p} coefficients in each dimension, need {needed / 2**20:,.0f} MiB, and a worker may take "
+            f"{most / 2**20:,.0f} MiB; {CHANGE}"
+        )
