@@ -78,7 +78,8 @@ class Walks:
     def of(cls, seeds: Array, frame: Frame) -> Walks:
         """Return walks that begin at some places, which they keep for their own."""
         every = np.arange(len(seeds))
-        return cls(seeds, every.copy(), every, *np.zeros((2, *seeds.shape)), frame.edge(seeds), frame.rounding(seeds))
+        last, went = np.zeros((2, *seeds.shape))
+        return cls(seeds, every.copy(), every, last, went, frame.edge(seeds), frame.rounding(seeds))
 
     def join(self) -> None:
         """Let those that move and are in one cell go on as one."""

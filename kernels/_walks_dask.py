@@ -26,7 +26,7 @@ import registry
 from kernels._arrays import to_numpy
 from kernels._bandwidth import DTYPES, estimate_bandwidth, is_dask
 from kernels._dask.blocks import whole_rows, without_empty
-from kernels._walks import Frame, Walks, mass_within, nearest, one_of_each_cell
+from kernels._walks import Frame, Walks, mass_within, one_of_each_cell
 from kernels.meanshift_step._dask_tiles import COPIES, SHARE
 
 Array = Any  # of dask
@@ -91,7 +91,7 @@ def transform(model: Any, X: Array) -> Array:
 
 
 def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -> tuple[Array, int]:
-    """Walk until all are at rest. Return where the walks end, in the blocks of the seeds, and the number of steps of the longest."""
+    """Walk until all are at rest. Return where the walks end, in the blocks of the seeds, and the steps of the longest."""
     frame, dtype, d = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.shape[1]
     step, steps = _stepper(model, model._data.astype(dtype)), 0
     begin = functools.partial(_begun, frame, dtype)

@@ -207,7 +207,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             self.labels_[which < 0] = self._labels_of(self._frame.enter(X[which < 0]))
         return self
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Any:
         """Return the cluster of each point, as `labels` says.
 
         After blurring the data are no longer where they were, and "attractor" means the cluster of the nearest point of the data.
@@ -229,7 +229,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             return _walks_dask.predict(self, X)
         return self._labels_of(self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False)))
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Return the distance of each point from each of the modes.
 
         Parameters
