@@ -74,8 +74,7 @@ def estimate_bandwidth(
     float
         0 where so large a part of the data coincides with each point.
     """
-    if is_dask(X):
-        X = X.to_dask_array(lengths=True) if hasattr(X, "to_dask_array") else X
+    if is_dask_array(X):
         if sample_weight is not None or n_samples is None:
             raise ValueError(
                 "estimate_bandwidth: a dask array's comes from a sample of rows without weights: give n_samples alone"
@@ -99,11 +98,6 @@ def estimate_bandwidth(
         radii = np.concatenate([_radii(cdist(some, X), weights, quantile) for some in blocks])
         radius = np.average(radii, weights=weights)
     return radius / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1)
-
-
-def is_dask(X: Any) -> bool:
-    """Whether this is a dask array, or a table that gives one."""
-    return is_dask_array(X) or hasattr(X, "to_dask_array")
 
 
 def _sample(n: int, most: int, random_state: Any) -> Array:

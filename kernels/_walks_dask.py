@@ -18,13 +18,14 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from array_api_compat import is_dask_array
 from scipy.spatial.distance import cdist
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 import registry
 from kernels._arrays import to_numpy
-from kernels._bandwidth import DTYPES, estimate_bandwidth, is_dask
+from kernels._bandwidth import DTYPES, estimate_bandwidth
 from kernels._dask.blocks import whole_rows, without_empty
 from kernels._walks import Frame, Walks, mass_within, one_of_each_cell
 from kernels.meanshift_step._dask_tiles import COPIES, SHARE
@@ -71,11 +72,11 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
 
 def predict(model: Any, X: Any) -> Any:
     """Return the labels of a dask array as one, lazily where no walk among a dask array's data is needed; else NumPy's as one."""
-    if not is_dask(X):
+    if not is_dask_array(X):
         X = validate_data(model, X, dtype=DTYPES, reset=False)
         return predict(model, da.from_array(X, chunks=-1)).compute()
     X = _checked(model, X, reset=False)
-    if not is_dask(model._data):
+    if not is_dask_array(model._data):
         return _labels_of(functools.partial(_alone, model), X)
     z = _entered(X, model._frame, X.dtype)
     if model.labels == "attractor" and model.blurring:
@@ -157,7 +158,6 @@ def _workers() -> tuple[int, float]:
 
 def _checked(model: Any, X: Any, reset: bool = True) -> Array:
     """Return points as a dask array of float32 or float64 whose blocks hold whole rows, and at least one."""
-    X = X.to_dask_array(lengths=True) if hasattr(X, "to_dask_array") else X
     if X.ndim != 2:
         raise ValueError(f"MeanShift: argument X: expected rows and columns, got a dask array of shape {X.shape}")
     if np.isnan(X.shape).any():

@@ -19,6 +19,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_dask_array
 
 import registry
 
@@ -29,7 +30,7 @@ try:
     from sklearn.utils._param_validation import Interval, StrOptions
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-    from kernels._bandwidth import DTYPES, FLAT_PER_GAUSSIAN, KERNELS, estimate_bandwidth, is_dask
+    from kernels._bandwidth import DTYPES, FLAT_PER_GAUSSIAN, KERNELS, estimate_bandwidth
     from kernels._walks import Frame, Walks, cells, distinct, mass_within, modes, nearest, one_of_each_cell, settled, tree
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"kernels.cluster {registry.missing('sklearn') or error}") from error
@@ -177,7 +178,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         ValueError
             If the points or parameters are not what is described above, or no point is within a bandwidth of any seed.
         """
-        if is_dask(X):
+        if is_dask_array(X):
             from kernels import _walks_dask
 
             _walks_dask.fit(self, X, sample_weight)
@@ -223,7 +224,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             Row numbers of `cluster_centers_`, or -1.
         """
         check_is_fitted(self)
-        if is_dask(X) or is_dask(self._data):
+        if is_dask_array(X) or is_dask_array(self._data):
             from kernels import _walks_dask
 
             return _walks_dask.predict(self, X)
@@ -243,7 +244,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             With a column for each row of `cluster_centers_`.
         """
         check_is_fitted(self)
-        if is_dask(X):
+        if is_dask_array(X):
             from kernels import _walks_dask
 
             return _walks_dask.transform(self, X)
