@@ -26,9 +26,9 @@ from sklearn.utils.validation import validate_data
 import registry
 from kernels._arrays import to_numpy
 from kernels._bandwidth import DTYPES, estimate_bandwidth
-from kernels._dask.blocks import whole_rows, without_empty
+from kernels._dask.blocks import best, memory_limit, memory_named, whole_rows, without_empty
 from kernels._walks import Frame, Walks, mass_within, one_of_each_cell
-from kernels.meanshift_step._dask_tiles import COPIES, SHARE
+from kernels.meanshift_step._dask_tiles import COPIES, EXPANDED, SHARE
 
 Array = Any  # of dask
 Block = np.ndarray[Any, Any]
@@ -125,16 +125,17 @@ def _blur(model: Any, edge: float, tell: Callable[[int], None]) -> tuple[Array, 
 
 def _stepper(model: Any, data: Array) -> Callable[[Array], Array]:
     """Return a function that moves dask arrays by a step towards the data: all of them on each worker, if it can hold them."""
-    step, h, (threads, memory) = registry.get("meanshift_step", "dask"), model._frame.bandwidth, _workers()
-    call = {"kernel": model.kernel, "check_finite": False, "selector": model.variant}
+    threads, memory = _workers()
     if COPIES * data.nbytes > SHARE * memory:
-        return lambda z: step(z, h, **call) if z is data else step(z, h, data=data, **call)
+        step, call = registry.get("meanshift_step", "dask"), {"kernel": model.kernel, "selector": model.variant}
+        return lambda z: step(z, model._frame.bandwidth, **({} if z is data else {"data": data}), check_finite=False, **call)
     everything = data.rechunk(-1).persist()
+    near = functools.partial(_stepped, model.variant, model._frame.bandwidth, model.kernel)
 
     def move(z: Array) -> Array:
         shares = min(threads, len(z))
         rows = tuple(len(z) * (i + 1) // shares - len(z) * i // shares for i in range(shares))
-        moved = step(_cut(z, rows), h, data=everything, **call)
+        moved = _cut(z, rows).map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
         return _cut(moved, z.chunks[0])
 
     return move
@@ -205,7 +206,7 @@ def _labels_of(of_block: Callable[[Block], Block], points: Array) -> Array:
 
 
 def _points(block: Any) -> Block:
-    points: Block = check_array(to_numpy(block), dtype=DTYPES)
+    points: Block = check_array(to_numpy(block), dtype=DTYPES, input_name="X")
     return points
 
 
@@ -232,6 +233,17 @@ def _begun(frame: Frame, dtype: Any, block: Block) -> Walks:
     walks = Walks.of(block.astype(dtype), frame)
     walks.join()
     return walks
+
+
+def _stepped(selector: str, bandwidth: float, kernel: str, points: Block, data: Block) -> Block:
+    """Return points moved by a step towards all the data."""
+    beyond = EXPANDED * (len(points) + len(data)) > SHARE * memory_limit()
+    with (
+        memory_named(f"MeanShift: a step of {len(points):,} points towards {len(data):,} data", "give workers more memory"),
+        registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])),
+    ):
+        moved: Block = best("meanshift_step", selector)(points, bandwidth, data=data, kernel=kernel, check_finite=False)
+    return moved
 
 
 def _advanced(bandwidth: float, kernel: str, walks: Walks, moved: Block) -> Walks:

@@ -40,7 +40,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None, method="auto", sele
         )
     if not x.size:
         return x.copy()
-    if method == "auto" and data.npartitions == 1:  # which each worker gets once
+    if method == "auto" and x.npartitions == data.npartitions == 1:
         given = {"bandwidth": bandwidth, "kernel": kernel, "check_finite": False}
         return compute("meanshift_step", selector, {"x": x} if blurring else {"x": x, "data": data}, x, **given)
     if method == "ring" or not tiled:
