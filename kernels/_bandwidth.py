@@ -80,7 +80,7 @@ def estimate_bandwidth(
                 "estimate_bandwidth: a dask array's comes from a sample of rows without weights: give n_samples alone"
             )
         X = X[_sample(len(X), n_samples, random_state)].compute()
-    X = check_array(X, dtype=DTYPES)
+    X = check_array(X, dtype=DTYPES, input_name="X")
     weights = None
     if sample_weight is not None:
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

@@ -54,9 +54,11 @@ def workers(scheduler: str | None) -> Iterator[Any]:
 def _connected(scheduler: str) -> Any:
     """Return a client of a scheduler that has workers."""
     from distributed import Client
+    from distributed.comm import get_address_host
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        get_address_host(scheduler)  # a client of an address of no known kind would wait for ever
         client = Client(scheduler, timeout=TIMEOUT)
     except (OSError, ValueError, TypeError) as error:
         raise click.UsageError(

@@ -41,6 +41,10 @@ class Client:
     def __exit__(self, *_):
         pass
 
+    @classmethod
+    def current(cls, **_):
+        raise ValueError("what dask asks, and is told if there is none")
+
     def nthreads(self):
         return {"a": 2, "b": 1}
 
@@ -130,7 +134,7 @@ def test_the_clusters_are_those_without_dask(cluster, file, output, missing):
 def test_blocks_hold_what_one_process_reads(tmp_path, monkeypatch, name, columns):
     monkeypatch.chdir(tmp_path)
     x = points().astype(np.float32)
-    x[5, 0] = np.nan
+    x[5, 1] = np.nan
     save(name, x)
     if name == "x.zarr":
         np.save("x.npy", x)
