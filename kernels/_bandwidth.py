@@ -12,9 +12,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_dask_array
 from scipy.spatial.distance import cdist
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_sample_weight
 
 Array = np.ndarray[Any, Any]
@@ -54,7 +56,7 @@ def estimate_bandwidth(
     Parameters
     ----------
     X : array-like, shape (n_samples, n_features)
-        The points.
+        The points. Of a dask array only the sample is computed.
     quantile : float
         The part of the data, from 0 to 1. With 1/3 and a compact kernel it is the lecture's rule: the bandwidth that covers a
         third of the data.
@@ -72,13 +74,19 @@ def estimate_bandwidth(
     float
         0 where so large a part of the data coincides with each point.
     """
-    X = check_array(X, dtype=DTYPES)
+    if is_dask_array(X):
+        if sample_weight is not None or n_samples is None:
+            raise ValueError(
+                "estimate_bandwidth: a dask array's comes from a sample of rows without weights: give n_samples alone"
+            )
+        X = X[_sample(len(X), n_samples, random_state)].compute()
+    X = check_array(X, dtype=DTYPES, input_name="X")
     weights = None
     if sample_weight is not None:
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         X, weights = X[weights > 0], weights[weights > 0]
     if n_samples is not None and n_samples < len(X):
-        chosen = check_random_state(random_state).permutation(len(X))[:n_samples]
+        chosen = _sample(len(X), n_samples, random_state)
         X, weights = X[chosen], weights if weights is None else weights[chosen]
     n = len(X)
     blocks = np.array_split(X, -(-n * n // BLOCK))
@@ -90,6 +98,12 @@ def estimate_bandwidth(
         radii = np.concatenate([_radii(cdist(some, X), weights, quantile) for some in blocks])
         radius = np.average(radii, weights=weights)
     return radius / (FLAT_PER_GAUSSIAN if kernel == "gaussian" else 1)
+
+
+def _sample(n: int, most: int, random_state: Any) -> Array:
+    """Return some of n rows in their order, in memory that does not grow with n."""
+    chosen: Array = np.sort(sample_without_replacement(n, min(n, most), random_state=random_state))
+    return chosen
 
 
 def _radii(distances: Array, weights: Array, quantile: float) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.spatial import cKDTree
 Array = np.ndarray[Any, Any]
 
 MOST_STEPS = 64  # that are foreseen
+LONGEST_STRIDE = 1 / 8  # of the bandwidth: how far a slow walk may go beyond a step
 PAIRS = 2**20  # of ends and data, that are held at a time
 ROUNDINGS = 8  # of coordinates, the least tolerance
 
@@ -60,6 +62,56 @@ class Frame(NamedTuple):
         return max(self.tolerance, ROUNDINGS * self.rounding(z))
 
 
+@dataclass
+class Walks:
+    """Walks from some places: where they are, which of them go on as one, and which are not at rest."""
+
+    z: Array  # where each walk is; one that has joined another stays behind
+    joined: Array  # the walk that each goes on as
+    moving: Array  # the numbers of those not at rest
+    last: Array  # the last step of each that moves
+    went: Array  # and how it was walked
+    edge: float  # of the cells in which walks are joined
+    rounding: float
+
+    @classmethod
+    def of(cls, seeds: Array, frame: Frame) -> Walks:
+        """Return walks that begin at some places, which they keep for their own."""
+        every = np.arange(len(seeds))
+        last, went = np.zeros((2, *seeds.shape))
+        return cls(seeds, every.copy(), every, last, went, frame.edge(seeds), frame.rounding(seeds))
+
+    def join(self) -> None:
+        """Let those that move and are in one cell go on as one."""
+        if len(self.moving):
+            first, cell = cells(self.here, self.edge)
+            self.joined[self.moving] = self.moving[first][cell]
+            self.moving, self.last, self.went = self.moving[first], self.last[first], self.went[first]
+
+    @property
+    def here(self) -> Array:
+        """Where those are that move."""
+        here: Array = self.z[self.moving]
+        return here
+
+    def advance(self, moved: Array, bandwidth: float, kernel: str) -> None:
+        """Walk from here to where a step leads, or beyond; who has come to rest moves no more."""
+        shift = (moved - self.here).astype(float)
+        length, ahead = np.sqrt((shift**2).sum(axis=1)), steps_ahead(self.went, self.last - shift)
+        longest, most = LONGEST_STRIDE * bandwidth, ahead if kernel == "gaussian" else 1
+        stride = np.clip(longest / np.maximum(length, longest / MOST_STEPS), 1, most)
+        went = shift * stride[:, None]
+        self.z[self.moving] += went.astype(self.z.dtype)
+        goes_on = (length * ahead > self.edge) & (length > self.rounding)
+        self.moving, self.last, self.went = self.moving[goes_on], shift[goes_on], went[goes_on]
+
+    @property
+    def ends(self) -> Array:
+        """Where all walks are, those that go on as another with it."""
+        ends: Array = self.z[settled(self.joined)]
+        return ends
+
+
 def cells(z: Array, edge: float) -> tuple[Array, Array]:
     """Return the first of the points in each cell that holds any, and the cell of each point, in n log n time.
 
@@ -106,14 +158,18 @@ def mass_within(ends: Array, data: Array, weights: Array | None, radius: float) 
     return sums
 
 
-def modes(ends: Array, data: Array, weights: Array | None, radius: float, edge: float, everywhere: bool) -> Array:
+def one_of_each_cell(ends: Array, edge: float) -> Array:
+    """Return the first of the ends in each cell, in float64."""
+    first: Array = ends[cells(ends, edge)[0]].astype(float)
+    return first
+
+
+def modes(ends: Array, counts: Array, radius: float, everywhere: bool) -> Array:
     """Return the ends of walks that have no better one within a radius, best first, as scikit-learn does; shape (modes, d).
 
-    An end is better that has more of the data, by their weights, within the radius, or else larger coordinates. Ends without any
+    An end is better that has more of the data within the radius (`mass_within`), or else larger coordinates. Ends without any
     data are left out, unless the kernel reaches `everywhere`.
     """
-    ends = ends[cells(ends, edge)[0]].astype(float)
-    counts = mass_within(ends, data, weights, radius)
     if not everywhere:
         ends, counts = ends[counts > 0], counts[counts > 0]
     ends = ends[np.lexsort((*ends.T[::-1], counts))[::-1]]
@@ -129,6 +185,12 @@ def modes(ends: Array, data: Array, weights: Array | None, radius: float, edge: 
             kept[i] = True
     best: Array = ends[kept]
     return best
+
+
+def nearest(points: Array, modes: Array, radius: float) -> Array:
+    """Return the number of the mode nearest to each point, or -1 where that is beyond a radius."""
+    distances, labels = tree(modes).query(points)
+    return np.where(distances <= radius, labels.astype(np.int64), -1)
 
 
 def steps_ahead(went: Array, change: Array) -> Array:

@@ -19,6 +19,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_dask_array
 
 import registry
 
@@ -30,7 +31,7 @@ try:
     from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
     from kernels._bandwidth import DTYPES, FLAT_PER_GAUSSIAN, KERNELS, estimate_bandwidth
-    from kernels._walks import MOST_STEPS, Frame, cells, distinct, modes, settled, steps_ahead, tree
+    from kernels._walks import Frame, Walks, cells, distinct, mass_within, modes, nearest, one_of_each_cell, settled, tree
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"kernels.cluster {registry.missing('sklearn') or error}") from error
 
@@ -39,7 +40,6 @@ __all__ = ["FLAT_PER_GAUSSIAN", "MeanShift", "estimate_bandwidth"]
 Array = np.ndarray[Any, Any]
 
 MERGED = 3 / 4  # of the rows, the most distinct ones that are worth more than they cost: a step of weights takes longer
-LONGEST_STRIDE = 1 / 8  # of the bandwidth: how far a slow walk may go beyond a step
 
 
 class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
@@ -178,6 +178,11 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         ValueError
             If the points or parameters are not what is described above, or no point is within a bandwidth of any seed.
         """
+        if is_dask_array(X):
+            from kernels import _walks_dask
+
+            _walks_dask.fit(self, X, sample_weight)
+            return self
         X = validate_data(self, X, dtype=DTYPES)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -191,14 +196,8 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         places: list[Array] = []
         with self._bar(len(seeds)) as report:
             ends, self.n_iter_ = self._blur(places, report) if self.blurring else self._walk(seeds, places, report)
-        edge, everywhere = self._frame.edge(ends), self.kernel == "gaussian"
-        found = modes(ends, self._data, self._weights, self._frame.bandwidth, edge, everywhere)
-        if not len(found):
-            raise ValueError(
-                f"No point was within bandwidth={self.bandwidth_:f} of any seed: choose other seeds, or a larger bandwidth"
-            )
-        self._modes = found
-        self.cluster_centers_ = self._frame.leave(found).astype(X.dtype)
+        ends_alone = one_of_each_cell(ends, self._frame.edge(ends))
+        self._keep_modes(ends_alone, mass_within(ends_alone, self._data, self._weights, self._frame.bandwidth), X.dtype)
         if self.history:
             self.history_ = np.stack([self._frame.leave(z).astype(X.dtype) for z in places])
         if self.labels == "attractor" and not self.blurring and seeds is not self._data:
@@ -209,7 +208,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             self.labels_[which < 0] = self._labels_of(self._frame.enter(X[which < 0]))
         return self
 
-    def predict(self, X: Any) -> Array:
+    def predict(self, X: Any) -> Any:
         """Return the cluster of each point, as `labels` says.
 
         After blurring the data are no longer where they were, and "attractor" means the cluster of the nearest point of the data.
@@ -225,9 +224,13 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             Row numbers of `cluster_centers_`, or -1.
         """
         check_is_fitted(self)
+        if is_dask_array(X) or is_dask_array(self._data):
+            from kernels import _walks_dask
+
+            return _walks_dask.predict(self, X)
         return self._labels_of(self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False)))
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Return the distance of each point from each of the modes.
 
         Parameters
@@ -241,6 +244,10 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             With a column for each row of `cluster_centers_`.
         """
         check_is_fitted(self)
+        if is_dask_array(X):
+            from kernels import _walks_dask
+
+            return _walks_dask.transform(self, X)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
         distances: Array = cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
         return distances
@@ -311,30 +318,16 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         frame, dtype = self._frame, np.result_type(seeds, self._data)
         step, data = registry.get("meanshift_step", self.variant), self._data.astype(dtype, copy=False)
         call = {"data": data, "weights": self._weights_in(dtype), "kernel": self.kernel, "check_finite": False}
-        z = seeds.astype(dtype)  # where each walk is; one that has joined another stays behind
-        joined = moving = np.arange(len(z))  # the walk that each goes on as; those not at rest
-        last, went = np.zeros((2, *z.shape))  # the last step of each that moves, and how it was walked
-        longest = LONGEST_STRIDE * frame.bandwidth
-        edge, rounding, steps = frame.edge(z), frame.rounding(z), 0
-        self._note(places, z)
-        while frame.bandwidth and steps < self.max_iter and len(moving):
-            first, cell = cells(z[moving], edge)
-            joined = joined.copy()
-            joined[moving] = moving[first][cell]
-            moving, last, went = moving[first], last[first], went[first]
-            here = z[moving]
-            shift = (step(here, frame.bandwidth, **call) - here).astype(float)
-            length, ahead = np.sqrt((shift**2).sum(axis=1)), steps_ahead(went, last - shift)
-            most = ahead if self.kernel == "gaussian" else 1
-            stride = np.clip(longest / np.maximum(length, longest / MOST_STEPS), 1, most)
-            last, went = shift, shift * stride[:, None]
-            z[moving] += went.astype(dtype)
-            goes_on = (length * ahead > edge) & (length > rounding)
-            moving, last, went, steps = moving[goes_on], last[goes_on], went[goes_on], steps + 1
+        walks, steps = Walks.of(seeds.astype(dtype), frame), 0
+        self._note(places, walks.z)
+        while frame.bandwidth and steps < self.max_iter and len(walks.moving):
+            walks.join()
+            walks.advance(step(walks.here, frame.bandwidth, **call), frame.bandwidth, self.kernel)
+            steps += 1
             if places is not None:
-                self._note(places, z[settled(joined)])
-                self._tell(steps, z, joined, len(moving), report)
-        return z[settled(joined)], steps
+                self._note(places, walks.ends)
+                self._tell(steps, walks.z, walks.joined, len(walks.moving), report)
+        return walks.ends, steps
 
     def _blur(self, places: list[Array], report: Any) -> tuple[Array, int]:
         """Move all the data by steps towards themselves until they are at rest; return them, and the number of steps."""
@@ -353,11 +346,19 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         """Return the data's weights in a dtype, or None where all weigh the same."""
         return None if self._weights is None else self._weights.astype(dtype)
 
+    def _keep_modes(self, ends: Array, counts: Array, dtype: Any) -> None:
+        """Keep those ends that are modes; `counts` are of the data within a bandwidth of each."""
+        found = modes(ends, counts, self._frame.bandwidth, everywhere=self.kernel == "gaussian")
+        if not len(found):
+            raise ValueError(
+                f"No point was within bandwidth={self.bandwidth_:f} of any seed: choose other seeds, or a larger bandwidth"
+            )
+        self._modes = found
+        self.cluster_centers_ = self._frame.leave(found).astype(dtype)
+
     def _nearest(self, points: Array) -> Array:
         """Return the mode nearest to each point, or -1 where that is beyond a bandwidth and not all points are clustered."""
-        distances, labels = tree(self._modes).query(points)
-        labels = labels.astype(np.int64)
-        return labels if self.cluster_all else np.where(distances <= self._frame.bandwidth, labels, -1)
+        return nearest(points, self._modes, np.inf if self.cluster_all else self._frame.bandwidth)
 
     def _note(self, places: list[Array] | None, z: Array) -> None:
         if places is not None and self.history:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from rich.table import Table
 import registry
 from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
 from kernels._cli.text import JSON, dumps, print_table
+from kernels._cli.workers import workers
 
 SUFFIXES = (".csv", ".npy", ".parquet")
 MOST_ROWS, MOST_COLUMNS = 20, 6  # of the centres that are printed
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--bandwidth", type=float, help="How far a point sees, in the columns' unit; estimated if not given.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--columns", default="", metavar="LIST", help="The coordinates, by name or position from 1: height,3-5.")
@@ -41,7 +44,11 @@ MOST_ROWS, MOST_COLUMNS = 20, 6  # of the centres that are printed
 @click.option("--blurring", is_flag=True, help="Let the data walk too, all at once, as in the lecture.")
 @click.option("--max-iter", default=300, show_default=True, type=click.IntRange(1), help="The most steps of a walk.")
 @click.option("--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto.")
-@click.option("--output", type=OUTPUT, help="Where to write each row's cluster, from 0: .csv, .npy or .parquet.")
+@click.option("--dask", is_flag=True, help="Compute in blocks, by a process for each core: .npy, .zarr or .parquet.")
+@click.option("--scheduler", metavar="ADDRESS", help="The same, by the workers of dask's scheduler there: tcp://host:8786.")
+@click.option(
+    "--output", type=OUTPUT, help="Where to write each row's cluster, from 0: .csv, .npy or .parquet; .zarr with --dask."
+)
 @click.option("--centers", type=OUTPUT, help="Where to write the clusters' centres: .csv, .npy or .parquet.")
 @JSON
 def cluster(
@@ -52,6 +59,8 @@ def cluster(
     centers: Path | None,
     as_json: bool,
     variant: str,
+    dask: bool,
+    scheduler: str | None,
     **parameters: Any,
 ) -> None:
     """Cluster the rows of FILE by mean shift: those whose walks uphill end at the same mode of the density are a cluster.
@@ -59,30 +68,55 @@ def cluster(
     FILE is a table (.csv, .tsv, .txt, also with .gz; .parquet) or .npy. Columns of text are left out, and rows that lack a value.
     Clusters are numbered by how many points are within a bandwidth of their centres, the fullest first. --output has a line for
     each row of FILE, and -1 in that of a row which was left out.
+
+    With --dask or --scheduler, FILE is .npy, a Zarr array (.zarr), or .parquet, a file or a folder of its parts. It is read block
+    by block by the workers, who keep the points; the labels are written block by block.
     """
-    for option, path in {"--output": output, "--centers": centers}.items():
-        if path is not None:
-            require_writable(option, path, SUFFIXES, file)
+    on_workers = dask or scheduler is not None
+    if file.is_dir() and not on_workers:
+        raise click.UsageError(f"'{file}' is a directory; with --dask, .zarr and .parquet may be")
+    if output is not None:
+        require_writable("--output", output, (*SUFFIXES, ".zarr") if on_workers else SUFFIXES, file)
+    if centers is not None:
+        require_writable("--centers", centers, SUFFIXES, file)
     if output is not None and centers is not None and output.absolute() == centers.absolute():
         raise click.UsageError(f"--centers {centers}: this is the --output; choose another name")
     if reason := registry.missing("sklearn"):
         raise click.UsageError(f"cluster {reason}")
     registry.get("meanshift_step", variant)  # says what is wrong with its name before the file is read
-    with bars() as progress:
-        progress.add_task("reading", total=None)
-        from kernels import _inputs
-
-        points = _inputs.points(file, columns, weights, tell=functools.partial(click.echo, err=True))
-    since = time.perf_counter()
-    model = _model(points.numbers, points.weights, variant, parameters)
-    seconds = time.perf_counter() - since
-    if output is not None:
-        _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
-    if centers is not None:
-        _write_table(model.cluster_centers_, points.names, centers)
-    _report(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
+    if on_workers and weights:
+        raise click.UsageError(f"--weights {weights}: points in blocks have no weights; leave out --dask and --scheduler")
+    if on_workers and parameters["seeding"] == "grid":
+        raise click.UsageError("--seeding grid: points in blocks are all seeds; leave out --dask and --scheduler")
+    with workers(scheduler) if on_workers else nullcontext() as client:
+        points = _read(file, columns, weights, client)
+        since = time.perf_counter()
+        model = _model(points.numbers, None if client else points.weights, variant, parameters)
+        seconds = time.perf_counter() - since
+        if output is not None:
+            if client:
+                _write_blocks(points.for_each_row(model.labels_), len(points.rows), output)
+            else:
+                _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
+        if centers is not None:
+            _write_table(model.cluster_centers_, points.names, centers)
+        _report(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
     for path in filter(None, (output, centers)):
         click.echo(f"wrote {path}", err=True)
+
+
+def _read(file: Path, columns: str, weights: str, client: Any) -> Any:
+    """Return the file's points: in blocks, if there are workers."""
+    tell = functools.partial(click.echo, err=True)
+    with bars() as progress:
+        progress.add_task("reading", total=None)
+        if client is None:
+            from kernels import _inputs
+
+            return _inputs.points(file, columns, weights, tell=tell)
+        from kernels._inputs import blocks
+
+        return blocks.points(file, columns, sum(client.nthreads().values()), lambda line: tell(f"{file.name}: {line}"))
 
 
 def _model(points: Any, weights: Any, variant: str, parameters: dict[str, Any]) -> Any:
@@ -128,11 +162,43 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
             frame.write_parquet(unfinished)
 
 
+def _write_blocks(blocks: Iterable[Any], rows: int, path: Path) -> None:
+    """Write labels block by block, whole or not at all."""
+    import numpy as np
+
+    suffix = path.suffix.lower()
+    if reason := registry.missing({".npy": "numpy", ".zarr": "zarr"}.get(suffix, "polars")):
+        raise ValueError(f"{path}: {suffix} {reason}; .npy does not")
+    with whole(path) as unfinished:
+        if suffix == ".npy":
+            with unfinished.open("wb") as file:
+                like = {"descr": np.dtype(np.int64).str, "fortran_order": False, "shape": (rows,)}
+                np.lib.format.write_array_header_1_0(file, like)
+                for block in blocks:
+                    block.tofile(file)
+        elif suffix == ".zarr":
+            import zarr
+
+            array, start = None, 0
+            for block in blocks:
+                if array is None:
+                    array = zarr.create_array(store=str(unfinished), shape=(rows,), chunks=(len(block),), dtype=np.int64)
+                array[start : start + len(block)] = block
+                start += len(block)
+        else:
+            import polars as pl
+            from polars.io.plugins import register_io_source
+
+            frames = (pl.DataFrame(block, schema=["cluster"]) for block in blocks)
+            lazy = register_io_source(lambda *_: frames, schema={"cluster": pl.Int64})
+            (lazy.sink_csv if suffix == ".csv" else lazy.sink_parquet)(unfinished)
+
+
 def _report(file: Path, model: Any, names: list[str], seconds: float, estimated: bool, as_json: bool) -> None:
     """Print what was found."""
     import numpy as np
 
-    sizes = np.bincount(model.labels_, minlength=len(model.cluster_centers_)).tolist()
+    sizes = np.asarray(np.bincount(model.labels_, minlength=len(model.cluster_centers_))).tolist()
     found = {
         "file": str(file),
         "points": len(model.labels_),
