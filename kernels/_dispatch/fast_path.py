@@ -1,20 +1,24 @@
-"""The fast path: an ordinary call goes to its kernel after some comparisons.
+"""The fast path: an ordinary call goes to its kernel after some comparisons and a look at what is known of its kind.
 
-Like the validator, it is Python source made for one variant, as `dataclasses` makes an `__init__`. It stands in for everything
+Like the validator, it is Python source made for one operation, as `dataclasses` makes an `__init__`. It stands in for everything
 that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, of the core
 dimensions alone, in a neutral state; or, of a kernel for batches, arrays that have the same before their core dimensions. Any
 other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
+
+What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
+a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from kernels._arrays import dtype_name
+from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
@@ -22,20 +26,22 @@ from kernels._dispatch.operation import Operation
 if TYPE_CHECKING:
     from registry import Variant
 
-Slow = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
 SOURCE = """
-def is_plain(array):
-    return type(array) is kind and not ({strange_array})
-
 def call(*args, **kwargs):
     {complete}
     if {strange}:
-        return slow(args, kwargs)
+        return otherwise(args, kwargs)
     try:
         {extents}
+        dtype = array_0.dtype
     except (ValueError, RuntimeError):  # a batch, or a nested tensor, which has no shape
+        dtype = None
+    if dtype is None:
+        return batch(args, kwargs)
+    if {apart}:
         return slow(args, kwargs)
     {enter}
     try:
@@ -43,7 +49,13 @@ def call(*args, **kwargs):
             plain, named = {validated}
         except TypeError:  # such as an argument too many: the slow path names the operation
             return slow(args, kwargs)
-        if {rejected}:
+        try:
+            kernel, contiguous, dtypes = known[{looks}]
+        except KeyError:
+            kernel = None
+        if kernel is None:
+            return {missed}
+        if {scattered}:
             return slow(args, kwargs)
         result = kernel({arguments})
     {leave}
@@ -51,58 +63,108 @@ def call(*args, **kwargs):
 """
 
 
-def fast_path(
-    op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow, conditions: Sequence[Callable[..., Any]] = ()
-) -> Callable[..., Any]:
-    """Return a function that serves an ordinary call at once, and leaves any other to `slow`.
+class Kind(NamedTuple):
+    """Which arrays are ordinary.
+
+    Attributes
+    ----------
+    arrays, device : str
+        As variants state them.
+    batches : bool
+        Whether arrays may have the same before their core dimensions.
+    pure : bool
+        Whether tensors may be conjugates that are not resolved.
+    """
+
+    arrays: str
+    device: str
+    batches: bool
+    pure: bool = False
+
+
+class Served(NamedTuple):
+    """What serves a kind of call.
+
+    Attributes
+    ----------
+    kernel : callable
+        Takes a normalised call. Returns None for one that is left to the slow path.
+    contiguous : bool
+        Whether it takes only writable C-contiguous arrays.
+    dtypes : set
+        Those that its result may have.
+    """
+
+    kernel: Callable[..., Any]
+    contiguous: bool
+    dtypes: set[Any]
+
+
+def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options: Mapping[str, Any]) -> dict[Any, Served]:
+    """Return what serves calls of a variant, by the dtype of the arrays."""
+    bound = partial(kernel, **options) if options else kernel
+    results = op.contract.signature.result.dtypes
+    return {
+        dtype: Served(bound, variant.layout == "C", {_dtype(variant, each) for each in results(name)})
+        for name in variant.dtypes
+        if (dtype := _dtype(variant, name)) is not None
+    }
+
+
+def has_fast_path(op: Operation) -> bool:
+    """Whether an operation's result is one array, whose shape hangs on the arrays by position alone."""
+    signature = op.contract.signature
+    if signature.result_type is not None or not (signature.uniform or signature.result.extents):
+        return False
+    return {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}
+
+
+def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow) -> Callable[..., Any]:
+    """Return a function that serves the ordinary calls of a variant, and leaves any other to `slow`."""
+    if variant.arrays in ("any", "dask") or not has_fast_path(op):
+        return lambda *args, **kwargs: slow(args, kwargs)
+
+    def within_limits(*args: Any, **kwargs: Any) -> Any:
+        return None if beyond_limits(op, variant, args, kwargs) else kernel(*args, **kwargs)
+
+    known = served(op, variant, within_limits if variant.limits else kernel, variant.options)
+    kind = Kind(variant.arrays, variant.device, variant.batches, pure={*variant.requires} <= PURE)
+    return fast_path(op, kind, {"known": known, "slow": slow, "otherwise": slow})
+
+
+def fast_path(op: Operation, kind: Kind, names: Mapping[str, Any], state: Sequence[str] = ()) -> Callable[..., Any]:
+    """Return a function that serves ordinary calls by what is known of them.
 
     Parameters
     ----------
-    op, variant, kernel
-        What is served, and by what.
-    slow : callable
-        Takes the positional arguments and the keyword arguments.
-    conditions : sequence of callable
-        Tests of a normalised call; it is ordinary while all are true.
+    op : Operation
+    kind : Kind
+        Which arrays are ordinary.
+    names : mapping
+        `known`; and two functions of the positional arguments and the keyword arguments: `slow`, and `otherwise`, which takes
+        what is not of the kind. With a state, `slow` takes a third argument too: where a call that is not known was looked for.
+    state : sequence of str
+        Expressions for what is looked for in `known` before the dtype. With a state, what serves hangs on all that a choice does.
     """
-    signature = op.contract.signature
-    has_none = signature.result_type is not None or not (signature.uniform or signature.result.extents)
-    if variant.arrays in ("any", "dask") or has_none:
-        return lambda *args, **kwargs: slow(args, kwargs)
-    if not {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
-        return lambda *args, **kwargs: slow(args, kwargs)  # the result's shape hangs on an array that may be left out
-    of_state, of_array, names = _strange(variant)
-    ranks = {key: len(core) for key, core in zip(op.contract.ARRAYS, op.core.inputs, strict=True)}
+    tests, of_array, more = _strange(kind)
+    names = {**names, **more, "validate": op.function, "bucket": calls.bucket}
 
-    def strange_keywords(kwargs: dict[str, Any], first: Any) -> bool:
-        given = {key: kwargs[key] for key in op.keyed if kwargs.get(key) is not None and kwargs[key] is not first}
-        return not kwargs.keys() <= op.signature.parameters.keys() or not all(
-            names["is_plain"](array) and array.dtype is first.dtype and array.ndim == ranks[key] for key, array in given.items()
-        )
-
-    names |= {f"condition_{i}": condition for i, condition in enumerate(conditions)}
-    names |= {"op": op, "variant": variant, "kernel": kernel, "slow": slow, "options": dict(variant.options)}
-    names |= {"validate": op.function, "beyond_limits": beyond_limits, "strange_keywords": strange_keywords}
-    names["allowed"] = {
-        dtype: {_dtype(variant, name) for name in signature.result.dtypes(dtype_name(dtype))} for dtype in names["dtypes"]
-    }
-
-    def compiled(batches: bool, slow: Slow) -> Callable[..., Any]:
-        source, own = _source(op, variant, of_state, of_array, len(conditions), batches), names | {"slow": slow}
-        exec(compile(source, f"<fast path of {op.name}, {variant.name}>", "exec"), own)
+    def compiled(batches: bool, batch: Slow) -> Callable[..., Any]:
+        own = names | {"batch": batch}
+        exec(compile(_source(op, kind, tests, of_array, state, batches), f"<fast path of {op.name}>", "exec"), own)
         call: Callable[..., Any] = own["call"]
-        names["is_plain"] = own["is_plain"]
         return call
 
-    if not (variant.batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):
-        return compiled(False, slow)
-    if len(signature.arrays) == 1 and not op.core.optional:
-        return compiled(True, slow)
-    several = compiled(True, slow)
+    arguments = op.contract.signature.arrays.values()
+    if not (kind.batches and op.core.output and all(argument.batch for argument in arguments)):
+        return compiled(False, names["slow"])
+    several = compiled(True, names["slow"])
+    if len(arguments) == 1 and not op.core.optional:
+        return several
     return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
 
-def completing(op: Operation) -> str:
+def _completing(op: Operation) -> str:
     """Write the statement that puts the first array in the place of those by position that a call leaves out for it."""
     left_out = [key for key in op.by_position[: op.leading] if key in op.contract.signature.defaults]
     if not left_out:
@@ -112,10 +174,10 @@ def completing(op: Operation) -> str:
 
 
 def _source(
-    op: Operation, variant: Variant, of_state: Sequence[str], of_array: Sequence[str], conditions: int, batches: bool
+    op: Operation, kind: Kind, of_state: Sequence[str], of_array: Sequence[str], state: Sequence[str], batches: bool
 ) -> str:
     """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0, extent_0_1 and so on."""
-    core = op.core.inputs[: op.leading]
+    core, further = op.core.inputs[: op.leading], op.core.inputs[op.leading :]
     arrays = [f"array_{i}" for i in range(op.leading)]
     extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(core) for axis, extent in enumerate(operand)]
     named = dict(reversed(extents))  # each extent by where it comes first
@@ -123,33 +185,43 @@ def _source(
         f"*batch_{i}, " * batches + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand))
         for i, operand in enumerate(core)
     ]
-    alone, numpy = op.shapes_alone, variant.arrays == "numpy"
+    alone, numpy = op.shapes_alone, kind.arrays == "numpy"
     strange = [
         f"len(args) {'!=' if alone else '<'} {op.leading}",
         *of_state,
         *(f"type({array} := args[{i}]) is not kind" for i, array in enumerate(arrays)),
-        "(dtype := array_0.dtype) not in dtypes",
-        *(f"{array}.dtype is not dtype" for array in arrays[1:]),
+        *(f"{array}.dtype is not array_0.dtype" for array in arrays[1:]),
         *(test.format(array) for test in of_array for array in arrays),
-        "kwargs" if alone else "kwargs and strange_keywords(kwargs, array_0)",
     ]
-    rejected = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
-    rejected += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
-    rejected += [f"not condition_{i}(*plain, **named)" for i in range(conditions)]
-    rejected += ["beyond_limits(op, variant, plain, named)"] if variant.limits else []
+    if alone:
+        strange += ["kwargs"]
+    elif op.keyed:
+        keyed = []
+        for name, operand in zip(op.keyed, further, strict=True):
+            tests = ["type(other) is not kind", "other.dtype is not array_0.dtype", f"other.ndim != {len(operand)}"]
+            wrong = " or ".join([*tests, *(test.format("other") for test in of_array)])
+            keyed += [f"(other := kwargs.get({name!r})) is not None and other is not array_0 and ({wrong})"]
+        strange += [f"kwargs and ({' or '.join(keyed)})"]
+    apart = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
+    apart += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
+    key = [*state, "dtype", *(_kind_of_call(op, batches, named) if state else ())]
+    scattered = [f"{array}.flags.carray" for array in arrays]
+    scattered += [f"((other := named[{name!r}]) is None or other.flags.carray)" for name in op.keyed if not alone]
     result = op.contract.signature.result
     shape = "*batch_0, " * batches + "".join(f"{named[extent]}, " for extent in result.extents)
-    right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in allowed[dtype]"
+    right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
     return SOURCE.format(
-        strange_array=" or ".join(test.format("array") for test in of_array) or "False",
-        complete=completing(op),
+        complete=_completing(op),
         strange=" or ".join(strange),
         extents="; ".join(f"{locals} = {array}.shape" for locals, array in zip(unpacked, arrays, strict=True) if locals)
         or "pass",
+        apart=" or ".join(apart) or "False",
         enter="before = set_errors(ignored)" if numpy else "pass",
         validated="args, kwargs" if alone else "validate(*args, **kwargs)",
-        rejected=" or ".join(rejected) or "False",
-        arguments=", ".join([*(arrays if alone else ["*plain", "**named"]), *(["**options"] if variant.options else [])]),
+        looks="][".join(key),
+        missed=f"slow(args, kwargs, ({', '.join(key)}))" if state else "slow(args, kwargs)",
+        scattered=f"contiguous and not ({' and '.join(scattered)})" if numpy else "False",
+        arguments=", ".join(arrays if alone else ["*plain", "**named"]),
         leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
         # NumPy gives a scalar for a result without dimensions.
         right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
@@ -158,23 +230,42 @@ def _source(
     )
 
 
+def _kind_of_call(op: Operation, batches: bool, named: Mapping[str, str]) -> list[str]:
+    """Write what a choice hangs on beside the dtype: expressions in a call's own names, of few values each."""
+
+    def bucket(extent: str, local: str) -> str:
+        return f"{local} if {extent} < {calls.EXACT} else bucket({local})"
+
+    places = {name: f"plain[{place}]" for place, name in enumerate(op.by_position)}
+    kind = [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
+    kind += [bucket(local, local) for local in named.values()]
+    if batches:
+        whole = f"batch_0[0] if len(batch_0) == 1 and batch_0[0] < {calls.EXACT} else tuple(map(bucket, batch_0))"
+        kind = ["'batch'", *kind, f"None if not batch_0 else {whole}"]  # apart from calls without any, which have one part less
+    for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
+        own = [bucket(f"(extent := other.shape[{axis}])", "extent") for axis, each in enumerate(operand) if each not in named]
+        kind += [f"None if (other := named[{name!r}]) is None or other is array_0 else {each}" for each in own or ["True"]]
+    return kind
+
+
 def _dtype(variant: Variant, name: str) -> Any:
-    return np.dtype(name) if variant.arrays == "numpy" else getattr(sys.modules["torch"], name)
+    """Return the dtype of a name, as a variant's arrays have it; None where they have none of their own."""
+    if variant.arrays == "torch":
+        return getattr(import_module("torch"), name, None)
+    return np.dtype(name) if name != "bfloat16" else None
 
 
-def _strange(variant: Variant) -> tuple[list[str], list[str], dict[str, Any]]:
+def _strange(kind: Kind) -> tuple[list[str], list[str], dict[str, Any]]:
     """Return tests of the state and of an array, `{0}`, each true of what is not ordinary, and the names in them."""
     names: dict[str, Any] = {"smallest": neutral.SMALLEST, "half": neutral.HALF, "complaints": neutral.COMPLAINTS}
     flushing = "not smallest * half"
-    if variant.arrays == "numpy":
-        names |= {"kind": np.ndarray, "dtypes": {np.dtype(name) for name in variant.dtypes if name != "bfloat16"}}
-        names |= {"set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors, "ignored": neutral.IGNORED}
-        return [flushing], ["not {0}.flags.carray"] if variant.layout == "C" else [], names
+    if kind.arrays == "numpy":
+        names |= {"kind": np.ndarray, "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors}
+        return [flushing], [], names | {"ignored": neutral.IGNORED}
     import torch
 
-    disturbances = neutral.torch_disturbances(variant.device)
-    names |= {"kind": torch.Tensor, "dtypes": {getattr(torch, name) for name in variant.dtypes if hasattr(torch, name)}}
-    names |= {"strided": torch.strided, **disturbances.names}
-    of_array = [f"not {{0}}.is_{variant.device}", "{0}.layout is not strided", "{0}.requires_grad"]
-    of_array += [] if {*variant.requires} <= PURE else ["{0}.is_neg()", "{0}.is_conj()"]
+    disturbances = neutral.torch_disturbances(kind.device)
+    names |= {"kind": torch.Tensor, "strided": torch.strided, **disturbances.names}
+    of_array = [f"not {{0}}.is_{kind.device}", "{0}.layout is not strided", "{0}.requires_grad"]
+    of_array += [] if kind.pure else ["{0}.is_neg()", "{0}.is_conj()"]
     return [flushing, *disturbances.tests], of_array, names
