@@ -19,7 +19,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, gufunc, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import Kind, Served, fast_path, has_fast_path, served
+from kernels._dispatch.fast_path import Served, fast_path, has_fast_path, plain_only, served
 from kernels._dispatch.operation import Call, Operation
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
@@ -70,7 +70,7 @@ class Chooser:
         self.choices: dict[Any, Choice] = {}  # for the kind of a call
         self.known: dict[Any, Any] = {}  # what serves a kind of call, by dictionaries in dictionaries
         self.count = 0  # of the kinds in it
-        self.tensors: dict[str, Callable[..., Any]] = {}  # fast paths, for each device
+        self.tensors: dict[type, list[Callable[..., Any]]] = {}  # fast paths, for the processor and for CUDA
         self.records = True  # whether a choice may be added to a file of choices
         self.named = selector not in SELECTORS  # then there is no choice, but an answer to whoever asks
         self.slow: Callable[..., Any] = neutral.in_neutral_state(self._slow)
@@ -83,15 +83,8 @@ class Chooser:
 
     def _not_numpy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call whose arrays are no ordinary ones of NumPy: tensors have a fast path for each device."""
-        kind = type(args[0]) if args else None
-        if kind is None or kind.__module__ != "torch" or kind.__name__ != "Tensor":
-            return self.slow(args, kwargs)
-        device = args[0].device.type
-        if device not in self.tensors:
-            if device not in neutral.BACKENDS:
-                return self.slow(args, kwargs)
-            self.tensors[device] = self._fast_path("torch", device, self.slow)
-        return self.tensors[device](*args, **kwargs)
+        paths = self.tensors.get(type(args[0])) if args else None
+        return paths[args[0].is_cuda](*args, **kwargs) if paths else self.slow(args, kwargs)
 
     def _fast_path(self, arrays: str, device: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
         names = {"known": self.known, "zoo": self.op.zoo, "in_block": forces.in_block.get, "logger": logger}
@@ -99,7 +92,7 @@ class Chooser:
         state = ["zoo.generation", "in_block()", "logger.level"]
         if arrays == "torch":
             state += [repr(device)]  # what is known of calls of NumPy arrays has a dtype here
-        return fast_path(self.op, Kind(arrays, device, batches=True), names, state)
+        return fast_path(self.op, arrays, device, names, state)
 
     def _keep(self, kind: tuple[Any, ...], serves: Served) -> None:
         """Keep what serves a kind of call; what would be too much is forgotten, all at once."""
@@ -118,6 +111,8 @@ class Chooser:
         op = self.op
         selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
+        if request.caller.kind == "torch" and (kind_of_tensor := type(request.arrays[0])) not in self.tensors:
+            self.tensors[kind_of_tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
         choice = self.choice(request, selector, candidates)
         chosen = self._chosen(choice, request)
         if chosen.rejection is not None:
@@ -258,7 +253,7 @@ class Chooser:
         one = choice.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
         serves = served(op, first.variant, kernel, options).get(request.arrays[0].dtype)
-        return serves and serves._replace(contiguous=any(v.layout == "C" for v in rivals))
+        return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
     def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:
         """Return the choice that the file in effect holds for a kind of call."""

@@ -46,40 +46,21 @@ def call(*args, **kwargs):
     {enter}
     try:
         try:
-            plain, named = {validated}
+            positional, named = {validated}
         except TypeError:  # such as an argument too many: the slow path names the operation
             return slow(args, kwargs)
         try:
-            kernel, contiguous, dtypes = known[{looks}]
+            kernel, plain, dtypes = known[{looks}]
         except KeyError:
             kernel = None
         if kernel is None:
             return {missed}
-        if {scattered}:
+        if plain and ({scattered}):
             return slow(args, kwargs)
         result = kernel({arguments})
     {leave}
     return result if {right} else slow(args, kwargs)
 """
-
-
-class Kind(NamedTuple):
-    """Which arrays are ordinary.
-
-    Attributes
-    ----------
-    arrays, device : str
-        As variants state them.
-    batches : bool
-        Whether arrays may have the same before their core dimensions.
-    pure : bool
-        Whether tensors may be conjugates that are not resolved.
-    """
-
-    arrays: str
-    device: str
-    batches: bool
-    pure: bool = False
 
 
 class Served(NamedTuple):
@@ -89,14 +70,15 @@ class Served(NamedTuple):
     ----------
     kernel : callable
         Takes a normalised call. Returns None for one that is left to the slow path.
-    contiguous : bool
-        Whether it takes only writable C-contiguous arrays.
+    plain : bool
+        Whether its arrays must lie in memory as it reads them: of NumPy writable and C-contiguous, and of torch without a
+        conjugate that is not resolved.
     dtypes : set
         Those that its result may have.
     """
 
     kernel: Callable[..., Any]
-    contiguous: bool
+    plain: bool
     dtypes: set[Any]
 
 
@@ -105,10 +87,15 @@ def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options:
     bound = partial(kernel, **options) if options else kernel
     results = op.contract.signature.result.dtypes
     return {
-        dtype: Served(bound, variant.layout == "C", {_dtype(variant, each) for each in results(name)})
+        dtype: Served(bound, plain_only(variant), {_dtype(variant, each) for each in results(name)})
         for name in variant.dtypes
         if (dtype := _dtype(variant, name)) is not None
     }
+
+
+def plain_only(variant: Variant) -> bool:
+    """Whether the arrays of a variant must lie in memory as it reads them."""
+    return variant.layout == "C" if variant.arrays == "numpy" else not {*variant.requires} <= PURE
 
 
 def has_fast_path(op: Operation) -> bool:
@@ -128,38 +115,42 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
         return None if beyond_limits(op, variant, args, kwargs) else kernel(*args, **kwargs)
 
     known = served(op, variant, within_limits if variant.limits else kernel, variant.options)
-    kind = Kind(variant.arrays, variant.device, variant.batches, pure={*variant.requires} <= PURE)
-    return fast_path(op, kind, {"known": known, "slow": slow, "otherwise": slow})
+    names = {"known": known, "slow": slow, "otherwise": slow}
+    return fast_path(op, variant.arrays, variant.device, names, batches=variant.batches)
 
 
-def fast_path(op: Operation, kind: Kind, names: Mapping[str, Any], state: Sequence[str] = ()) -> Callable[..., Any]:
+def fast_path(
+    op: Operation, arrays: str, device: str, names: Mapping[str, Any], state: Sequence[str] = (), *, batches: bool = True
+) -> Callable[..., Any]:
     """Return a function that serves ordinary calls by what is known of them.
 
     Parameters
     ----------
     op : Operation
-    kind : Kind
-        Which arrays are ordinary.
+    arrays, device : str
+        Which arrays are ordinary, as variants state it.
     names : mapping
         `known`; and two functions of the positional arguments and the keyword arguments: `slow`, and `otherwise`, which takes
-        what is not of the kind. With a state, `slow` takes a third argument too: where a call that is not known was looked for.
+        other arrays. With a state, `slow` takes a third argument too: where a call that is not known was looked for.
     state : sequence of str
         Expressions for what is looked for in `known` before the dtype. With a state, what serves hangs on all that a choice does.
+    batches : bool
+        Whether arrays may have the same before their core dimensions.
     """
-    tests, of_array, more = _strange(kind)
-    names = {**names, **more, "validate": op.function, "bucket": calls.bucket}
+    signature = op.contract.signature.arrays.values()
+    names = {**names, "validate": op.function, "bucket": calls.bucket}
 
     def compiled(batches: bool, batch: Slow) -> Callable[..., Any]:
-        own = names | {"batch": batch}
-        exec(compile(_source(op, kind, tests, of_array, state, batches), f"<fast path of {op.name}>", "exec"), own)
+        source, more = _source(op, arrays, device, state, batches)
+        own = {**names, **more, "batch": batch}
+        exec(compile(source, f"<fast path of {op.name}>", "exec"), own)
         call: Callable[..., Any] = own["call"]
         return call
 
-    arguments = op.contract.signature.arrays.values()
-    if not (kind.batches and op.core.output and all(argument.batch for argument in arguments)):
+    if not (batches and op.core.output and all(argument.batch for argument in signature)):
         return compiled(False, names["slow"])
     several = compiled(True, names["slow"])
-    if len(arguments) == 1 and not op.core.optional:
+    if len(signature) == 1 and not op.core.optional:
         return several
     return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
@@ -173,10 +164,9 @@ def _completing(op: Operation) -> str:
     return f"if {given}: args = (*args, {'args[0], ' * len(left_out)})"
 
 
-def _source(
-    op: Operation, kind: Kind, of_state: Sequence[str], of_array: Sequence[str], state: Sequence[str], batches: bool
-) -> str:
-    """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0, extent_0_1 and so on."""
+def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches: bool) -> tuple[str, dict[str, Any]]:
+    """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0 and so on; and return its names."""
+    of_state, of_array, of_memory, names = _strange(kind, device)
     core, further = op.core.inputs[: op.leading], op.core.inputs[op.leading :]
     arrays = [f"array_{i}" for i in range(op.leading)]
     extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(core) for axis, extent in enumerate(operand)]
@@ -185,7 +175,7 @@ def _source(
         f"*batch_{i}, " * batches + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand))
         for i, operand in enumerate(core)
     ]
-    alone, numpy = op.shapes_alone, kind.arrays == "numpy"
+    alone, numpy = op.shapes_alone, kind == "numpy"
     strange = [
         f"len(args) {'!=' if alone else '<'} {op.leading}",
         *of_state,
@@ -205,12 +195,12 @@ def _source(
     apart = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
     apart += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
     key = [*state, "dtype", *(_kind_of_call(op, batches, named) if state else ())]
-    scattered = [f"{array}.flags.carray" for array in arrays]
-    scattered += [f"((other := named[{name!r}]) is None or other.flags.carray)" for name in op.keyed if not alone]
+    scattered = [of_memory.format(array) for array in arrays]
+    scattered += [f"(other := named[{name!r}]) is not None and ({of_memory.format('other')})" for name in op.keyed]
     result = op.contract.signature.result
     shape = "*batch_0, " * batches + "".join(f"{named[extent]}, " for extent in result.extents)
     right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-    return SOURCE.format(
+    source = SOURCE.format(
         complete=_completing(op),
         strange=" or ".join(strange),
         extents="; ".join(f"{locals} = {array}.shape" for locals, array in zip(unpacked, arrays, strict=True) if locals)
@@ -220,23 +210,25 @@ def _source(
         validated="args, kwargs" if alone else "validate(*args, **kwargs)",
         looks="][".join(key),
         missed=f"slow(args, kwargs, ({', '.join(key)}))" if state else "slow(args, kwargs)",
-        scattered=f"contiguous and not ({' and '.join(scattered)})" if numpy else "False",
-        arguments=", ".join(arrays if alone else ["*plain", "**named"]),
+        scattered=" or ".join(scattered),
+        arguments=", ".join(arrays if alone else ["*positional", "**named"]),
         leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
         # NumPy gives a scalar for a result without dimensions.
         right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
         if shape or not numpy
         else "type(result) is dtype.type",
     )
+    return source, names
 
 
 def _kind_of_call(op: Operation, batches: bool, named: Mapping[str, str]) -> list[str]:
     """Write what a choice hangs on beside the dtype: expressions in a call's own names, of few values each."""
 
-    def bucket(extent: str, local: str) -> str:
-        return f"{local} if {extent} < {calls.EXACT} else bucket({local})"
+    def bucket(extent: str, local: str) -> str:  # a number below 0 for each bucket of large extents: a call takes twice as long
+        large = f"-({calls.STEPS} * (shift := {local}.bit_length() - {calls.STEPS.bit_length()}) + ({local} >> shift))"
+        return f"{local} if {extent} < {calls.EXACT} else {large}"
 
-    places = {name: f"plain[{place}]" for place, name in enumerate(op.by_position)}
+    places = {name: f"positional[{place}]" for place, name in enumerate(op.by_position)}
     kind = [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
     kind += [bucket(local, local) for local in named.values()]
     if batches:
@@ -255,17 +247,16 @@ def _dtype(variant: Variant, name: str) -> Any:
     return np.dtype(name) if name != "bfloat16" else None
 
 
-def _strange(kind: Kind) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Return tests of the state and of an array, `{0}`, each true of what is not ordinary, and the names in them."""
+def _strange(kind: str, device: str) -> tuple[list[str], list[str], str, dict[str, Any]]:
+    """Return tests of the state, of an array `{0}`, and of its memory, each true of what is not ordinary; and their names."""
     names: dict[str, Any] = {"smallest": neutral.SMALLEST, "half": neutral.HALF, "complaints": neutral.COMPLAINTS}
     flushing = "not smallest * half"
-    if kind.arrays == "numpy":
+    if kind == "numpy":
         names |= {"kind": np.ndarray, "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors}
-        return [flushing], [], names | {"ignored": neutral.IGNORED}
+        return [flushing], [], "not {0}.flags.carray", names | {"ignored": neutral.IGNORED}
     import torch
 
-    disturbances = neutral.torch_disturbances(kind.device)
+    disturbances = neutral.torch_disturbances(device)
     names |= {"kind": torch.Tensor, "strided": torch.strided, **disturbances.names}
-    of_array = [f"not {{0}}.is_{kind.device}", "{0}.layout is not strided", "{0}.requires_grad"]
-    of_array += [] if kind.pure else ["{0}.is_neg()", "{0}.is_conj()"]
-    return [flushing, *disturbances.tests], of_array, names
+    of_array = [f"not {{0}}.is_{device}", "{0}.layout is not strided", "{0}.requires_grad"]
+    return [flushing, *disturbances.tests], of_array, "{0}.is_neg() or {0}.is_conj()", names
