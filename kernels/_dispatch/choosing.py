@@ -88,11 +88,14 @@ class Chooser:
 
     def _fast_path(self, arrays: str, device: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
         names = {"known": self.known, "zoo": self.op.zoo, "in_block": forces.in_block.get, "logger": logger}
-        names |= {"slow": self.slow, "otherwise": otherwise}
+        names |= {"slow": self.slow, "otherwise": otherwise, "takes": self._takes}
         state = ["zoo.generation", "in_block()", "logger.level"]
         if arrays == "torch":
             state += [repr(device)]  # what is known of calls of NumPy arrays has a dtype here
         return fast_path(self.op, arrays, device, names, state)
+
+    def _takes(self, dtype: Any) -> bool:
+        return any(_arrays.dtype_name(dtype) in variant.dtypes for variant in self.op.zoo.variants(self.op.name))
 
     def _keep(self, kind: tuple[Any, ...], serves: Served) -> None:
         """Keep what serves a kind of call; what would be too much is forgotten, all at once."""

@@ -34,14 +34,17 @@ def call(*args, **kwargs):
     {complete}
     if {strange}:
         return otherwise(args, kwargs)
+    dtype = array_0.dtype
     try:
         {extents}
-        dtype = array_0.dtype
+        found = known[{first}]
+    except KeyError:  # before the validator looks at the entries, somebody must take the dtype
+        found = {empty}
     except (ValueError, RuntimeError):  # a batch, or a nested tensor, which has no shape
         dtype = None
     if dtype is None:
         return batch(args, kwargs)
-    if {apart}:
+    if found is None or {apart}:
         return slow(args, kwargs)
     {enter}
     try:
@@ -49,17 +52,20 @@ def call(*args, **kwargs):
             positional, named = {validated}
         except TypeError:  # such as an argument too many: the slow path names the operation
             return slow(args, kwargs)
-        try:
-            kernel, plain, dtypes = known[{looks}]
-        except KeyError:
-            kernel = None
-        if kernel is None:
-            return {missed}
+        {then}
         if plain and ({scattered}):
             return slow(args, kwargs)
         result = kernel({arguments})
     {leave}
     return result if {right} else slow(args, kwargs)
+"""
+LOOK = """
+        try:
+            kernel, plain, dtypes = found[{then}]
+        except KeyError:
+            kernel = None
+        if kernel is None:
+            return slow(args, kwargs, ({key}))
 """
 
 
@@ -131,7 +137,8 @@ def fast_path(
         Which arrays are ordinary, as variants state it.
     names : mapping
         `known`; and two functions of the positional arguments and the keyword arguments: `slow`, and `otherwise`, which takes
-        other arrays. With a state, `slow` takes a third argument too: where a call that is not known was looked for.
+        other arrays. With a state, `slow` takes a third argument too: where a call that is not known was looked for; and
+        `takes` says whether any variant takes a dtype.
     state : sequence of str
         Expressions for what is looked for in `known` before the dtype. With a state, what serves hangs on all that a choice does.
     batches : bool
@@ -194,7 +201,7 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
         strange += [f"kwargs and ({' or '.join(keyed)})"]
     apart = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
     apart += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
-    key = [*state, "dtype", *(_kind_of_call(op, batches, named) if state else ())]
+    first, then = [*state, "dtype"], _kind_of_call(op, batches, named)
     scattered = [of_memory.format(array) for array in arrays]
     scattered += [f"(other := named[{name!r}]) is not None and ({of_memory.format('other')})" for name in op.keyed]
     result = op.contract.signature.result
@@ -208,8 +215,9 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
         apart=" or ".join(apart) or "False",
         enter="before = set_errors(ignored)" if numpy else "pass",
         validated="args, kwargs" if alone else "validate(*args, **kwargs)",
-        looks="][".join(key),
-        missed=f"slow(args, kwargs, ({', '.join(key)}))" if state else "slow(args, kwargs)",
+        first="][".join(first),
+        empty="{} if takes(dtype) else None" if state else "None",
+        then=LOOK.format(then="][".join(then), key=", ".join(first + then)).strip() if state else "kernel, plain, dtypes = found",
         scattered=" or ".join(scattered),
         arguments=", ".join(arrays if alone else ["*positional", "**named"]),
         leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
@@ -234,10 +242,11 @@ def _kind_of_call(op: Operation, batches: bool, named: Mapping[str, str]) -> lis
     if batches:
         whole = f"batch_0[0] if len(batch_0) == 1 and batch_0[0] < {calls.EXACT} else tuple(map(bucket, batch_0))"
         kind = ["'batch'", *kind, f"None if not batch_0 else {whole}"]  # apart from calls without any, which have one part less
+    given = ""
     for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
         own = [bucket(f"(extent := other.shape[{axis}])", "extent") for axis, each in enumerate(operand) if each not in named]
-        kind += [f"None if (other := named[{name!r}]) is None or other is array_0 else {each}" for each in own or ["True"]]
-    return kind
+        given += f"None if (other := named[{name!r}]) is None or other is array_0 else ({', '.join(own)}, ), "
+    return [*kind, f"({given}) if kwargs else None"] if given else kind
 
 
 def _dtype(variant: Variant, name: str) -> Any:
