@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Question, able, none_can_run
 from kernels._dispatch.choosing import Chooser
-from kernels._dispatch.fast_path import fast_path
+from kernels._dispatch.fast_path import of_variant
 from kernels._dispatch.operation import Operation
 from registry import Explanation
 
@@ -55,7 +55,7 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any], precision
         return op.run(variant, kernel, request)
 
     # Whether a class of error is weak enough may hang on the dtype and on parameters, which the slow path sees.
-    return (lambda *args, **kwargs: slow(args, kwargs)) if precision else fast_path(op, variant, kernel, slow)
+    return (lambda *args, **kwargs: slow(args, kwargs)) if precision else of_variant(op, variant, kernel, slow)
 
 
 def explain(

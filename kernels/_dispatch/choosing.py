@@ -2,7 +2,7 @@
 
 What is remembered belongs to a kind of call: the device, the dtype, the bucket of each extent, parameters, options, and what is
 in effect here. The decision is made for one shape that stands for the bucket: so it does not hang on which call came first.
-Then a call costs one look into a dictionary, whose key is written as Python source for the operation, as the fast path is.
+Then a call takes the fast path, which is the same for a choice as for a variant by its name, but for what it looks up.
 
 Where the facts of a call's contents may decide, what is remembered looks at them, and then looks up the choice for their bucket.
 """
@@ -12,17 +12,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from kernels import _arrays
 from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
-from kernels._dispatch import forces, neutral
+from kernels._dispatch import forces, gufunc, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import completing, fast_path
+from kernels._dispatch.fast_path import Served, fast_path, has_fast_path, plain_only, served
 from kernels._dispatch.operation import Call, Operation
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
@@ -33,22 +30,6 @@ if TYPE_CHECKING:
 
 MOST = 4096  # kinds of call that are remembered
 logger = logging.getLogger("kernel_zoo")
-
-SOURCE = """
-def call(*args, **kwargs):
-    {complete}
-    try:
-        {arrays} = {taken}
-        {extents}
-        kind = type(array_0)
-        key = (kind, array_0.dtype, kind is ndarray or array_0.device, zoo.generation, in_block(), logger.level, {key})
-        chosen = remembered.get(key)
-    except Exception:  # not what is remembered here: a batch, or no array at all
-        return otherwise(None, args, kwargs)
-    if chosen is None:
-        return slow(key, args, kwargs)
-    return chosen(*args, **kwargs)
-"""
 
 
 class Choice(NamedTuple):
@@ -86,51 +67,63 @@ class Chooser:
 
     def __init__(self, op: Operation, selector: str, precision: str | None) -> None:
         self.op, self.selector, self.precision = op, selector, precision
-        self.remembered: dict[Any, Callable[..., Any]] = {}  # for the arrays of a call
         self.choices: dict[Any, Choice] = {}  # for the kind of a call
-        self.paths: dict[Any, Callable[..., Any]] = {}
+        self.known: dict[Any, Any] = {}  # what serves a kind of call, by dictionaries in dictionaries
+        self.count = 0  # of the kinds in it
+        self.tensors: dict[type, list[Callable[..., Any]]] = {}  # fast paths, for the processor and for CUDA
         self.records = True  # whether a choice may be added to a file of choices
         self.named = selector not in SELECTORS  # then there is no choice, but an answer to whoever asks
         self.slow: Callable[..., Any] = neutral.in_neutral_state(self._slow)
 
     def callable(self) -> Callable[..., Any]:
         """Return the function that chooses."""
-        names: dict[str, Any] = {
-            "remembered": self.remembered,
-            "slow": self.slow,
-            "zoo": self.op.zoo,
-            "in_block": forces.in_block.get,
-        }
-        names |= {"logger": logger, "ndarray": np.ndarray, "bucket": calls.bucket}
-        signature = self.op.contract.signature
-        batches = all(each.batch for each in signature.arrays.values())
-        alone = batches and len(signature.arrays) == 1 and not self.op.core.optional
+        if not has_fast_path(self.op):
+            return lambda *args, **kwargs: self.slow(args, kwargs)
+        return self._fast_path("numpy", "cpu", self._not_numpy)
 
-        def compiled(batches: bool, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-            own = names | {"otherwise": otherwise}
-            exec(compile(_source(self.op, batches), f"<choice of {self.op.name}>", "exec"), own)
-            call: Callable[..., Any] = own["call"]
-            return call
+    def _not_numpy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call whose arrays are no ordinary ones of NumPy: tensors have a fast path for each device."""
+        paths = self.tensors.get(type(args[0])) if args else None
+        return paths[args[0].is_cuda](*args, **kwargs) if paths else self.slow(args, kwargs)
 
-        if alone or not batches:
-            return compiled(alone, self.slow)
-        several = compiled(True, self.slow)
-        return compiled(False, lambda _, args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
+    def _fast_path(self, arrays: str, device: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+        names = {"known": self.known, "zoo": self.op.zoo, "in_block": forces.in_block.get, "logger": logger}
+        names |= {"slow": self.slow, "otherwise": otherwise, "takes": self._takes}
+        state = ["zoo.generation", "in_block()", "logger.level"]
+        if arrays == "torch":
+            state += [repr(device)]  # what is known of calls of NumPy arrays has a dtype here
+        return fast_path(self.op, arrays, device, names, state)
 
-    def _slow(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _takes(self, dtype: Any) -> bool:
+        return any(_arrays.dtype_name(dtype) in variant.dtypes for variant in self.op.zoo.variants(self.op.name))
+
+    def _keep(self, kind: tuple[Any, ...], serves: Served) -> None:
+        """Keep what serves a kind of call; what would be too much is forgotten, all at once."""
+        self.count += 1
+        if self.count > MOST:
+            self.known.clear()
+            self.count = 1
+        *parts, last = kind
+        known = self.known
+        for part in parts:
+            known = known.setdefault(part, {})
+        known[last] = serves
+
+    def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: tuple[Any, ...] = ()) -> Any:
+        """Serve any call; and keep what serves all ordinary calls of a kind, if this is one."""
         op = self.op
         selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
+        if request.caller.kind == "torch" and (kind_of_tensor := type(request.arrays[0])) not in self.tensors:
+            self.tensors[kind_of_tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
         choice = self.choice(request, selector, candidates)
         chosen = self._chosen(choice, request)
         if chosen.rejection is not None:
             raise none_can_run(op, request, selector, choice.considered)
         if logger.isEnabledFor(logging.DEBUG):
             self._trace(chosen, request)
-        elif key is not None and choice.lasting and not request.options and args[0] is request.arrays[0]:
-            path = self._path(choice, request.caller.kind)
-            if path is not None:
-                _remember(self.remembered, key, path)
+        elif kind and choice.lasting and (serves := self._serves(choice, request)):
+            self._keep(kind, serves)
         return op.run(chosen.variant, op.zoo.function(chosen.variant), request, chosen.cost.options if chosen.cost else {})
 
     def _trace(self, chosen: Candidate, request: Call) -> None:
@@ -246,33 +239,24 @@ class Chooser:
         facts = calls.of_buckets(calls.bounds(self.op.contract, stands.extents, stands.parameters), numbers)
         return ordered(choice.considered, kind, options, stands._replace(facts=facts), costs_of(self.op.contract))
 
-    def _path(self, choice: Choice, kind: str) -> Callable[..., Any] | None:
-        """Return a fast path for a kind of call; None where its arrays must be adapted first."""
-        op, (first, *_) = self.op, choice.considered
-        if first.variant.arrays != kind:
+    def _serves(self, choice: Choice, request: Call) -> Served | None:
+        """Return what serves all ordinary calls of a kind; None where their arrays must be adapted first."""
+        op, (kind, _, device), (first, *_) = self.op, request.caller, choice.considered
+        running = [first] if choice.by_facts is None else [each for each in choice.considered if each.rejection is None]
+        rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
+        if first.variant not in rivals or not (gufunc.is_core(op.core, request.arrays) or all(v.batches for v in rivals)):
             return None
-        if choice.by_facts is None:
-            options = {**first.variant.options, **(first.cost.options if first.cost else {})}
-            key = first.variant.name, _hashable(options), op.zoo.generation
-            if key not in self.paths:
-                variant = replace(first.variant, limits={}, options=options)
-                _remember(self.paths, key, fast_path(op, variant, op.zoo.function(first.variant), partial(self.slow, None)))
-            return self.paths[key]
-        rivals = [each.variant for each in choice.considered if each.rejection is None and each.variant.arrays == kind]
-        whole = replace(
-            first.variant, limits={}, options={}, batches=all(v.batches for v in rivals),
-            layout="C" if any(v.layout == "C" for v in rivals) else "any",
-            requires=tuple(dict.fromkeys(package for v in rivals for package in v.requires)),
-        )  # fmt: skip
 
-        def kernel(*args: Any, **kwargs: Any) -> Any:
+        def by_facts(*args: Any, **kwargs: Any) -> Any:
             chosen = self._by_facts(choice, self._numbers(args, kwargs), kind, {})
             if chosen.variant not in rivals:
                 return None  # the slow path adapts the arrays to it
-            options = chosen.cost.options if chosen.cost else {}
-            return op.zoo.load(chosen.variant)(*args, **kwargs, **{**chosen.variant.options, **options})
+            return op.zoo.load(chosen.variant)(*args, **kwargs, **_options(chosen))
 
-        return fast_path(op, whole, kernel, partial(self.slow, None))
+        one = choice.by_facts is None
+        kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
+        serves = served(op, first.variant, kernel, options).get(request.arrays[0].dtype)
+        return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
     def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:
         """Return the choice that the file in effect holds for a kind of call."""
@@ -298,39 +282,6 @@ class Chooser:
         return choice._replace(considered=(kept, *(each for each in choice.considered if each is not them[0])), by_facts=None)
 
 
-def _source(op: Operation, batches: bool) -> str:
-    """Write the source of the callable: arrays are array_0, array_1 and so on, their extents extent_0_0 and so on."""
-    core = op.core.inputs[: op.leading]
-    arrays = "".join(f"array_{i}, " for i in range(op.leading))
-    locals_ = [[f"extent_{i}_{axis}" for axis, _ in enumerate(operand)] for i, operand in enumerate(core)]
-    unpacked = [
-        f"*batch_{i}, " * batches + "".join(f"{local}, " for local in them) + f" = array_{i}.shape"
-        for i, them in enumerate(locals_)
-        if them or batches
-    ]
-    seen: dict[str, str] = {}
-    for operand, them in zip(core, locals_, strict=True):
-        for extent, local in zip(operand, them, strict=True):
-            seen.setdefault(extent, local)
-    key = [f"{local} if {local} < {calls.EXACT} else bucket({local})" for local in seen.values()]
-    for i in range(op.leading if batches else 0):
-        key.append(f"batch_{i}[0] if len(batch_{i}) == 1 and batch_{i}[0] < {calls.EXACT} else tuple(map(bucket, batch_{i}))")
-    for name in op.keyed:
-        given = f"kwargs.get({name!r})"
-        key.append(f"None if (other := {given}) is None or other is array_0 else tuple(map(bucket, other.shape))")
-    for name in op.contract.DISCRETE:
-        keyword = f"kwargs.get({name!r})"
-        place = op.by_position.index(name) if name in op.by_position else None
-        key.append(keyword if place is None else f"args[{place}] if len(args) > {place} else {keyword}")
-    return SOURCE.format(
-        complete=completing(op),
-        arrays=arrays,
-        taken="args" if op.shapes_alone else f"args[:{op.leading}]",
-        extents="; ".join(unpacked) or "pass",
-        key=", ".join(key),
-    )
-
-
 def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]]) -> dict[str, int]:
     """Return the extents that stand for a bucket: the first that was measured, or else the least."""
     made = {}
@@ -338,6 +289,11 @@ def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]])
         least, most = calls.ends(calls.bucket(extent))
         made[name] = next((value for value in measured.get(name, ()) if least <= value <= most), least)
     return made
+
+
+def _options(chosen: Candidate) -> dict[str, Any]:
+    """Return the options that a variant runs with where the call states none."""
+    return {**chosen.variant.options, **(chosen.cost.options if chosen.cost else {})}
 
 
 def _hashable(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

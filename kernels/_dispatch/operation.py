@@ -48,7 +48,7 @@ class Operation:
         self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
         asks = self.contract.signature
         # Whether a call of arrays whose extents fit is valid, whatever the validator would say.
-        self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own)
+        self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own or self.keyed)
         self.leading = len(self.contract.ARRAYS) - len(self.keyed)  # arrays come first by position, then by keyword
 
     def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
