@@ -5,15 +5,19 @@ A variant takes
     log seconds = log(overhead + rate count) + r                                                                           (1)
 
 where `count` is its work (`calls.count`), which knows how its time grows. Overhead and rate are read off the measurements, and
-r, what these leave unexplained, is interpolated between the measured calls by the linear radial basis function, a sum of
-distances in the logarithms of the extents and of the count. Along one extent that is the straight line between the nearest
-two measurements, and beyond the last one r stays as it is, so that the time follows the counted work. Along several it may fall
-on, so no unit of work is expected to take less time than the fastest that was measured. A call that was given up is no
-measurement, but a lower bound of calls like it that are no smaller.
+r, what these leave unexplained, is smoothed between the measured calls: it is a sum of distances in the logarithms of the extents
+and of the count, which along one extent is a line with a corner at each measurement, and beyond the last one stays as it is, so
+that the time follows the counted work. It does not pass through the measurements, because each of them has noise: those that lie
+within `SMOOTH` of each other count together, so that one that was disturbed makes no other choice than its neighbours do. A call
+that was measured takes what was measured.
+
+No unit of work is expected to take less time than the fastest that was measured. A call that was given up is no measurement, but
+a lower bound: where the model expects less of that call, it is as if the bound had been measured; elsewhere it says nothing.
 
 References
 ----------
-Buhmann 2003, Radial basis functions, chapter 2: the interpolant exists for any distinct points, and is unique.
+Buhmann 2003, Radial basis functions, chapter 2: the linear interpolant exists for any distinct points, and is unique.
+Wahba 1990, Spline models for observational data, chapter 1: smoothing adds the ratio of noise to signal to the diagonal.
 """
 
 from __future__ import annotations
@@ -29,39 +33,46 @@ from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
 APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
+SMOOTH = 0.5  # the distance over which times differ as much as two measurements of one call do
 MOST = 4096  # answers that are remembered
 NOISE = 0.97  # options other than the defaults must take less than this share of their time
 
+Points = Mapping[tuple[float, ...], float]
+
 
 class Fit:
-    """The expected time of one variant, with one set of options, for calls of one dtype and one choice of parameters.
+    """The expected time of one variant, with one set of options.
 
     Parameters
     ----------
-    points : iterable of (sequence of float, float)
-        Of each measured call the logarithms of its extents and, last, of its count; and the logarithm of its seconds. Of a
-        call that was measured several times, the mean counts.
+    measured : mapping
+        From each measured call, as the logarithms of its extents and, last, of its count, to the logarithm of its seconds.
+    bounds : mapping, optional
+        The same of calls that take longer than so many seconds.
     """
 
-    def __init__(self, points: Iterable[tuple[Sequence[float], float]]) -> None:
-        measured: dict[tuple[float, ...], list[float]] = {}
-        for place, seconds in points:
-            measured.setdefault(tuple(place), []).append(seconds)
-        self.places = np.array(sorted(measured))
-        taken: Any = np.array([math.fsum(them) / len(them) for _, them in sorted(measured.items())])
-        counts = self.places[:, -1]
+    def __init__(self, measured: Points, bounds: Points | None = None) -> None:
+        self.measured = dict(sorted(measured.items()))
+        places, taken = np.array([*self.measured]), np.array([*self.measured.values()])
+        counts = places[:, -1]
         self.overhead = taken.min()
         working = taken > self.overhead + math.log(2)  # where the work takes longer than the overhead
         if not working.any():
             working = counts == counts.max()
         self.rate = float(np.median(taken[working] - counts[working]))
         self.fastest = float((taken - counts).min())
-        unexplained: Any = taken - self._explained(counts)
-        # The weights of the distances sum to 0, which keeps what lies far away from growing.
+        self._solve(places, taken)
+        below = {place: bound for place, bound in sorted((bounds or {}).items()) if self.smoothed(place) < bound}
+        if below:
+            self._solve(np.array([*places, *below]), np.array([*taken, *below.values()]))
+
+    def _solve(self, places: Any, taken: Any) -> None:
+        """Find the weights of the distances, which sum to 0: that keeps what lies far away from growing."""
         n = len(taken)
+        self.places = places
         system = np.ones((n + 1, n + 1))
-        system[:n, :n], system[n, n] = self._distances(self.places), 0
-        solved: Any = np.linalg.solve(system, np.append(unexplained, 0)) if n > 1 else np.array([0.0, unexplained[0]])
+        system[:n, :n], system[n, n] = self._distances(places) - SMOOTH * np.eye(n), 0
+        solved = np.linalg.solve(system, np.append(taken - self._explained(places[:, -1]), 0))
         self.weights, self.level = solved[:-1], solved[-1]
 
     def _explained(self, counts: Any) -> Any:
@@ -70,15 +81,20 @@ class Fit:
     def _distances(self, places: Any) -> Any:
         return np.sqrt(((places[:, None] - self.places) ** 2).sum(axis=-1))
 
-    def __call__(self, place: Sequence[float]) -> float:
-        """Return the logarithm of the expected seconds."""
+    def smoothed(self, place: Sequence[float]) -> float:
+        """Return the logarithm of the seconds that the measurements together lead to."""
         there = np.array([place])
         expected = float(self._explained(there[0, -1]) + (self._distances(there) @ self.weights)[0] + self.level)
         return max(expected, self.fastest + place[-1])
 
+    def __call__(self, place: Sequence[float]) -> float:
+        """Return the logarithm of the expected seconds."""
+        found = self.measured.get(tuple(place))
+        return self.smoothed(place) if found is None else found
+
     def knows(self, place: Sequence[float]) -> bool:
         """Whether such a call was measured: its extents, and its count within the width of a bucket of facts."""
-        close = np.abs(self.places - place) <= [*[1e-9] * (len(place) - 1), math.log(2) / 2]
+        close = np.abs(np.array([*self.measured]) - place) <= [*[1e-9] * (len(place) - 1), math.log(2) / 2]
         return bool(close.all(axis=1).any())
 
 
@@ -178,26 +194,22 @@ class Costs:
         if kind not in self._fits:
             names = tuple(sorted({key for entry in timed for key in entry.extents}))
             marks = tuple(sorted({mark for entry in timed for mark in _marks(entry)}))
-            points = [(self._place(variant, _as_call(e), names, marks), math.log(e.seconds)) for e in timed]
-            self._fits[kind] = Fit(points), names, marks
+            points: tuple[dict[tuple[float, ...], list[float]], ...] = {}, {}
+            for e in entries:
+                points[e.abandoned].setdefault(self._place(variant, _as_call(e), names, marks), []).append(math.log(e.seconds))
+            measured, bounds = ({place: math.fsum(them) / len(them) for place, them in each.items()} for each in points)
+            self._fits[kind] = Fit(measured, bounds), names, marks
         fit, names, marks = self._fits[kind]
         place = self._place(variant, call, names, marks)
         if origin == "tuned":
             origin = "measured" if same and fit.knows(place) else "interpolated"
-        bounds = (e.seconds for e in entries if e.abandoned and self._no_smaller(variant, call, e))
-        return Cost(max(math.exp(fit(place)), *bounds, 0.0), origin, dated, options)
+        return Cost(math.exp(fit(place)), origin, dated, options)
 
-    def _no_smaller(self, variant: str, call: Call, entry: Any) -> bool:
-        """Whether a call is like the one of an entry, and neither smaller nor less work."""
-        alike = call.dtype == entry.dtype and dict(call.parameters) == dict(entry.parameters)
-        large = all(call.extents.get(name, 1) >= extent for name, extent in entry.extents.items())
-        return alike and large and count(self.contract, variant, call) >= count(self.contract, variant, _as_call(entry))
-
-    def _place(self, variant: str, call: Call, names: Sequence[str], marks: Sequence[str]) -> list[float]:
+    def _place(self, variant: str, call: Call, names: Sequence[str], marks: Sequence[str]) -> tuple[float, ...]:
         """Return where a call lies among those that were measured: another dtype, or another kernel, is some way off."""
         extents = [math.log(max(1, call.extents.get(name, 1))) for name in names]
         own = set(_marks(call))
-        return [*extents, *(APART * (mark in own) for mark in marks), math.log(max(1.0, count(self.contract, variant, call)))]
+        return (*extents, *(APART * (mark in own) for mark in marks), math.log(max(1.0, count(self.contract, variant, call))))
 
 
 def _marks(call: Any) -> list[str]:

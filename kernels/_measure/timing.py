@@ -69,6 +69,11 @@ class Measurement:
         return statistics.median(self.samples)
 
     @property
+    def least(self) -> float:
+        """The least of the samples: what else the machine does only ever adds to a time."""
+        return min(self.samples)
+
+    @property
     def spread(self) -> float | None:
         """How far the middle half of the samples lies apart, as a share of the median; None of fewer than two samples."""
         if len(self.samples) < 2:

@@ -1,8 +1,11 @@
 """Measures the variants of an operation on one call after another, for the tables that the choice of a variant follows.
 
 A variant is held to the reference before it is timed. It is given up as hopeless as soon as a run would take `HOPELESS` times as
-long as the best variant's. Those that come near the best are timed again and again, interleaved; the others only once, because
+long as the best variant's. Those that come near the best are timed again and again, interleaved; the others only twice, because
 how far behind they are does not matter much.
+
+What a variant takes is the least of its samples, each of which is the median of some runs: what else the machine does only ever
+adds to a time, for many runs in a row, and it does not add the same in the next tune.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ HOPELESS = 20.0  # times the best variant's time
 WITNESSES = 3  # a variant that was hopeless on all of so many long calls is not run on larger ones
 TRIES = 3  # a call is left out when so many variants, the likely best first, take longer than the limit
 LONG_SECONDS = 1e-3  # runs that take longer are work, not overhead
+HELD_UP_SECONDS = 5e-3  # so long may a busy machine hold up one run; what takes no longer is not given up
 NEAR = 1.5  # times the best variant's time: who comes so near is timed in full
 SAMPLE_SECONDS = 5e-4  # what is faster is repeated until one sample takes this long,
 MOST_RUNS = 64  # or so often
@@ -158,22 +162,22 @@ class Tuner:
         for variant in sorted(self.candidates(dtype), key=lambda variant: variant.name != found.before):
             if not self._timed and len(given_up) >= TRIES:
                 break  # what was likely to be the fastest takes too long
-            if self._best() < self.limit and (seconds := self._hopeless(variant) * self._best()):
-                given_up[variant.name] = seconds
+            if self._best() < self.limit and self._hopeless(variant):
+                given_up[variant.name] = HOPELESS * self._best()
                 continue
             trial.estimates = 1 if min(self._ratios.get(variant.name, [0.0])) >= HOPELESS else 2
             measurement = self._qualify(trial, variant)
             if measurement.status == "skipped" and measurement.estimate:
-                given_up[variant.name] = measurement.estimate
+                given_up[variant.name] = min(measurement.estimate, self._limit())
         for measurement, _ in list(self._timed):
-            if measurement.median < 2 * self._best():
+            if measurement.least < 2 * self._best():
                 self._try_options(trial, measurement.variant)
         if self._timed:
             race(trial, self._timed, self.samples)
         for measurement, _ in self._timed:
             of_bound, noise = measurement.agreement and rounded(measurement.agreement.share, 2), measurement.noise
             more = {"of_bound": of_bound, "noise": noise and rounded(noise, 2), "options": measurement.options}
-            add(measurement.variant.name, measurement.median, measurement.spread or 0.0, **more)
+            add(measurement.variant.name, measurement.least, measurement.spread or 0.0, **more)
         if self._timed:
             for name, seconds in given_up.items():
                 add(name, seconds, abandoned=True)
@@ -208,26 +212,29 @@ class Tuner:
         return sorted(every, key=order)
 
     def _best(self) -> float:
-        return min((measurement.median for measurement, _ in self._timed), default=float("inf"))
+        return min((measurement.least for measurement, _ in self._timed), default=float("inf"))
 
-    def _hopeless(self, variant: Variant) -> float:
-        """Return how many times the best's time a variant took at least on long calls, if always too many; else 0."""
+    def _limit(self) -> float:
+        """Return how many seconds a run may take."""
+        return min(self.limit, max(HOPELESS * self._best(), HELD_UP_SECONDS))
+
+    def _hopeless(self, variant: Variant) -> bool:
+        """Whether a variant took too many times the best's time on all long calls, and this is one."""
         ratios = self._ratios.get(variant.name, ())
-        return min(ratios) if len(ratios) >= WITNESSES and min(ratios) >= HOPELESS and self._best() >= LONG_SECONDS / 4 else 0.0
+        return len(ratios) >= WITNESSES and min(ratios) >= HOPELESS and self._best() >= LONG_SECONDS / 4
 
     def _witness(self, entries: list[Entry]) -> None:
         best = min((entry.seconds for entry in entries if not entry.abandoned), default=0.0)
         for entry in entries:
             if best and entry.seconds >= LONG_SECONDS and not entry.options:
-                self._ratios.setdefault(entry.variant, []).append(entry.seconds / best)
+                self._ratios.setdefault(entry.variant, []).append(max(entry.seconds / best, HOPELESS * entry.abandoned))
 
     def _qualify(self, trial: Trial, variant: Variant, **options: Any) -> Measurement:
         """Check a variant, and time it for the first time if it is right and not hopeless."""
-        limit = min(self.limit, max(HOPELESS * self._best(), LONG_SECONDS))
-        ((measurement, function),) = qualify(trial, [variant], limit, wrap=self.wrap, options=options, zoo=self.zoo)
+        ((measurement, function),) = qualify(trial, [variant], self._limit(), wrap=self.wrap, options=options, zoo=self.zoo)
         if function:
             try:
-                runs = 1 if measurement.estimate > LONG_SECONDS * 100 else 3
+                runs = 1 if measurement.estimate > HELD_UP_SECONDS else 3
                 measurement.samples.append(Runs(trial, function).seconds(runs))
                 self._timed.append((measurement, function))
             except Exception as error:
@@ -245,19 +252,18 @@ class Tuner:
 
 
 def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any]]], samples: int, near: float = NEAR) -> None:
-    """Take samples, interleaved, of what was timed once, in place of those times; of those alone that come near the best."""
-    first = {id(measurement): measurement.median for measurement, _ in contenders}
+    """Take samples, interleaved, of what was timed once; after the first, of those alone that come near the best."""
     for index in range(samples):
-        best = min(measurement.median for measurement, _ in contenders)
+        best = min(measurement.least for measurement, _ in contenders)
         for measurement, function in contenders:
-            once = first[id(measurement)]
-            if measurement.median > near * best or (index > 1 and (index + 1) * once > CALL_SECONDS):
+            once = measurement.least
+            if index and (once > near * best or (index > 1 and (index + 1) * once > CALL_SECONDS)):
                 continue
             settle()
             if once < LONG_SECONDS:
                 Runs(trial, function).seconds(3)  # what waited wakes up
-            seconds = Runs(trial, function).seconds(round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS)))
-            measurement.samples = [*measurement.samples, seconds] if index else [seconds]
+            runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
+            measurement.samples.append(Runs(trial, function).seconds(runs))
 
 
 def rounded(number: float, digits: int = 4) -> float:

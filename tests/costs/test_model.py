@@ -42,13 +42,25 @@ measurements = st.dictionaries(
 @given(measurements, st.randoms())
 def test_a_measured_call_takes_what_was_measured_whatever_the_order(measured, random):
     points = [*measured.items()]
-    fit = Fit(points)
+    fit = Fit(measured)
     random.shuffle(points)
-    again = Fit(points)
+    again = Fit(dict(points))
     for place, seconds in points:
-        assert fit(place) == pytest.approx(seconds, abs=1e-6)
+        assert fit(place) == seconds
         assert fit.knows(place)
-        assert again(place) == fit(place)
+        assert again.smoothed(place) == fit.smoothed(place)
+
+
+@given(measurements, st.data())
+def test_what_was_given_up_takes_no_less_and_what_is_known_to_takes_as_long_as_before(measured, data):
+    """A bound that the model exceeds says nothing; another one counts like a measurement, with its neighbours."""
+    place = data.draw(st.tuples(st.floats(0, 20), st.floats(0, 20), st.floats(0, 40)).filter(
+        lambda place: all(math.dist(place, other) > 0.1 for other in measured)))  # fmt: skip
+    fit = Fit(measured)
+    expected = fit.smoothed(place)
+    assert Fit(measured, {place: expected - data.draw(st.floats(0, 5))}).smoothed(place) == expected
+    bound = expected + data.draw(st.floats(0.5, 5))
+    assert expected < Fit(measured, {place: bound}).smoothed(place)
 
 
 @given(st.floats(1e-7, 1e-4), st.floats(1e-13, 1e-9), st.integers(1, 4000))
