@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import Phase, configuration, find, settings
+from hypothesis import Phase, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
+from kernels._conformance.asking import nothing_stored
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare, Form
@@ -22,20 +21,6 @@ from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
 from kernels._variant import declare
 from registry import Variant, VariantUnavailable, Zoo
-
-HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
-
-
-@contextmanager
-def nothing_stored() -> Iterator[None]:
-    """Let Hypothesis write to a folder that is gone afterwards: without one it makes `.hypothesis` where the caller stands."""
-    before = vars(configuration).get(HOME)
-    with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
-        configuration.set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            configuration.set_hypothesis_home_dir(before)
 
 
 def implementation_from(
