@@ -30,7 +30,7 @@ OF_ITS_OWN = ("contract", "function", "form", "first", "record")  # the fields o
 Ask = Callable[[Any], None]  # of something to draw from, as `hypothesis.strategies.DataObject`
 Example = list[tuple[str | None, Any]]  # what was drawn, in this order, each with its label
 
-_remembered: dict[Hashable, tuple[Any, list[Example]]] = {}
+_remembered: dict[Hashable, list[Example]] = {}
 
 
 class _Found(BaseException):
@@ -74,14 +74,10 @@ def explore(ask: Ask, property_: Any, implementation: Implementation, examples: 
     The same seed asks the same, and each property has one of its own, or all would be asked about the same cases.
     """
     seed += zlib.crc32(property_.__name__.encode())
-    claims = {each.name: getattr(implementation, each.name) for each in fields(implementation) if each.name not in OF_ITS_OWN}
-    known = {*implementation.contract.signature.public.parameters, *implementation.contract.QUANTITIES}
-    claims["limits"] = {key: limit for key, limit in implementation.limits.items() if key in known}  # none else shapes a draw
-    varies = implementation.form is not None and implementation.form.varies
-    key = property_, id(implementation.contract), repr(claims), varies, examples, seed
+    key = property_, claims_of(implementation), examples, seed
     failure = None
     if key in _remembered:
-        failure = _failure(ask, _remembered[key][1], seed)
+        failure = _failure(ask, _remembered[key], seed)
         if failure is None:
             return
         if not (shrinks or isinstance(failure, _OtherDraws)):
@@ -101,10 +97,20 @@ def explore(ask: Ask, property_: Any, implementation: Implementation, examples: 
         pass
     if not (failure is None or isinstance(failure, _OtherDraws)):
         raise failure  # it happens now and then, as a race does
-    if 1 < examples <= MOST:  # one example is a few draws, or its arrays are large
-        _remembered[key] = implementation.contract, drawn  # and the contract, so that no other has its place
+    # One example is a few draws, or its arrays are large; and what a bare function is asked hangs on its parameters.
+    if 1 < examples <= MOST and not implementation.bare:
+        _remembered[key] = drawn
         if len(_remembered) > REMEMBERED:
             del _remembered[next(iter(_remembered))]
+
+
+def claims_of(implementation: Implementation) -> Hashable:
+    """Return what the calls that an implementation is asked for hang on."""
+    claims = {each.name: getattr(implementation, each.name) for each in fields(implementation) if each.name not in OF_ITS_OWN}
+    contract = implementation.contract
+    known = {*contract.signature.public.parameters, *contract.QUANTITIES}
+    claims["limits"] = {key: limit for key, limit in implementation.limits.items() if key in known}  # no other shapes a draw
+    return contract, repr(claims), implementation.form is not None and implementation.form.varies
 
 
 def _failure(ask: Ask, examples: list[Example], seed: int) -> Exception | None:

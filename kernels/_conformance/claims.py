@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import Phase, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
-from kernels._conformance.asking import nothing_stored
+from kernels._conformance import asking
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare, Form
@@ -151,20 +152,25 @@ def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any
 
 
 def _smallest(implementation: Implementation, name: str) -> Case:
-    """Return the smallest call that is within what an implementation claims."""
-    calls = properties_of(implementation.contract).cases(implementation, SMALL)
-    asked = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
-    try:
-        with nothing_stored():
-            case: Case = find(
-                calls,
-                lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
-                settings=asked,
-            )
-    except HypothesisException:
-        limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
-        raise ValueError(f"{implementation.operation}: the claims of {name}: no call is within the limits {limits}") from None
-    return case
+    """Return the smallest call that is within what an implementation claims, which Hypothesis looks for once."""
+    claims = asking.claims_of(implementation)
+    if claims not in _smallest_calls:
+        calls = properties_of(implementation.contract).cases(implementation, SMALL)
+        own = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
+        try:
+            with asking.nothing_stored():
+                _smallest_calls[claims] = find(
+                    calls,
+                    lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
+                    settings=own,
+                )
+        except HypothesisException:
+            limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
+            raise ValueError(f"{implementation.operation}: the claims of {name}: no call is within the limits {limits}") from None
+    return copy.deepcopy(_smallest_calls[claims])
+
+
+_smallest_calls: dict[Hashable, Case] = {}
 
 
 def _takes(op: _dispatch.Operation, implementation: Implementation, case: Case) -> bool:
