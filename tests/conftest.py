@@ -1,5 +1,6 @@
 """How thorough a run is: HYPOTHESIS_PROFILE is dev (the default), ci (the default where CI is set) or nightly."""
 
+import gc
 import inspect
 import os
 import re
@@ -89,6 +90,12 @@ def pytest_collection_modifyitems(items):
         slow = item.path.parent.name == "cuda" or SLOW.search(inspect.getsource(item.module))
         if not slow and _is_quick(item, seen):
             item.add_marker(pytest.mark.quick)
+
+
+def pytest_collection_finish():
+    """Let the collector of garbage pass over what lives as long as the session: thousands of tests, and the libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_quick(item, seen):

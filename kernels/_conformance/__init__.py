@@ -25,7 +25,6 @@ from __future__ import annotations
 import textwrap
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -37,14 +36,11 @@ from registry import ConformanceError, Variant, missing
 if missing("hypothesis"):
     raise ModuleNotFoundError(f"the referee {missing('hypothesis')}")
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as seeded
 from hypothesis import strategies as st
-from hypothesis.errors import Unsatisfiable
 
-from kernels._conformance import relations
+from kernels._conformance import asking, relations
 from kernels._conformance.calls import agrees_where_extents_are_long
-from kernels._conformance.claims import implementation_from, nothing_stored
+from kernels._conformance.claims import implementation_from
 from kernels._conformance.draws import properties_of
 from kernels._conformance.general import GENERAL, SHARES, Property
 from kernels._conformance.implementation import Implementation, Record
@@ -57,6 +53,7 @@ if TYPE_CHECKING:
 
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 MESSAGE = 400  # characters of an error that a failure shows; the error itself is the failure's cause
+SHRINKS = True  # whether a failing example is made small; what asks only whether there is one sets it otherwise
 
 
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
@@ -111,18 +108,7 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
     if property_ in LARGE and max_examples < FEW:
         return implementation.record
 
-    @seeded(seed + zlib.crc32(property_.__name__.encode()))  # or all properties would be asked about the same cases
-    @settings(
-        max_examples=1 if property_ in LARGE else max(1, round(max_examples * share)),
-        deadline=None,  # a first call may compile
-        database=None,
-        report_multiple_bugs=False,
-        # Not Phase.target: it dwells on the examples with the largest share of a bound, and those are tiny.
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.data())
-    def ask(data: st.DataObject) -> None:
+    def ask(data: Any) -> None:
         record, form = implementation.record, implementation.form
         record.case, record.before, record.in_place, record.circumstances, record.called = None, None, False, [], None
         if form and form.varies:
@@ -139,8 +125,9 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
             raise
         record.examples += 1  # those that a property rejects do not count
 
-    with _naming(property_, implementation), nothing_stored(), watched(unusual=False) as implementation.record.changed:
-        ask()
+    examples = 1 if property_ in LARGE else max(1, round(max_examples * share))
+    with _naming(property_, implementation), watched(unusual=False) as implementation.record.changed:
+        asking.explore(ask, property_, implementation, examples, seed, shrinks=SHRINKS)
     implementation.record.seconds = time.perf_counter() - started
     return implementation.record
 
@@ -157,8 +144,6 @@ def _unwarned() -> Iterator[None]:
 def _naming(property_: Property, implementation: Implementation) -> Iterator[None]:
     try:
         yield
-    except Unsatisfiable:  # nothing that the property is about is within what the implementation claims
-        pass
     except Exception as raised:
         error = raised
         while isinstance(error, ExceptionGroup):  # Hypothesis's word that an example failed now and then, as races do

@@ -67,8 +67,8 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
     signature: Signature = implementation.contract.signature
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16 - 1), label="seed of sizes"))  # asked once, it is not the least
     arrays = draws.all_arrays(implementation)
-    whole = len(arrays) == len(signature.arrays)  # an array that is two arguments counts twice
-    most = implementation.most if whole else math.isqrt(implementation.most)
+    twice = not signature.defaults.keys() <= {*arrays}  # an array that is two arguments counts twice
+    most = math.isqrt(implementation.most) if twice else implementation.most
     given = draws.names(implementation, arrays)
     blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
     asked = [*((tile,) for tile in long_tiles(most)), *blocks[(first := int(rng.integers(1 + len(blocks)))) : first + 1]]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import Phase, configuration, find, settings
+from hypothesis import Phase, find, settings
 from hypothesis.errors import HypothesisException
 
 from kernels import _dispatch
+from kernels._conformance import asking
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare, Form
@@ -22,20 +22,6 @@ from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
 from kernels._variant import declare
 from registry import Variant, VariantUnavailable, Zoo
-
-HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
-
-
-@contextmanager
-def nothing_stored() -> Iterator[None]:
-    """Let Hypothesis write to a folder that is gone afterwards: without one it makes `.hypothesis` where the caller stands."""
-    before = vars(configuration).get(HOME)
-    with tempfile.TemporaryDirectory(prefix="hypothesis-") as folder:
-        configuration.set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            configuration.set_hypothesis_home_dir(before)
 
 
 def implementation_from(
@@ -166,20 +152,25 @@ def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any
 
 
 def _smallest(implementation: Implementation, name: str) -> Case:
-    """Return the smallest call that is within what an implementation claims."""
-    calls = properties_of(implementation.contract).cases(implementation, SMALL)
-    asked = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
-    try:
-        with nothing_stored():
-            case: Case = find(
-                calls,
-                lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
-                settings=asked,
-            )
-    except HypothesisException:
-        limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
-        raise ValueError(f"{implementation.operation}: the claims of {name}: no call is within the limits {limits}") from None
-    return case
+    """Return the smallest call that is within what an implementation claims, which Hypothesis looks for once."""
+    claims = asking.claims_of(implementation)
+    if claims not in _smallest_calls:
+        calls = properties_of(implementation.contract).cases(implementation, SMALL)
+        own = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
+        try:
+            with asking.nothing_stored():
+                _smallest_calls[claims] = find(
+                    calls,
+                    lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
+                    settings=own,
+                )
+        except HypothesisException:
+            limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
+            raise ValueError(f"{implementation.operation}: the claims of {name}: no call is within the limits {limits}") from None
+    return copy.deepcopy(_smallest_calls[claims])
+
+
+_smallest_calls: dict[Hashable, Case] = {}
 
 
 def _takes(op: _dispatch.Operation, implementation: Implementation, case: Case) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -137,12 +136,13 @@ class Implementation:
                 return False
         if not self.limits:
             return True
-        signature = inspect.signature(self.contract.validate)
-        given = signature.bind(**case.arrays, **case.parameters)
+        given = self.contract.signature.public.bind(**case.arrays, **case.parameters)
         given.apply_defaults()
         first = next(iter(case.arrays.values()))
         optional = {key: None for key in list(case.arrays)[1:] if case.arrays[key] is first}
-        facts = {**self.contract.work(**case.arrays, **case.parameters), **given.arguments, **optional}
+        facts = {**given.arguments, **optional}
+        if not self.limits.keys() <= facts.keys():  # to count the work takes longer than many a call
+            facts = {**self.contract.work(**case.arrays, **case.parameters), **facts}
         return all(
             any(facts[key] is each or (np.ndim(facts[key]) == 0 and facts[key] == each) for each in limit)
             if isinstance(limit, tuple)

@@ -6,12 +6,11 @@ import inspect
 import json
 import random
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import settings
 from logsumexp import LOGSUMEXP, by_rows
 
 import registry
@@ -28,6 +27,8 @@ def _load(path):
     return module
 
 
+KILL_TABLE = Path(registry.__file__).parent / "bench" / "results" / "wrong_kernels.json"
+KILLS = json.loads(KILL_TABLE.read_text()) if KILL_TABLE.exists() else {}
 FOUNDING = ("matmul", "meanshift_step")  # what is made for every operation is asked of these in full
 
 generic = _load(FOLDER / "generic.py")
@@ -79,8 +80,7 @@ IDLE = {
 @pytest.fixture
 def without_shrinking(monkeypatch):
     """Most of the time on a wrong kernel goes into making its example small, which another test looks at."""
-    phases = types.SimpleNamespace(generate=Phase.generate, shrink=Phase.generate)
-    monkeypatch.setattr(_conformance, "Phase", phases)
+    monkeypatch.setattr(_conformance, "SHRINKS", False)
 
 
 @pytest.fixture(autouse=True)
@@ -103,12 +103,15 @@ def _place(property_):
 def _hold(zoo, operation, function, max_examples, **claims):
     """Hold a function to all properties, as `check` does, in an order in which a wrong one is soon found.
 
-    Few examples of everything come first, since they refuse most; and large calls come last.
+    What refused it when the kill table was recorded comes first. Then come few examples of everything, since they refuse most;
+    and large calls come last.
     """
     implementation = _conformance.implementation_from(zoo, operation, function, **claims)
     ordered = sorted(_conformance.all_properties(implementation.contract), key=lambda property_: _place(property_))
-    hint = {**generic.CAUGHT_BY, **getattr(CONTROLS.get(operation), "CAUGHT_BY", {})}
-    first = [each for each in ordered if function.__name__ in hint.get(each.__name__, ())]
+    tables = [KILLS[each]["kernels"] for each in (operation, *KILLS) if each in KILLS]  # a bug that is made has one name in all
+    recorded = next((kernels[function.__name__] for kernels in tables if function.__name__ in kernels), {})
+    soonest = recorded.get("refused_by") or recorded.get("refused_by_more", ())
+    first = [property_ for property_ in ordered if property_.__name__ in soonest]
     for asked, examples in ((first, max_examples), (ordered, min(5, max_examples)), (ordered, max_examples)):
         for property_ in asked:
             _conformance.run(property_, implementation, examples)
@@ -186,7 +189,7 @@ def test_there_are_controls_for_every_operation():
             assert all(function.__doc__ for function in all_)
 
 
-def _keep(path, operation, kills):
+def _keep(path, operation, kills, more):
     """Add an operation's kill table to a file, which `kernel-zoo report` shows."""
     tables = json.loads(path.read_text()) if path.exists() else {}
     kernels = {
@@ -196,33 +199,47 @@ def _keep(path, operation, kills):
         }
         for function in _wrong(operation)
     }
+    for name, property_ in more.items():
+        kernels[name]["refused_by_more"] = [property_]
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     tables[operation] = {"measured": now, "kernels": kernels}
     path.write_text(json.dumps(tables, indent=1, sort_keys=True) + "\n")
+
+
+def _refuses(property_, implementation, examples):
+    try:
+        _conformance.run(property_, implementation, examples)
+    except registry.ConformanceError:
+        return True
+    return False
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_shrinking")
 @pytest.mark.parametrize("operation", CONTROLS)
 def test_which_property_catches_which(operation, request):
-    """Print the kill table, and keep it (`pytest -s --kill-table FILE`): few examples of each property for each kernel."""
+    """Print the kill table, and keep it (`pytest -s --kill-table FILE`): few examples of each property for each kernel.
+
+    Of a kernel that they do not refuse, the first property that does so with more of them is kept beside.
+    """
     path = request.config.getoption("--kill-table")
     if not path:
         pytest.skip("--kill-table asks every property of every wrong kernel; that each is refused is a test of its own")
     properties = sorted(_conformance.all_properties(registry.contract(operation)), key=_place)
-    kills = {property_.__name__: [] for property_ in properties}
+    kills, more = {property_.__name__: [] for property_ in properties}, {}
     for function in _wrong(operation):
         implementation = _conformance.implementation_from(registry.zoo(), operation, function, **_claims(operation))
         refused = False
         for property_ in properties:
-            if refused and property_.__name__ in LARGE:
+            large = property_.__name__ in LARGE
+            if refused and large:
                 break
-            try:
-                _conformance.run(property_, implementation, _conformance.FEW if property_.__name__ in LARGE else 5)
-            except registry.ConformanceError:
+            if _refuses(property_, implementation, _conformance.FEW if large else 5):
                 kills[property_.__name__].append(function.__name__)
                 refused = True
-    _keep(path, operation, kills)
+        if not refused:
+            more[function.__name__] = next((each.__name__ for each in properties if _refuses(each, implementation, 50)), None)
+    _keep(path, operation, kills, more)
     caught = [name for names in kills.values() for name in names]
     print(f"\n{operation}: {len(set(caught))} of {len(_wrong(operation))} wrong kernels caught by five examples")
     for property_, names in kills.items():

@@ -12,7 +12,7 @@ Source: NVIDIA, Parallel Thread Execution ISA, version 9.0.
 import functools
 import re
 from collections import Counter
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from ptx_arithmetic import (
@@ -37,7 +37,7 @@ GAP = 64  # bytes between two shared arrays, which are nobody's
 TYPES = {"pred": np.dtype(bool), "f16": np.dtype("f2"), "f32": np.dtype("f4"), "f64": np.dtype("f8")}
 TYPES |= {f"{kind}{8 * size}": np.dtype(f"{sign}{size}") for kind, sign in ("bu", "uu", "si") for size in (1, 2, 4, 8)}
 
-WITHIN_REGISTERS = ARITHMETIC.keys() | {"setp", "selp", "cvt"}
+WITHIN_REGISTERS = ARITHMETIC.keys() | {"setp", "cvt"}
 BEYOND_REGISTERS = {"ld": "_access", "st": "_access", "cp": "_copy", "ldmatrix": "_load_matrices"}
 BEYOND_REGISTERS |= {"shfl": "_shuffle", "mma": "_multiply", "bar": "_order_warps"}
 
@@ -59,7 +59,8 @@ def _immediate(operand, dtype):
     return np.array(int(operand.rstrip("U"), 0) % 2 ** (8 * dtype.itemsize), f"u{dtype.itemsize}").view(dtype)[()]
 
 
-class Instruction(NamedTuple):
+@dataclass(eq=False)
+class Instruction:
     """One line: `@!guard name.modifiers.types operands;`."""
 
     guard: str
@@ -69,9 +70,43 @@ class Instruction(NamedTuple):
     types: tuple
     operands: tuple
 
-    @property
+    @functools.cached_property
     def ends_a_block(self):
         return self.name in ("bra", "ret") or (self.name == "bar" and "warp" not in self.modifiers)
+
+    @functools.cached_property
+    def arithmetic(self):
+        """The types of the sources within registers, and the function of them that is the result."""
+        name, dtype = self.name, self.types[-1]
+        known = KNOWN | ({"rm"} if name == "fma" else set())
+        if name not in WITHIN_REGISTERS or not known.issuperset(self.modifiers):
+            raise Unknown(self)
+        kinds = [dtype] * (len(self.operands) - 1)
+        if name in ("shl", "shr"):
+            kinds[1] = TYPES["u32"]
+        elif name == "selp":
+            kinds[2] = TYPES["pred"]
+        elif name == "mad" and "wide" in self.modifiers:
+            kinds[2] = twice(dtype)
+        compute = self._function()
+        if "sat" in self.modifiers:
+            compute = applied(saturated, compute)
+        if "ftz" in self.modifiers:
+            compute = applied(flushed, compute, flushed)
+        return kinds, compute
+
+    def _function(self):
+        name, modifiers, dtype = self.name, self.modifiers, self.types[-1]
+        if name == "setp":
+            return functools.partial(compare, modifiers[0])
+        if name == "cvt":
+            return lambda *values: convert(values, self.types[0], modifiers)
+        if name in ("mul", "mad") and "wide" in modifiers:
+            double = twice(dtype)
+            return lambda a, b, *c: sum(c, np.multiply(a.astype(double), b.astype(double)))
+        if name == "mul" and "hi" in modifiers:
+            return upper_half
+        return fma_down if name == "fma" and "rm" in modifiers else ARITHMETIC[name]
 
     @classmethod
     def parsed(cls, match):
@@ -151,6 +186,16 @@ class Kernel:
         with np.errstate(all="ignore"):
             for start in range(0, len(blocks), step):
                 Threads(self, parameters, [m for _, m in memories.values()], grid, extents, blocks, start, start + step).run()
+
+
+def twice(dtype):
+    """Return the type of twice as many bits."""
+    return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
+
+
+def applied(after, compute, before=lambda value: value):
+    """Return a function with changes to its result, and to its arguments before."""
+    return lambda *values: after(compute(*map(before, values)))
 
 
 def _names(operand):
@@ -266,40 +311,13 @@ class Threads:
 
     def _execute(self, instruction, lanes):
         lanes = self._guarded(instruction, lanes)
-        name, modifiers, types, operands = instruction[2:]
-        if name in BEYOND_REGISTERS:
-            getattr(self, BEYOND_REGISTERS[name])(instruction, lanes)
+        if instruction.name in BEYOND_REGISTERS:
+            getattr(self, BEYOND_REGISTERS[instruction.name])(instruction, lanes)
             return
-        down = name == "fma" and "rm" in modifiers
-        if name not in WITHIN_REGISTERS or not KNOWN.issuperset({*modifiers} - ({"rm"} if down else set())):
-            raise Unknown(instruction)
-        target, *sources = operands
-        dtype = types[-1]
-        if name in ("shl", "shr"):
-            kinds = dtype, TYPES["u32"]
-        elif name == "selp":
-            kinds = dtype, dtype, TYPES["pred"]
-        else:
-            kinds = (dtype,) * len(sources)
+        kinds, compute = instruction.arithmetic
+        target, *sources = instruction.operands
         values = [self._value(source, kind, lanes) for source, kind in zip(sources, kinds, strict=True)]
-        if "ftz" in modifiers:
-            values = [flushed(value) for value in values]
-        if name == "setp":
-            result = compare(modifiers[0], *values)
-        elif name == "selp":
-            result = np.where(values[2], values[0], values[1])
-        elif name == "cvt":
-            result = convert(values, types[0], modifiers)
-        elif name in ("mul", "mad") and "wide" in modifiers:
-            double = np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
-            result = np.multiply(*(value.astype(double) for value in values[:2]))
-            result = result + self._value(sources[2], double, lanes) if name == "mad" else result
-        elif name == "mul" and "hi" in modifiers:
-            result = upper_half(*values)
-        else:
-            result = fma_down(*values) if down else ARITHMETIC[name](*values)
-        result = saturated(result) if "sat" in modifiers else result
-        self._write(target, lanes, flushed(result) if "ftz" in modifiers else result)
+        self._write(target, lanes, compute(*values))
 
     def _access(self, instruction, lanes):
         """Load or store one entry or several neighbours."""

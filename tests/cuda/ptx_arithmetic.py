@@ -133,6 +133,7 @@ ARITHMETIC = {
     "shl": shift_left,
     "shr": shift_right,
     "fma": fma,
+    "selp": lambda a, b, first: np.where(first, a, b),
     "ex2": exp2,
     "mad": lambda a, b, c: a * b + c,
     "bfe": field,

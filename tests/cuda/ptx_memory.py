@@ -32,7 +32,7 @@ class Memory:
             self._allow(self.written[where].all(axis=1), thread, at, "reads what nobody wrote")
         self._alone(self.writer[where], thread, at, "reads what another wrote")
         seen, me = self.reader[where], thread[:, None]
-        self.reader[where] = np.where((seen == 0) | (seen == me) | (seen == _warp(me)), me, SEVERAL)
+        self.reader[where] = np.where((seen == 0) | (seen == me) | (seen == _warp(me)), me, SEVERAL) if seen.any() else me
         self.reader[where[self.reader[where] != me]] = SEVERAL
         return self._seen_as(dtype)[(row * self.extent + at) // dtype.itemsize + np.arange(count)[:, None]]
 
@@ -59,6 +59,8 @@ class Memory:
         return np.reshape(row, (-1, 1)) * self.pieces + pieces
 
     def _alone(self, seen, thread, at, what):
+        if not seen.any():
+            return
         me = thread[:, None]
         alone = (seen == 0) | (seen == me) | (seen == _warp(me))
         self._allow(alone.all(axis=1), thread, at, f"{what}, with no barrier between,")

@@ -378,8 +378,6 @@ RIGHT = (
     wider_inside,
 )
 
-CAUGHT_BY = {"sees_keys_up_to_its_own_place_from_the_end": ["mask_of_minus_ten_thousand_added", "causal_dropped_in_whole_tiles"]}
-
 CLAIMS = {"batches": True}
 
 # The generic ones that are no bug here: v, the last array, has none of the terms, which are the entries of a query; calls whose

@@ -296,14 +296,6 @@ def scaled_by_the_reciprocal(a, b):
 
 RIGHT = (by_sums, wider_inside, planes_shuffled, means_of_means, scaled_by_the_reciprocal)
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "keeps_its_digits_across_the_range": ["small_ranges_are_constant", "means_lose_the_smallest"],
-    "gives_zeros_where_the_mean_is_constant": ["last_places_in_another_order"],
-    "keeps_its_digits_where_sums_overflow": ["sums_overflow", "differences_overflow"],
-    "is_nan_where_nothing_is_known": ["nan_left_out", "nan_becomes_zero"],
-}
-
 NO_BUG = (
     # The map is one whole: there are no rows that are computed apart, and these ask for some hundreds.
     "wrong_past_600_on_both_sides",

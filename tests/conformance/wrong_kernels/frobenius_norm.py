@@ -277,24 +277,6 @@ def a_dot_product_with_itself(x):
 
 RIGHT = (by_power_of_two, three_sums, wider_inside, norm_of_row_norms, from_the_smallest_up, a_dot_product_with_itself)
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "has_its_digits_to_the_ends_of_the_range": [
-        "guarded_against_overflow_alone",
-        "guarded_against_underflow_alone",
-        "times_the_reciprocal_of_the_largest",
-        "subnormal_entries_are_zero",
-    ],
-    "is_as_special_as_its_entries": [
-        "infinities_divided_by_each_other",
-        "nan_is_no_maximum",
-        "nan_is_left_out",
-        "infinity_beats_nan",
-        "largest_finite_for_infinity",
-    ],
-    "agrees_at_every_length": ["counter_of_terms_wraps", "at_most_128_terms"],
-}
-
 # Of the generic ones: the sum has no order; the result has neither rows nor the shape of x, and NumPy gets it as a scalar.
 NO_BUG = (
     "memory_order_of_the_first",

@@ -430,24 +430,5 @@ def made_right(right, contract):
     return tuple(_made([guarded_workspace], right, contract))
 
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "agrees_at_ordinary_sizes": [
-        "wrong_past_256_everywhere",
-        "wrong_past_600_on_both_sides",
-        "wrong_past_4200_on_both_sides",
-        "at_most_4200_terms",
-        "at_most_4200_rows",
-        "counter_of_rows_wraps",
-        "at_most_512_terms",
-    ],
-    "agrees_at_every_length": ["at_most_128_terms", "at_most_128_rows", "counter_of_terms_wraps", "wrong_at_a_length_of_130"],
-    "leaves_its_arguments_alone": ["order_by_chance", "writes_into_an_argument", "returns_one_buffer"],
-    "sees_fresh_contents": ["cached_by_shape", "cached_by_identity", "cached_by_address"],
-    "serves_eight_threads": ["races_through_an_operand", "races_through_the_result"],
-    "stays_within_what_it_allocates": ["stores_pairs_past_the_end"],
-    "leaves_the_process_as_it_was": ["seeds_the_generators"],
-}
-
 # What is no bug in an operation such as logsumexp: terms have no order, and the result has not the shape of x.
 NO_BUG_IN_SUMS = ("wrong_past_4200_on_both_sides", "returns_its_operand", "negative_strides_forgotten")

@@ -246,10 +246,3 @@ NO_BUG = (
     "wrong_past_600_on_both_sides",
     "wrong_past_4200_on_both_sides",
 )
-
-CAUGHT_BY = {
-    "gives_zero_where_nothing_is_left": ["zero_over_zero"],
-    "rescales_to_any_length": ["quotient_leaves_the_range", "length_clamped_to_epsilon", "epsilon_in_the_divisor"],
-    "keeps_its_digits_across_the_range": ["squares_leave_the_range"],
-    "propagates_what_is_not_finite": ["nan_spreads_without_rescaling", "nan_is_left_where_it_is"],
-}

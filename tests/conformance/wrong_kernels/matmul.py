@@ -345,19 +345,4 @@ WRONG += (
     terms_counted_in_16_bits,
 )
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "agrees_where_extents_are_long": [
-        "tf32_past_1025_terms",
-        "tf32_to_nearest_past_1025_terms",
-        "bfloat16_past_4090_terms",
-        "rows_counted_in_16_bits",
-        "columns_counted_in_16_bits",
-        "terms_counted_in_16_bits",
-    ],
-    "propagates_special_values_as_ieee": ["nan_swallowed", "nan_spreads", "infinity_becomes_nan", "zeros_skipped"],
-    "is_exact_on_small_integers": ["byte_sums_for_integers"],
-    "keeps_its_digits_across_the_range": ["small_products_flushed"],
-}
-
 NO_BUG = ("wrong_past_4200_on_both_sides",)  # of the generic ones: no operand is as large as 4,200 times 4,200

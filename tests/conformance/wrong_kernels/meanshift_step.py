@@ -752,23 +752,4 @@ WRONG += (
 )
 RIGHT += (weighted_pairs, without_what_has_no_weight)
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "agrees_at_ordinary_sizes": ["rows_beyond_512_stay"],
-    "agrees_where_extents_are_long": ["rows_counted_in_16_bits", "data_counted_in_16_bits"],
-    "keeps_its_digits_across_the_range": ["bandwidth_squared"],
-    "stays_where_nothing_is_in_reach": [
-        "gaussian_divides_zero_by_zero",
-        "gaussian_stays_far_away",
-        "far_tie_goes_to_the_first",
-        "far_distances_in_32_bits",
-    ],
-    "meets_neighbours_wherever_they_are": [
-        "cells_in_8_bits",
-        "cells_in_16_bits",
-        "cells_in_32_bits",
-        "cells_from_the_least_in_16_bits",
-    ],
-}
-
 NO_BUG = ()  # of the generic ones

@@ -213,24 +213,6 @@ def transposed_twice(a, b, function):
 
 RIGHT = (column_by_column, by_the_opposite, on_repeated_operands, product_of_matrices, transposed_twice)
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "tells_rows_from_columns": [
-        "transposed_where_square",
-        "mirrored_where_the_operands_are_one",
-        "truth_values_added_without_carry",
-    ],
-    "compares_as_ieee": [
-        "less_equal_is_not_greater",
-        "equal_by_a_difference_of_zero",
-        "nan_equals_nan",
-        "equal_bit_by_bit",
-        "less_equal_is_less",
-        "zeros_skipped",
-    ],
-    "keeps_subnormal_numbers": ["equal_within_a_tolerance", "small_numbers_are_equal"],
-}
-
 NO_BUG = (
     # Nothing is summed, and there are no terms.
     "last_term_lost",

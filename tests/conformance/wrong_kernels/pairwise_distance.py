@@ -345,20 +345,5 @@ RIGHT = (
     public_signature,
 )
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "keeps_its_digits_far_from_the_origin": ["scikit_learns_expansion"],
-    "neither_overflows_nor_vanishes": ["squares_overflow_and_vanish", "one_unit_for_all_pairs", "zero_where_squares_overflow"],
-    "scales_exactly_by_powers_of_two": ["squares_vanish"],
-    "sets_no_diagonal_to_zero": ["zero_where_first_rows_agree"],
-    "propagates_special_values_as_ieee": [
-        "chebyshev_loses_nan",
-        "nan_clipped_to_zero",
-        "infinity_beside_nan",
-        "equal_infinities_are_near",
-        "nan_from_a_unit_of_infinity",
-    ],
-}
-
 # Of the generic ones: no array is as large as 4,200 times 4,200, and only zeros are the distances of themselves.
 NO_BUG = ("wrong_past_4200_on_both_sides", "returns_its_operand")

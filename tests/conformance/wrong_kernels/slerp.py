@@ -250,10 +250,3 @@ NO_BUG = (
     "wrong_past_600_on_both_sides",
     "wrong_past_4200_on_both_sides",
 )
-
-CAUGHT_BY = {
-    "keeps_the_digits_of_the_angle": ["angle_from_the_cosine", "linear_within_the_square_root_of_a_rounding"],
-    "is_linear_where_there_is_no_arc": ["stays_between_opposite_rows", "opposite_rows_by_the_formula", "zero_rows_are_nan"],
-    "makes_nan_of_rows_that_are_not_finite": ["nan_is_left_where_it_is"],
-    "keeps_its_digits_across_the_range": ["squares_leave_the_range"],
-}

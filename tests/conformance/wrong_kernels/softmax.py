@@ -346,14 +346,6 @@ RIGHT = (by_rows, online, in_float64, sorted_first, padded_with_hidden_entries, 
 
 CLAIMS = {"batches": True}
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "adds_up_many_small_terms": ["tail_of_long_rows_padded_with_zeros", "small_terms_left_out"],
-    "agrees_at_ordinary_sizes": ["odd_lengths_counted_twice"],
-    "leaves_out_a_hidden_stretch": ["first_tile_hidden", "hidden_tile_makes_nan"],
-    "keeps_what_is_not_finite_in_its_row": ["nan_left_out", "infinity_takes_all", "nan_spreads_to_all_rows"],
-}
-
 # Of the generic ones: a softmax has no extent that its result lacks, and so no terms to be lost, wrapped or put in disorder;
 # and the only row that is its own softmax is a single 1.
 NO_BUG = (

@@ -420,22 +420,6 @@ def column_by_column(x):
 
 RIGHT = (from_the_middle, welford, halves_merged, from_the_first_row, from_the_mean_twice, wider_inside, column_by_column)
 
-# The property that refused a wrong kernel last, where that was not one of the first: to ask it at once saves time, and no more.
-CAUGHT_BY = {
-    "is_right_about_every_kind_of_column": [
-        "constant_columns_are_nan",
-        "constant_by_its_deviation",
-        "nearly_constant_beside_its_mean_is_constant",
-        "constant_columns_are_left_as_they_are",
-        "one_constant_column_for_all",
-        "differences_overflow",
-        "subnormal_columns_are_constant",
-        "nan_is_left_out",
-        "nan_spreads",
-        "infinite_columns_are_zero",
-    ],
-}
-
 # Of the generic ones, those about terms: the result lacks no extent, so that none is summed over in its signature's words.
 NO_BUG = (
     "last_term_lost",
