@@ -4,13 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-import registry
-
-ROOT = Path(registry.__file__).parent
+from commands import BARE, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +20,8 @@ def checkout(tmp_path_factory):
 
 
 def run(*command, at, path=(), code=0):
-    paths = os.pathsep.join(map(str, (at, *path)))
+    """Run a module in a process that finds this zoo's copy first, and no framework."""
+    paths = os.pathsep.join(map(str, (at, *path, BARE)))
     environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, command)], cwd=at, env=environment, capture_output=True, text=True, check=False
