@@ -14,7 +14,9 @@ import registry
 from kernels._cli import child, sessions
 
 ROOT = Path(registry.__file__).parent
-BARE = os.pathsep.join([str(Path(__file__).parent / "bare_machine"), str(ROOT)])  # of an interpreter without torch, numba and Dask
+BARE = os.pathsep.join(
+    [str(Path(__file__).parent / "bare_machine"), str(ROOT)]
+)  # of an interpreter without torch, numba and Dask
 
 
 class InThisProcess:
