@@ -66,7 +66,7 @@ def reach_of(kernel: str, bandwidth: float, unit: float) -> float:
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
     """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
-    tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2)
+    tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(namespace(x._meta).finfo(x.dtype).eps) / 2)
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
     share = min(1.0, SAMPLE * tiles / len(x))
