@@ -74,12 +74,12 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     tree = some.rechunk((tiles, 1), method="tasks")
     tree = tree.map_blocks(functools.partial(cut, tiles, reach, len(x) if data is x else 0), chunks=((1,), (1,)), **objects)
 
-    def divided(points: Any, *roles: bool) -> Any:
+    def divided(points: Any, reach: float) -> Any:
         chunks = ((1,) * points.numblocks[0], (tiles + 1,))
-        return points.map_blocks(functools.partial(split, tiles, reach, *roles), tree, chunks=chunks, **objects)
+        return apart(points.map_blocks(functools.partial(split, tiles, reach), tree, chunks=chunks, **objects))
 
-    sent, here = apart(divided(x, True, data is x))
-    others = [] if data is x else [exchange(apart(divided(data, False, True))[0], tiles)]
+    sent, here = divided(x, reach if data is x else -1.0)
+    others = [] if data is x else [exchange(divided(data, reach)[0], tiles)]
     work = functools.partial(move, tiles, bandwidth, kernel, selector)
     moved = exchange(exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects), tiles)
     return moved.map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
@@ -154,11 +154,12 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
             return
         axis, value, left, right = nodes[number]
         along = axes[axis][rows] - value
+        at_left = along <= 0
         if axis == len(axes) - 1:  # points of one place are in each other's reach
-            yield from down(left, rows, within & (along <= 0))
-            yield from down(right, rows, within & (along > 0))
-            return
-        for child, there, near in ((left, along <= 0, along <= reach), (right, along > 0, along >= -reach)):
+            near_left = near_right = xp.ones_like(at_left)
+        else:
+            near_left, near_right = at_left | (along <= reach), ~at_left | (along >= -reach)
+        for child, there, near in ((left, at_left, near_left), (right, ~at_left, near_right)):
             yield from down(child, rows[near], (within & there)[near])
 
     there = {"device": device(points)}
@@ -166,27 +167,41 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
     yield from down(0 if nodes else -1, every, xp.ones(points.shape[0], dtype=xp.bool, **there))
 
 
+def places(points: Any, block: int, tiles: int, nodes: list[Node], reach: float) -> tuple[Any, Any, Any]:
+    """Return the rows of a block's points in the order of tiles, of those inside and of those beside, and how many each tile has.
+
+    Shapes: (n,), (beside,), and (2, tiles). A reach below 0 is for points that are no data: none are beside any tile.
+    """
+    if isinstance(points, np.ndarray) and not registry.missing("numba"):
+        from kernels.meanshift_step._dask_tiles_compiled import places
+
+        axes, cuts, *children = zip(*nodes, strict=True) if nodes else ((), (), (), ())
+        tree = np.array(axes, int), np.array(cuts, float), np.array(children, int).T.copy()
+        rows: tuple[Any, Any, Any] = places(points, block, tiles, *tree, reach)
+        return rows
+    xp = namespace(points)
+    inside, beside = [], []
+    own = xp.asarray(numbers(points, block), device=device(points))
+    for _, here, near in parted(nodes, points, own, max(0.0, reach)):
+        others = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
+        others[here] = False
+        inside.append(here)
+        beside.append(near[others[near]] if reach >= 0 else near[:0])
+    return xp.concat(inside), xp.concat(beside), np.array([[len(rows) for rows in each] for each in (inside, beside)])
+
+
 @in_neutral_state
-def split(tiles: int, reach: float, moves: bool, pulls: bool, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
+def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
     """Return for each tile the points of a block that lie in it, and the others within its reach; last, the rows of the former.
 
-    The rows stay with the block. Without `moves` the points are data alone, and all that are within reach are in one array.
-    Without `pulls` they are no data, and none are within reach.
+    The rows stay with the block. The points for a tile are parts of two arrays for all.
     """
     xp = namespace(points)
-    own = xp.asarray(numbers(points, block_id[0]), device=device(points))
-    pieces: list[Any] = [None] * (tiles + 1)
-    rows: list[Any] = [None] * tiles
-    for tile, here, near in parted(tree[0, 0], points, own, reach if pulls else 0.0):
-        rows[tile] = here
-        if not moves:
-            pieces[tile] = points[near]
-            continue
-        beside = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
-        beside[here] = False
-        pieces[tile] = points[here], points[near[beside[near]] if pulls else near[:0]]
-    pieces[-1] = xp.astype(xp.concat(rows), xp.int32) if moves else None
-    return row_of(pieces)
+    inside, beside, counts = places(points, block_id[0], tiles, tree[0, 0], reach)
+    ends = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
+    sent = [xp.take(points, rows, axis=0) for rows in (inside, beside)]
+    pieces = [tuple(array[ends[k, t] : ends[k, t + 1]] for k, array in enumerate(sent)) for t in range(tiles)]
+    return row_of([*pieces, xp.astype(inside, xp.int32, copy=False)])
 
 
 @in_neutral_state
@@ -196,7 +211,12 @@ def move(
     """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself."""
     inside, beside = zip(*pieces[0], strict=True)
     xp = namespace(inside[0])
-    x, near = xp.concat(inside), xp.concat((*inside, *beside) if others is None else tuple(others[0]))
+    ends = np.cumsum([0, *map(len, inside)])
+    if others is None:  # x is the first rows of its data: who sorts the data need not sort them again
+        near = xp.concat([*inside, *beside])
+        x = near[: ends[-1]]
+    else:
+        x, near = xp.concat(inside), xp.concat([part for both in others[0] for part in both])
     what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
     with memory_named(what, CHANGE):
         y = x
@@ -204,7 +224,6 @@ def move(
             beyond = EXPANDED * (len(x) + len(near)) > memory_limit() * SHARE
             with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
                 y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
-    ends = np.cumsum([0, *map(len, inside)])
     return row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
 
 

@@ -195,9 +195,14 @@ def step(x, bandwidth, data, v, kernel):
         return x.copy()
     code, u, width = KERNELS.index(kernel), np.finfo(x.dtype).eps / 2, BYTES // x.dtype.itemsize
     base, rows, slack = (cutoff_for(1, u), ROWS_PER_CUTOFF, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
-    grid = Grid((x,) if data is x else (x, data), base * bandwidth * MARGIN, rows, slack)
-    points = grid.sort(x, width)
-    others = points if data is x else grid.sort(data, width)
+    leading = len(x) <= len(data) and x.ctypes.data == data.ctypes.data  # x is the first rows of its data
+    grid = Grid((data,) if leading else (x, data), base * bandwidth * MARGIN, rows, slack)
+    others = grid.sort(data, width)
+    points = others
+    if not leading:
+        points = grid.sort(x, width)
+    elif len(x) < len(data):
+        points = select(others, np.flatnonzero(others.order < len(x)), width)
     masses = None if v is None else v[None, others.order]
     y, totals = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
     like = (0,) * x.shape[1] if x.shape[1] <= MAX_UNROLLED else ()

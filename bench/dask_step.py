@@ -1,0 +1,185 @@
+"""A mean-shift step of a dask array on two processes beside the same step of one process on two threads: time, memory, tasks.
+
+    pip install -c constraints.txt -e '.[numba,dask]'
+    python bench/dask_step.py [--points 1e7] [--only "triangular, d = 2"] [--output bench/results/dask.json]
+
+Uniform points in a square or a cube, with 10 or 1000 of them within a bandwidth of each, on average. Both sides begin with the
+points in memory, and leave the moved ones there: those of dask on its workers. The two are timed in turn, and a ratio is one of
+medians. Nothing counts before both hold the contract's bound, on the rows in which they differ most, and on others by chance.
+
+A worker's memory is what it takes at most while it is timed, above what it held before, which is its share of the points. It
+stands beside the bytes of the largest tile and the data within its reach. Records of works that are left out are kept.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import dask
+import dask.array as da
+import numpy as np
+from distributed import Client, LocalCluster, wait
+from rich.console import Console
+from rich.table import Table
+
+import registry
+from kernels import _measure
+from kernels._definition.numerics import compare
+from kernels.meanshift_step import _dask_tiles
+from kernels.meanshift_step._cutoff import MARGIN
+
+SIDES = ("dask", "one process")
+WORKERS = 2
+DENSITIES = {"low": 10, "high": 1000}  # points within a bandwidth of one
+CHECKED = 16  # rows that differ most, and as many by chance
+SECONDS, REPEATS = 15, 7  # a work is repeated until the time is spent, and at most so often, at least twice
+VANISHING = 8.5  # bandwidths, beyond which float32 cannot tell the sum of all a gaussian's weights from 0
+
+step = registry.get("meanshift_step")
+
+
+def works(points):
+    """Yield the name of each work, and what it is made of."""
+    for n in points:
+        for d in (2, 3):
+            for kernel in ("triangular", "gaussian"):
+                for density, near in DENSITIES.items():
+                    bandwidth = (near / n / {2: np.pi, 3: 4 / 3 * np.pi}[d]) ** (1 / d)
+                    yield f"{kernel}, d = {d}, {density} density, n = {n:.0e}", int(n), d, kernel, bandwidth
+
+
+def blocks_of(path, tiles):
+    """Return a .npy file as a dask array, whose tasks each read a block of it."""
+    n, d = np.load(path, mmap_mode="r").shape
+    return da.map_blocks(
+        lambda block_info: np.array(np.load(path, mmap_mode="r")[slice(*block_info[None]["array-location"][0])]),
+        chunks=(tuple(n * (t + 1) // tiles - n * t // tiles for t in range(tiles)), (d,)),
+        dtype=np.float32,
+        meta=np.empty((0, 0), np.float32),
+    )
+
+
+def largest_share_of_bound(x, bandwidth, kernel, results):
+    """Return for each result the largest error over its bound."""
+    contract, rng = registry.contract("meanshift_step"), np.random.default_rng(0)
+    differ = np.argpartition(np.abs(results[0] - results[1]).max(axis=1), -CHECKED)[-CHECKED:]
+    reach, shares = bandwidth * (VANISHING if kernel == "gaussian" else MARGIN), [0.0] * len(results)
+    for i in [*differ, *rng.choice(len(x), CHECKED)]:
+        near = x[(np.abs(x - x[i]) <= reach).all(axis=1)]
+        expected = contract.expected(x[i : i + 1], bandwidth, data=near, kernel=kernel, dtype="float32", precision="truncated")
+        shares = [max(share, compare(y[i : i + 1], *expected).share) for share, y in zip(shares, results, strict=True)]
+    return shares
+
+
+def largest_tile(x, bandwidth, kernel, tiles):
+    """Return how many points and data the largest tile has, cut as the step cuts them."""
+    reach = _dask_tiles.reach_of(kernel, bandwidth, 2.0**-24)
+    some = _dask_tiles.sample(_dask_tiles.SAMPLE * tiles / len(x), x, (0, 0))
+    *_, counts = _dask_tiles.places(x, 0, tiles, _dask_tiles.cut(tiles, reach, 0, some)[0, 0], reach)
+    return int(counts.sum(axis=0).max())
+
+
+def status(name):
+    """Return a figure of this process in bytes, as Linux has it: VmRSS or VmHWM."""
+    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024
+
+
+def forget_peak():
+    """Have Linux take this process's peak anew, and return what it holds now, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return status("VmRSS")
+
+
+def on_workers(client, points, bandwidth, kernel, finish=wait):
+    """Return the seconds of a step, the most that a worker took above what it held, in bytes, and what `finish` gives.
+
+    The workers forget the moved points: while they have some, the same step is not computed again.
+    """
+    held = client.run(forget_peak)
+    since = time.perf_counter()
+    moved = step(points, bandwidth, kernel=kernel).persist()
+    wait(moved)
+    seconds = time.perf_counter() - since
+    return seconds, max(peak - held[worker] for worker, peak in client.run(status, "VmHWM").items()), finish(moved)
+
+
+def in_one_process(x, bandwidth, kernel):
+    """Return the seconds of a step, and the points moved."""
+    since = time.perf_counter()
+    moved = step(x, bandwidth, kernel=kernel)
+    return time.perf_counter() - since, moved
+
+
+def record(client, folder, tiles, name, n, d, kernel, bandwidth):
+    """Return what was measured of a work."""
+    x = np.random.default_rng(0).random((n, d), np.float32)
+    np.save(folder / "points.npy", x)
+    points = blocks_of(folder / "points.npy", tiles).persist()
+    wait(points)
+    results = [on_workers(client, points, bandwidth, kernel, da.Array.compute)[2], in_one_process(x, bandwidth, kernel)[1]]
+    shares = largest_share_of_bound(x, bandwidth, kernel, results)
+    del results
+    tasks = len(step(points, bandwidth, kernel=kernel).__dask_graph__())
+    kept = {
+        "work": name,
+        "points": n,
+        "tiles": tiles,
+        "tasks a tile": tasks / tiles,
+        "error over bound": dict(zip(SIDES, shares, strict=True)),
+        "variant in one process": registry.explain("meanshift_step", x, bandwidth, kernel=kernel).chosen.name,
+    }
+    if not max(shares) <= 1:
+        return kept | {"status": f"WRONG: {max(shares):.3g} of the bound"}
+    ours, single, memory, since = [], [], [], time.perf_counter()
+    while len(ours) < 2 or (time.perf_counter() - since < SECONDS and len(ours) < REPEATS):
+        seconds, peak, _ = on_workers(client, points, bandwidth, kernel)
+        ours.append(seconds)
+        memory.append(peak)
+        single.append(in_one_process(x, bandwidth, kernel)[0])
+    tile = largest_tile(x, bandwidth, kernel, tiles) * x.itemsize * d
+    return kept | {
+        "status": "timed",
+        "seconds": dict(zip(SIDES, map(statistics.median, (ours, single)), strict=True)),
+        "samples": dict(zip(SIDES, (ours, single), strict=True)),
+        "ratio": statistics.median(ours) / statistics.median(single),
+        "bytes of the largest tile and its halo": tile,
+        "peak bytes of a worker": max(memory),
+        "peak over tile and halo": max(memory) / tile,
+    }
+
+
+@click.command()
+@click.option("--output", default=Path(__file__).parent / "results" / "dask.json", type=click.Path(path_type=Path))
+@click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
+@click.option("--tiles", default=4)
+@click.option("--only", default="", help="A part of a work's name.")
+def main(output, points, tiles, only):
+    """Measure each work, print a table, and keep the records."""
+    busy = _measure.busy()
+    records = {each["work"]: each for each in json.loads(output.read_text())["records"]} if output.exists() else {}
+    table = Table("work", *SIDES, "ratio", "peak over tile and halo", "tasks a tile")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, env={"NUMBA_NUM_THREADS": "1"}, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        for name, *work in works(points):
+            if only not in name:
+                continue
+            each = records[name] = record(client, Path(folder), tiles, name, *work)
+            times = [_measure.duration(each["seconds"][side]) if "seconds" in each else each["status"] for side in SIDES]
+            figures = [f"{each.get(key, np.nan):.2f}" for key in ("ratio", "peak over tile and halo", "tasks a tile")]
+            table.add_row(name, *times, *figures)
+    Console().print(table)
+    about = _measure.environment() | {"busy": busy, "dask": dask.__version__}
+    output.write_text(json.dumps({"environment": about, "records": list(records.values())}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
