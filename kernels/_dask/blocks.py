@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,18 +13,38 @@ import array_api_compat
 import numpy as np
 
 import registry
+from kernels._dispatch.neutral import in_neutral_state
 
 Array = Any
+FAN = 4  # blocks that a task adds up
+
+
+def recut(array: Array, chunks: Any) -> Array:
+    """Return a dask array with these chunks, and as it is if it has them: dask cuts only what has one of NumPy's dtypes anew."""
+    if array.chunks == chunks:
+        return array
+    if not isinstance(array.dtype, np.dtype):
+        raise TypeError(
+            f"dask arrays of {type(array._meta).__name__} blocks: expected chunks {chunks}, got {array.chunks}, and dask "
+            "cannot cut them anew; rechunk before the blocks are made of NumPy's"
+        )
+    return array.rechunk(chunks)
+
+
+def whole(array: Array, *axes: int) -> Array:
+    """Return a dask array whose blocks hold all of some axes."""
+    held = {axis % array.ndim for axis in axes}
+    return recut(array, tuple((n,) if i in held else array.chunks[i] for i, n in enumerate(array.shape)))
 
 
 def whole_rows(array: Array) -> Array:
     """Return a dask array whose blocks hold whole rows."""
-    return array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
+    return whole(array, *range(1, array.ndim))
 
 
 def without_empty(array: Array) -> Array:
     """Return a dask array without empty chunks beside others: dask takes chunks of an extent of 1 for one to broadcast."""
-    return array.rechunk(tuple(tuple(chunk for chunk in chunks if chunk) or (0,) for chunks in array.chunks))
+    return recut(array, tuple(tuple(chunk for chunk in chunks if chunk) or (0,) for chunks in array.chunks))
 
 
 def namespace(block: Array) -> Any:
@@ -69,8 +91,53 @@ def compute(operation: str, selector: str, arrays: Mapping[str, Array], like: Ar
     return da.map_blocks(call, *arrays.values(), name=None, chunks=like.chunks, dtype=like.dtype, meta=like._meta)
 
 
+def by_rows(operation: str, selector: str, arrays: Mapping[str, Array], **parameters: Any) -> Array:
+    """Return what an operation on rows, each apart from the others, gives of dask arrays (..., n) whose batches broadcast."""
+    import dask.array as da
+
+    rows = [without_empty(whole(array, -1)) for array in arrays.values()]
+    axes = [tuple(range(array.ndim))[::-1] for array in rows]  # numbered from the last, as they broadcast
+    like = max(rows, key=lambda array: array.ndim)
+    call = on_blocks(operation, selector, tuple(arrays), parameters)
+    pairs = [each for pair in zip(rows, axes, strict=True) for each in pair]
+    return da.blockwise(call, max(axes, key=len), *pairs, dtype=like.dtype, meta=like._meta)
+
+
+def gathered(parts: Array, axis: int, gather: Callable[[list[Array]], Array], fan: int = FAN) -> Array:
+    """Return a dask array without an axis, along which blocks are made into one as a tree: `gather` takes `fan` at a time."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    count, last = parts.numblocks[axis], False
+    while not last:
+        name = f"gathered-{tokenize(parts.name, axis, gather)}"
+        graph: dict[Any, Any] = {}
+        groups = [range(first, min(first + fan, count)) for first in range(0, count, fan)]
+        last, extents = len(groups) == 1, [range(n) for n in parts.numblocks]
+        for index in itertools.product(*extents[:axis], *extents[axis + 1 :]):
+            for number, group in enumerate(groups):
+                few = [(parts.name, *index[:axis], i, *index[axis:]) for i in group]
+                key = index if last else (*index[:axis], number, *index[axis:])
+                graph[name, *key] = few[0] if len(few) == 1 else (gather, few)
+        chunks = (*parts.chunks[:axis], *([] if last else [(1,) * len(groups)]), *parts.chunks[axis + 1 :])
+        meta = da.utils.meta_from_array(parts._meta, ndim=len(chunks))
+        layers = HighLevelGraph.from_collections(name, graph, dependencies=[parts])
+        parts, count = da.Array(layers, name, chunks, meta=meta), len(groups)
+    return parts
+
+
+@in_neutral_state
+def added(blocks: list[Array]) -> Array:
+    """Return the sum of blocks of one shape."""
+    return functools.reduce(operator.add, blocks)
+
+
 def on_blocks(operation: str, selector: str, names: Sequence[str], parameters: Mapping[str, Any]) -> Any:
-    """Return a function of blocks that a worker gives its registry, as the arrays of these names."""
+    """Return a function of blocks that a worker gives its registry, as the arrays of these names.
+
+    A list of one block stands for that block: so dask passes those of an axis that the result has not.
+    """
     return functools.partial(_call, operation, selector, tuple(names), dict(parameters))
 
 
@@ -80,10 +147,6 @@ def best(operation: str, selector: str) -> Any:
     return registry.get(operation, selector, precision=whole.precision)
 
 
-def product_of_blocks(a: Array, b: Array, selector: str) -> Array:
-    """Return the product of two blocks with an axis of one before its last two, along which products are summed."""
-    return best("matmul", selector)(a, b)[..., None, :, :]
-
-
 def _call(operation: str, selector: str, names: Sequence[str], parameters: Mapping[str, Any], *blocks: Array) -> Array:
-    return best(operation, selector)(**dict(zip(names, blocks, strict=True)), **parameters)
+    whole = (block[0] if isinstance(block, list) else block for block in blocks)
+    return best(operation, selector)(**dict(zip(names, whole, strict=True)), **parameters)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from array_api_compat import array_namespace
 
-from kernels._definition.numerics import FLOAT32
-from kernels._definition.rounding import Rounded, rounded_to
+from kernels._definition.numerics import FLOAT32, gamma
+from kernels._definition.rounding import Rounded, off_by, rounded_to
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -61,4 +63,15 @@ def wide(x: Any) -> Any:
     return rounded_to(frobenius_norm(Rounded(x.value, format=FLOAT32)), x.format)
 
 
-PRECISIONS = {"wide": wide}
+def blocks(x: Any) -> Any:
+    """Norms of blocks, and norms of those, on at most five levels: those past the first add their own roundings.
+
+    A norm of k numbers rounds as often as k / 2 + 5 times, by the definition. The k of all levels add up to no more than the
+    entries and one for each level.
+    """
+    norm = frobenius_norm(x)
+    size = np.where(np.isfinite(norm.value), np.abs(norm.value), 0)
+    return off_by(norm, gamma(4 * 6, x.format.unit) * size + 4 * math.sqrt(x.size) * x.format.subnormal)
+
+
+PRECISIONS = {"wide": wide, "blocks": blocks}

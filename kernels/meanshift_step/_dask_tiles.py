@@ -74,7 +74,8 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     from dask.base import tokenize
 
     certain = data is x or kernel != "gaussian"
-    reach = reach_of(kernel, bandwidth, float(np.finfo(x.dtype).eps) / 2, 0.0 if certain else _dask_proof.NEAREST)
+    unit = float(namespace(x._meta).finfo(x.dtype).eps) / 2
+    reach = reach_of(kernel, bandwidth, unit, 0.0 if certain else _dask_proof.NEAREST)
     tiles = x.numblocks[0]
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}

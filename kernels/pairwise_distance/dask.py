@@ -12,4 +12,4 @@ from registry import register
 def pairwise_distance(x, y, metric, selector="auto"):
     call = on_blocks("pairwise_distance", selector, ("x", "y"), {"metric": metric})
     x, y = without_empty(whole_rows(x)), without_empty(whole_rows(y))
-    return da.blockwise(call, "ij", x, "ik", y, "jk", concatenate=True, dtype=x.dtype, meta=x._meta)
+    return da.blockwise(call, "ij", x, "ik", y, "jk", dtype=x.dtype, meta=x._meta)

@@ -108,7 +108,7 @@ def test_other_variants_are_not_for_dask_arrays_nor_dask_for_others():
     with pytest.raises(TypeError, match="'loop' takes no dask arrays; compute"):
         registry.get("meanshift_step", "loop")(da.from_array(x), 1.0)
     with pytest.raises(TypeError, match="no variant for 'auto' can take this call"):
-        registry.get("slerp")(da.from_array(x), da.from_array(x), 0.5)
+        registry.get("difference_map")(da.ones((1, 1, 4, 2)), da.ones((1, 1, 4, 2)))
 
 
 def test_blocks_are_computed_by_no_weaker_class_than_is_promised():
