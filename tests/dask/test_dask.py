@@ -118,13 +118,17 @@ def test_blocks_are_computed_by_no_weaker_class_than_is_promised():
             each.compute()
 
 
-def test_weights_are_refused_before_anyone_looks_at_them():
-    x, seen = np.ones((4, 2)), Counted(np.ones(4))
-    weights = da.from_array(seen, chunks=2, asarray=False)
+@pytest.mark.parametrize("method", ["auto", "ring"])
+def test_weights_are_looked_at_by_tasks_alone(method):
+    x, seen = da.ones((6, 2), chunks=(2, 1)), Counted(np.array([1.0, -1.0, 1.0, 0.0, 0.0, 0.0]))
+    weights = da.from_array(seen, chunks=3, asarray=False)
     before = seen.taken
-    with pytest.raises(ValueError, match="can take this call: each takes weights None; got 'an array'"):
-        step(da.from_array(x), 1.0, weights=weights)
+    moved = step(x, 1.0, weights=weights, method=method)
     assert seen.taken == before
+    with pytest.raises(ValueError, match=r"^meanshift_step: argument weights: expected finite numbers of at least 0"):
+        moved.compute()
+    with pytest.raises(ValueError, match=r"tiles \(up to three dimensions, without weights\)"):
+        step(x, 1.0, weights=weights, method="tiles")
 
 
 def test_unknown_chunks_are_refused_with_what_mends_it():
