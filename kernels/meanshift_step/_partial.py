@@ -37,7 +37,8 @@ def added(sums: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str, v
     if not data.shape[0]:
         return sums
     more = _sums(sums, x, data, bandwidth, kernel, v)
-    return both(sums, more, kernel)
+    whole: Sums | None = both(sums, more, kernel)
+    return whole
 
 
 @in_neutral_state
