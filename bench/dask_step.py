@@ -155,7 +155,7 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
 @click.command()
 @click.option("--output", default=Path(__file__).parent / "results" / "dask.json", type=click.Path(path_type=Path))
 @click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
-@click.option("--tiles", default=4)
+@click.option("--tiles", default=16)
 @click.option("--only", default="", help="A part of a work's name.")
 def main(output, points, tiles, only):
     """Measure each work, print a table, and keep the records."""
