@@ -7,13 +7,16 @@ Uniform points in a square or a cube, with 10 or 1000 of them within a bandwidth
 points in memory, and leave the moved ones there: those of dask on its workers. The two are timed in turn, and a ratio is one of
 medians. Nothing counts before both hold the contract's bound, on the rows in which they differ most, and on others by chance.
 
-A worker's memory is what it takes at most while it is timed, above what it held before, which is its share of the points. It
-stands beside the bytes of the largest tile and the data within its reach. Records of works that are left out are kept.
+A worker's memory is what it takes at most in a step that is not timed, above what it held before, which is its share of the
+points; pages of files do not count. What is more than its share of the result is set against the bytes of the largest tile and
+the data within its reach. Records of works that are left out are kept.
 """
 
 import json
+import os
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -82,29 +85,40 @@ def largest_tile(x, bandwidth, kernel, tiles):
     return int(counts.sum(axis=0).max())
 
 
-def status(name):
-    """Return a figure of this process in bytes, as Linux has it: VmRSS or VmHWM."""
-    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
+def held(process):
+    """Return the bytes of a process's memory that are no pages of files, as Linux has it."""
+    lines = dict(line.split(":") for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return int(lines["RssAnon"].split()[0]) * 1024
 
 
-def forget_peak():
-    """Have Linux take this process's peak anew, and return what it holds now, in bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return status("VmRSS")
+def watched(client, run):
+    """Return the most that a worker holds while `run` runs, above what it holds before, in bytes, and what `run` gives."""
+    processes = list(client.run(os.getpid).values())
+    before, most, over = [*map(held, processes)], 0, threading.Event()
+
+    def watch():
+        nonlocal most
+        while not over.wait(0.005):
+            most = max([most, *(held(process) - was for process, was in zip(processes, before, strict=True))])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return run(), most
+    finally:
+        over.set()
+        watcher.join()
 
 
-def on_workers(client, points, bandwidth, kernel, finish=len):
-    """Return the seconds of a step, the most that a worker took above what it held, in bytes, and what `finish` gives.
+def on_workers(points, bandwidth, kernel, finish=len):
+    """Return the seconds of a step, and what `finish` gives of the points moved.
 
-    The workers forget the moved points: while they have some, the same step is not computed again.
+    The workers forget them: while they have some, the same step is not computed again.
     """
-    held = client.run(forget_peak)
     since = time.perf_counter()
     moved = step(points, bandwidth, kernel=kernel).persist()
     wait(moved)
-    seconds = time.perf_counter() - since
-    return seconds, max(peak - held[worker] for worker, peak in client.run(status, "VmHWM").items()), finish(moved)
+    return time.perf_counter() - since, finish(moved)
 
 
 def in_one_process(x, bandwidth, kernel):
@@ -120,7 +134,7 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
     np.save(folder / "points.npy", x)
     points = blocks_of(folder / "points.npy", tiles).persist()
     wait(points)
-    results = [on_workers(client, points, bandwidth, kernel, da.Array.compute)[2], in_one_process(x, bandwidth, kernel)[1]]
+    results = [on_workers(points, bandwidth, kernel, da.Array.compute)[1], in_one_process(x, bandwidth, kernel)[1]]
     shares = largest_share_of_bound(x, bandwidth, kernel, results)
     del results
     tasks = len(step(points, bandwidth, kernel=kernel).__dask_graph__())
@@ -134,11 +148,10 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
     }
     if not max(shares) <= 1:
         return kept | {"status": f"WRONG: {max(shares):.3g} of the bound"}
-    ours, single, memory, since = [], [], [], time.perf_counter()
+    _, memory = watched(client, lambda: on_workers(points, bandwidth, kernel))
+    ours, single, since = [], [], time.perf_counter()
     while len(ours) < 2 or (time.perf_counter() - since < SECONDS and len(ours) < REPEATS):
-        seconds, peak, _ = on_workers(client, points, bandwidth, kernel)
-        ours.append(seconds)
-        memory.append(peak)
+        ours.append(on_workers(points, bandwidth, kernel)[0])
         single.append(in_one_process(x, bandwidth, kernel)[0])
     tile = largest_tile(x, bandwidth, kernel, tiles) * x.itemsize * d
     return kept | {
@@ -147,15 +160,15 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
         "samples": dict(zip(SIDES, (ours, single), strict=True)),
         "ratio": statistics.median(ours) / statistics.median(single),
         "bytes of the largest tile and its halo": tile,
-        "peak bytes of a worker": max(memory),
-        "peak over tile and halo": max(memory) / tile,
+        "peak bytes of a worker": memory,
+        "peak over tile and halo": (memory - x.nbytes / WORKERS) / tile,
     }
 
 
 @click.command()
 @click.option("--output", default=Path(__file__).parent / "results" / "dask.json", type=click.Path(path_type=Path))
 @click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
-@click.option("--tiles", default=4)
+@click.option("--tiles", default=16)
 @click.option("--only", default="", help="A part of a work's name.")
 def main(output, points, tiles, only):
     """Measure each work, print a table, and keep the records."""

@@ -23,13 +23,14 @@ from kernels._dask.blocks import memory_limit
 from kernels._dask.trees import FAN_IN, merged
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step import _dask_rest
+from kernels.meanshift_step._dask_weights import parted
 from kernels.meanshift_step._fast_gauss import Sorted, expand, lattice, most_cells, moved, neighbours, sort, translated
 
 CHANGE = "the data are not crowded: take method='tiles', or method='ring'"
 
 
 class Plan(NamedTuple):
-    """What every block has to know: whether all points are in one place, and the lattice, if its cells have numbers."""
+    """What every block has to know: whether no point moves at all, and the lattice, if its cells have numbers."""
 
     still: bool
     cells: Any
@@ -45,7 +46,10 @@ class Coefficients(NamedTuple):
 
 
 def step(x: Any, bandwidth: float, data: Any) -> Any:
-    """Return x, a dask array of NumPy blocks of float32, whole rows in up to three dimensions, moved towards data."""
+    """Return x, a dask array of NumPy blocks of float32, whole rows in up to three dimensions, moved towards data.
+
+    The data may have a column of weights.
+    """
     import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -60,14 +64,16 @@ def step(x: Any, bandwidth: float, data: Any) -> Any:
         graph.update({key: (function, block, *arguments) for key, block in zip(keys, blocks, strict=True)})
         return keys
 
+    d = x.shape[1]
     full = [block for block, rows in zip(points, x.chunks[0], strict=True) if rows]
     every = list(dict.fromkeys([*full, *others]))
     plan = f"{name}-plan"
-    extent = merged(graph, f"{name}-hull", for_each("extent", _extent, every), _hull)
-    graph[plan] = (_plan, extent, bandwidth, len(x), len(data))
-    by_cells = dict(zip(every, for_each("sorted", _sorted, every, plan), strict=True))
+    extent = merged(graph, f"{name}-hull", for_each("extent", _extent, every, d), _hull)
+    mass = merged(graph, f"{name}-total", for_each("mass", _mass, others, d), sum)
+    graph[plan] = (_plan, extent, mass, bandwidth, len(x), len(data))
+    by_cells = dict(zip(every, for_each("sorted", _sorted, every, plan, d), strict=True))
     moments = [(f"{name}-moments", j) for j in range(len(others))]
-    graph.update({key: (_moments, block, by_cells[block], plan) for key, block in zip(moments, others, strict=True)})
+    graph.update({key: (_moments, block, by_cells[block], plan, d) for key, block in zip(moments, others, strict=True)})
     targets = merged(graph, f"{name}-union", for_each("cells", _cells, [by_cells[block] for block in full]), _union)
     graph[f"{name}-local"] = (_local, merged(graph, f"{name}-sum", moments, _sum, plan), targets, plan)
     steps = f"{name}-steps"
@@ -78,25 +84,33 @@ def step(x: Any, bandwidth: float, data: Any) -> Any:
     return _dask_rest.finish(da.Array(layers, steps, **kind), data, bandwidth, **kind)
 
 
-def _extent(points: Any) -> Any:
+def _extent(points: Any, d: int) -> Any:
+    points, _ = parted(points, d)
     columns = np.ascontiguousarray(points.T)  # along which NumPy takes a fifth of the time
-    return np.stack([columns.min(axis=1), columns.max(axis=1)]).astype(float)
+    ends = columns.min(axis=1, initial=np.inf), columns.max(axis=1, initial=-np.inf)
+    return np.stack(ends).astype(float)
 
 
 def _hull(extents: list[Any]) -> Any:
     return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
 
+def _mass(data: Any, d: int) -> float:
+    data, v = parted(data, d)
+    return float(len(data) if v is None else v.sum(dtype=float))
+
+
 @in_neutral_state
-def _plan(extent: Any, bandwidth: float, targets: int, sources: int) -> Plan:
+def _plan(extent: Any, mass: float, bandwidth: float, targets: int, sources: int) -> Plan:
     low, high = extent
-    if not (high - low).max():
+    if not (mass and (high - low).max()):
         return Plan(True, None, targets, sources)
-    return Plan(False, lattice(low, high, bandwidth, float(sources)), targets, sources)
+    return Plan(False, lattice(low, high, bandwidth, mass), targets, sources)
 
 
 @in_neutral_state
-def _sorted(points: Any, plan: Plan) -> Sorted | None:
+def _sorted(points: Any, plan: Plan, d: int) -> Sorted | None:
+    points, _ = parted(points, d)
     return None if plan.cells is None else sort(points.T.astype(float, order="C"), plan.cells)
 
 
@@ -108,11 +122,12 @@ def _union(keys: list[Any]) -> Any:
     return None if keys[0] is None else np.unique(np.concatenate(keys))
 
 
-def _moments(data: Any, by_cells: Sorted | None, plan: Plan) -> Coefficients | None:
+def _moments(data: Any, by_cells: Sorted | None, plan: Plan, d: int) -> Coefficients | None:
     if by_cells is None:
         return None
     _afford(len(by_cells.keys), 1, plan)
-    return Coefficients(by_cells.keys, expand(np.ascontiguousarray(data), None, by_cells, plan.cells))
+    data, v = parted(data, d)
+    return Coefficients(by_cells.keys, expand(np.ascontiguousarray(data), v, by_cells, plan.cells))
 
 
 def _sum(parts: list[Any], plan: Plan) -> Coefficients | None:

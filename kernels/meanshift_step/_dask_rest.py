@@ -7,6 +7,7 @@ are linear in blocks; where no points are left they do nothing.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from kernels._dask.blocks import memory_limit, memory_named, namespace
 from kernels._dask.exchange import row_of
 from kernels._dask.trees import FAN_IN, merged
 from kernels.meanshift_step import _partial
+from kernels.meanshift_step._dask_weights import parted
 
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = "take method='ring', which holds sums for a block of points at a time"
@@ -54,7 +56,7 @@ def finish(blocks: Any, data: Any, bandwidth: float, chunks: Any, **kind: Any) -
     blocks : dask array
         Of which each block is a `Moved`.
     data : dask array
-        Of whole rows.
+        Of whole rows, which may have a column of weights.
     bandwidth : float
     chunks : tuple
         Of the points.
@@ -97,18 +99,16 @@ def _sums(left: Gathered, data: Any, bandwidth: float) -> Any:
     if not len(left.points):
         return None
     with memory_named(f"meanshift_step: {len(left.points):,} points that meet all data, {len(data):,} at a time", CHANGE):
-        return _partial.added(None, left.points, data, bandwidth, "gaussian")
+        data, v = parted(data, left.points.shape[1])
+        return _partial.added(None, left.points, data, bandwidth, "gaussian", v)
 
 
 def _sum(parts: list[Any]) -> Any:
-    first, *others = parts
-    for each in others if first is not None else ():
-        first = _partial.both(first, each, "gaussian")
-    return first
+    return functools.reduce(functools.partial(_partial.both, kernel="gaussian"), parts)
 
 
 def _step(sums: Any, left: Gathered) -> Gathered:
-    return left if sums is None else Gathered(_partial.step(sums, left.points), left.starts)
+    return Gathered(_partial.step(sums, left.points), left.starts)
 
 
 def _put(block: Moved, rest: Gathered, i: int) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 
 from kernels._dask.blocks import memory_named
 from kernels.meanshift_step import _partial
+from kernels.meanshift_step._dask_weights import parted
 
 CHANGE = "rechunk x and data into smaller blocks"
 
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str) -> Any:
-    """Return x, a dask array of whole rows, moved towards data."""
+    """Return x, a dask array of whole rows, moved towards data, which may have a column of weights."""
     import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -38,4 +39,5 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str) -> Any:
 
 def _add(what: str, sums: Any, x: Any, data: Any, bandwidth: float, kernel: str) -> Any:
     with memory_named(f"meanshift_step: {what}, {len(x):,} points against {len(data):,} data", CHANGE):
-        return _partial.added(sums, x, data, bandwidth, kernel)
+        data, v = parted(data, x.shape[1])
+        return _partial.added(sums, x, data, bandwidth, kernel, v)

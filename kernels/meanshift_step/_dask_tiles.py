@@ -4,7 +4,8 @@ There are as many tiles as blocks of x, with about as many points each:
 
 1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree.
 2. Each block sends each tile the points that lie in it, and the data that lie within reach of its box (`split`).
-3. A tile is moved by the registry's best variant (`move`), and its points go back to their blocks (`merge`).
+3. A tile is moved by the registry's best variant (`move`), cut in the same way into parts that fit a processor's cache where
+   little is beside them (`in_parts`), and its points go back to their blocks (`merge`).
 
 A compact kernel's reach is its bandwidth. A gaussian's is a cutoff c, in bandwidths, that holds for every point: the point is
 among the data, so the weights sum to W >= 1, and its shift is at most 2 c, since what lies beyond c moves it by less than c. By
@@ -44,6 +45,7 @@ SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of t
 # Of a tile's points and data, in memory at a time while it is moved: numba_grid takes 2.6 to 4.4 for a million in up to three
 # dimensions, as measured; the rest is a margin.
 COPIES = 6
+PART = 2**18  # points of a tile that are moved at a time: the memory of a sort of so many is about a processor's cache
 EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take: up to 1800 were measured
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = (
@@ -85,17 +87,19 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
     def divided(points: Any, reach: float) -> Any:
-        chunks = ((1,) * points.numblocks[0], (tiles + 1,))
-        return apart(points.map_blocks(functools.partial(split, tiles, reach), tree, chunks=chunks, **objects))
+        named = {"token": "meanshift_step-split", "chunks": ((1,) * points.numblocks[0], (tiles + 1,))}
+        return apart(points.map_blocks(functools.partial(split, tiles, reach), tree, **named, **objects))
 
     sent, here = divided(x, reach if data is x else -1.0)
     others = [] if data is x else [exchange(divided(data, reach)[0], tiles)]
     proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
-    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
-    moved = exchange(sent, tiles).map_blocks(work, *others, chunks=(rows, (tiles,)), **objects)
+    work = functools.partial(move, tiles, reach, bandwidth, kernel, selector, proof=proof)
+    named = {"token": "meanshift_step-tile", "chunks": (rows, (tiles,))}  # dask names a task by it whose workers were killed
+    moved = exchange(sent, tiles).map_blocks(work, *others, **named, **objects)
     if proof:
         moved = _dask_rest.finish(moved, data, bandwidth, chunks=moved.chunks, **objects)
-    return exchange(moved, tiles).map_blocks(merge, here, chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+    moved = exchange(moved, tiles)
+    return moved.map_blocks(merge, here, token="meanshift_step-merge", chunks=x.chunks, dtype=x.dtype, meta=x._meta)
 
 
 def numbers(points: Any, block: int) -> Any:
@@ -203,6 +207,11 @@ def places(points: Any, block: int, tiles: int, nodes: list[Node], reach: float)
     return xp.concat(inside), xp.concat(beside), np.array([[len(rows) for rows in each] for each in (inside, beside)])
 
 
+def ends_of(counts: Any) -> Any:
+    """Return where each tile's rows begin, and the end, among those inside and those beside: shape (2, tiles + 1)."""
+    return np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
+
+
 @in_neutral_state
 def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
     """Return for each tile the points of a block that lie in it, and the others within its reach; last, the rows of the former.
@@ -211,7 +220,7 @@ def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int,
     """
     xp = namespace(points)
     inside, beside, counts = places(points, block_id[0], tiles, tree[0, 0], reach)
-    ends = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
+    ends = ends_of(counts)
     sent = [xp.take(points, rows, axis=0) for rows in (inside, beside)]
     pieces = [tuple(array[ends[k, t] : ends[k, t + 1]] for k, array in enumerate(sent)) for t in range(tiles)]
     return row_of([*pieces, xp.astype(inside, xp.int32, copy=False)])
@@ -220,12 +229,13 @@ def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int,
 @in_neutral_state
 def move(
     tiles: int,
+    reach: float,
     bandwidth: float,
     kernel: str,
     selector: str,
     pieces: Any,
     others: Any = None,
-    block_id: Any = (0, 0),
+    block_id: tuple[int, int] = (0, 0),
     proof: Any = None,
 ) -> Any:
     """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself.
@@ -235,20 +245,47 @@ def move(
     inside, beside = zip(*pieces[0], strict=True)
     xp = namespace(inside[0])
     ends = np.cumsum([0, *map(len, inside)])
-    if others is None:  # x is the first rows of its data: who sorts the data need not sort them again
-        near = xp.concat([*inside, *beside])
-        x = near[: ends[-1]]
-    else:
-        x, near = xp.concat(inside), xp.concat([part for both in others[0] for part in both])
+    near = xp.concat([*inside, *beside] if others is None else [part for both in others[0] for part in both])
+    x = near[: ends[-1]] if others is None else xp.concat(inside)
+
+    def moved(x: Any, data: Any) -> Any:
+        if not (len(x) and len(data)):
+            return x
+        beyond = EXPANDED * (len(x) + len(data)) > memory_limit() * SHARE
+        with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
+            return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
+
     what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
     with memory_named(what, CHANGE):
-        y = x
-        if len(x) and len(near):
-            beyond = EXPANDED * (len(x) + len(near)) > memory_limit() * SHARE
-            with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
-                y = best("meanshift_step", selector)(x, bandwidth, data=near, kernel=kernel, check_finite=False)
-    moved = row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
-    return _dask_rest.moved(x, moved, proof(x, y, near)) if proof else moved
+        y = in_parts(len(x), near, reach, moved) if others is None else moved(x, near)
+        pieces = row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
+        return _dask_rest.moved(x, pieces, proof(x, y, near)) if proof else pieces
+
+
+def in_parts(count: int, near: Any, reach: float, moved: Any) -> Any:
+    """Return the first points of `near` moved, one part of space after another, so that memory is needed for one part at a time.
+
+    `moved` gets the points of a part, which are the first of its data: who sorts the data need not sort them again. Parts become
+    fewer until at most half as many points lie beside them as in them.
+    """
+    xp, parts = namespace(near), len(near) // PART
+    while parts > 1:
+        tree = cut(parts, reach, 0, [sample(SAMPLE * parts / len(near), near, (0, 0))])
+        inside, beside, counts = places(near, 0, parts, tree[0, 0], reach)
+        if 2 * len(beside) <= len(inside):
+            break
+        parts //= 4
+    else:
+        return moved(near[:count], near)
+    y = xp.empty_like(near[:count])
+    ends = ends_of(counts)
+    for t in range(parts):
+        rows = inside[ends[0, t] : ends[0, t + 1]]
+        first = rows < count
+        part = xp.take(near, xp.concat([rows[first], rows[~first], beside[ends[1, t] : ends[1, t + 1]]]), axis=0)
+        rows = rows[first]
+        y[rows] = moved(part[: len(rows)], part)
+    return y
 
 
 def merge(moved: Any, rows: Any) -> Any:

@@ -32,15 +32,20 @@ class Sums(NamedTuple):
 
 
 @in_neutral_state
-def added(sums: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str) -> Sums:
-    """Return sums with those over further data added, all arrays of one kind and at least one datum."""
-    more = _sums(sums, x, data, bandwidth, kernel)
-    return more if sums is None else both(sums, more, kernel)
+def added(sums: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str, v: Any = None) -> Sums | None:
+    """Return sums with those over further data added, of weights v if given; None are sums over no data. Arrays are of a kind."""
+    if not data.shape[0]:
+        return sums
+    more = _sums(sums, x, data, bandwidth, kernel, v)
+    whole: Sums | None = both(sums, more, kernel)
+    return whole
 
 
 @in_neutral_state
-def both(sums: Sums, more: Sums, kernel: str) -> Sums:
+def both(sums: Sums | None, more: Sums | None, kernel: str) -> Sums | None:
     """Return the sums over two parts of the data as one."""
+    if sums is None or more is None:
+        return more if sums is None else sums
     if kernel != "gaussian":
         return Sums(sums.moved + more.moved, sums.total + more.total, sums.pivot)
     xp = array_namespace(sums.total)
@@ -54,25 +59,27 @@ def both(sums: Sums, more: Sums, kernel: str) -> Sums:
 
 
 @in_neutral_state
-def step(sums: Sums, x: Any) -> Any:
+def step(sums: Sums | None, x: Any) -> Any:
     """Return the points of x moved by what all sums give; a point without any weight stays."""
     xp = array_namespace(x)
+    if sums is None:
+        return xp.asarray(x, copy=True)
     shift = sums.moved / xp.where(sums.total > 0, sums.total, xp.ones_like(sums.total))[:, None]
     return x + xp.astype(shift, x.dtype)
 
 
-def _sums(before: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str) -> Sums:
+def _sums(before: Sums | None, x: Any, data: Any, bandwidth: float, kernel: str, v: Any) -> Sums:
     if isinstance(x, np.ndarray) and x.shape[1] and not missing("numba"):
         from kernels.meanshift_step._partial_compiled import sums
 
-        return Sums(*sums(x, data, bandwidth, kernel, None if before is None else before.pivot))
+        return Sums(*sums(x, data, bandwidth, kernel, v, None if before is None else before.pivot))
     xp = array_namespace(x)
     parts = []
     for start in range(0, max(1, x.shape[0]), rows := max(1, PAIRS // data.shape[0])):
         differences = data[None, :, :] - x[start : start + rows, None, :]
         q2 = xp.sum((differences / bandwidth) ** 2, axis=-1)
         q2 = xp.clip(q2, max=xp.finfo(x.dtype).max)
-        w = of_pairs(q2, kernel)
+        w = of_pairs(q2, kernel, v)
         pivot = xp.min(q2, axis=-1) if kernel == "gaussian" else xp.zeros(q2.shape[:1], dtype=x.dtype, device=device(x))
         parts.append((xp.sum(w[:, :, None] * differences, axis=1), xp.sum(w, axis=-1), pivot))
     return Sums(*(xp.astype(xp.concat(each), xp.float64) for each in zip(*parts, strict=True)))

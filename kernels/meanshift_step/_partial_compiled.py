@@ -13,7 +13,7 @@ from kernels._compute.simd import BYTES, splat
 from kernels._compute.simd_points import store_points
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR
+from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR, padded
 from kernels.meanshift_step._grid import (
     DISTANT,
     INVERSE_BANDWIDTH,
@@ -29,10 +29,10 @@ GRAIN = 1_000_000  # pairs that are worth waking a thread
 
 
 @jit
-def sum_pairs(sites, data_sites, m, width, c, kernel, like, enough, moved, total, pivot, first, last):
+def sum_pairs(sites, data_sites, masses, m, width, c, kernel, like, enough, moved, total, pivot, first, last):
     """Sum for vectors first to last of points. A point whose pivot is 0 on entry keeps it, the others get theirs.
 
-    Shapes: sites (d, n + width); data_sites (d, m + width); moved (n, d); total and pivot (n,).
+    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or None; moved (n, d); total and pivot (n,).
     """
     d, n, one, scale = len(sites), len(total), splat(sites.dtype.type(1)), splat(c[INVERSE_BANDWIDTH])
     lows, highs = np.array([0]), np.array([m])
@@ -40,13 +40,13 @@ def sum_pairs(sites, data_sites, m, width, c, kernel, like, enough, moved, total
     for begin in range(first * width, min(n, last * width), width):
         end = min(n, begin + width)
         if kernel == GAUSSIAN:
-            accumulate(GAUSSIAN, sites, begin, data_sites, None, lows, highs, one, c, like, sums)
+            accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         elif kernel == TRIANGULAR:
-            accumulate(TRIANGULAR, sites, begin, data_sites, None, lows, highs, one, c, like, sums)
+            accumulate(TRIANGULAR, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         elif kernel == EPANECHNIKOV:
-            accumulate(EPANECHNIKOV, sites, begin, data_sites, None, lows, highs, one, c, like, sums)
+            accumulate(EPANECHNIKOV, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         else:
-            accumulate(FLAT, sites, begin, data_sites, None, lows, highs, one, c, like, sums)
+            accumulate(FLAT, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
         light = False
         for i in range(begin, end):
             light |= kernel == GAUSSIAN and pivot[i] > 0 and not sums[d, i - begin] >= enough
@@ -55,7 +55,7 @@ def sum_pairs(sites, data_sites, m, width, c, kernel, like, enough, moved, total
             for j in range(m):
                 nearest = least(squared_distance(sites, begin, data_sites, j, scale), nearest)
             store_points(near, 0, (nearest,))
-            accumulate(DISTANT, sites, begin, data_sites, None, lows, highs, nearest, c, (), sums)
+            accumulate(DISTANT, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
         for i in range(begin, end):
             pivot[i] = near[0, i - begin] if light else 0
             total[i] = sums[d, i - begin]
@@ -63,8 +63,11 @@ def sum_pairs(sites, data_sites, m, width, c, kernel, like, enough, moved, total
                 moved[i, k] = sums[k, i - begin]
 
 
-def sums(x, data, bandwidth, kernel, pivot):
-    """Return the sums for x, shape (n, d), over data, shape (m, d); `pivot` is what the sums before have, or None."""
+def sums(x, data, bandwidth, kernel, v, pivot):
+    """Return the sums for x over data of weights v, or None; `pivot` is what the sums before have, or None.
+
+    Shapes: x (n, d), data (m, d), v (m,), pivot (n,).
+    """
     (n, d), m, width = x.shape, len(data), BYTES // x.dtype.itemsize
     columns = [np.zeros((d, len(points) + width), x.dtype) for points in (x, data)]
     for sites, points in zip(columns, (x, data), strict=True):
@@ -74,6 +77,6 @@ def sums(x, data, bandwidth, kernel, pivot):
     like = (0,) * d if d <= MAX_UNROLLED else ()
     fixed = (m, width, weight_constants(KERNELS.index(kernel), bandwidth, x.dtype.type), KERNELS.index(kernel), like)
     enough = np.finfo(x.dtype).eps / 2
-    work = functools.partial(sum_pairs, *columns, *fixed, enough, moved, total, pivot)
+    work = functools.partial(sum_pairs, *columns, padded(v, 1), *fixed, enough, moved, total, pivot)
     parallel_for(work, -(-n // width), 1 + GRAIN // (m * width))
     return moved, total, pivot

@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import registry
 from kernels import _conformance
@@ -118,13 +119,17 @@ def test_blocks_are_computed_by_no_weaker_class_than_is_promised():
             each.compute()
 
 
-def test_weights_are_refused_before_anyone_looks_at_them():
-    x, seen = np.ones((4, 2)), Counted(np.ones(4))
-    weights = da.from_array(seen, chunks=2, asarray=False)
+@pytest.mark.parametrize("method", ["auto", "ring"])
+def test_weights_are_looked_at_by_tasks_alone(method):
+    x, seen = da.ones((6, 2), chunks=(2, 1)), Counted(np.array([1.0, -1.0, 1.0, 0.0, 0.0, 0.0]))
+    weights = da.from_array(seen, chunks=3, asarray=False)
     before = seen.taken
-    with pytest.raises(ValueError, match="can take this call: each takes weights None; got 'an array'"):
-        step(da.from_array(x), 1.0, weights=weights)
+    moved = step(x, 1.0, weights=weights, method=method)
     assert seen.taken == before
+    with pytest.raises(ValueError, match=r"^meanshift_step: argument weights: expected finite numbers of at least 0"):
+        moved.compute()
+    with pytest.raises(ValueError, match=r"tiles \(up to three dimensions, without weights\)"):
+        step(x, 1.0, weights=weights, method="tiles")
 
 
 def test_unknown_chunks_are_refused_with_what_mends_it():
@@ -182,7 +187,7 @@ def test_half_of_all_points_in_one_cell_are_shared_among_the_tiles(kernel, monke
     seen = _dask_tiles.move
 
     def move(*args, **kwargs):
-        sizes.append(sum(len(inside) for inside, _ in args[4][0]))
+        sizes.append(sum(len(inside) for inside, _ in args[5][0]))
         return seen(*args, **kwargs)
 
     monkeypatch.setattr(_dask_tiles, "move", move)
@@ -190,6 +195,61 @@ def test_half_of_all_points_in_one_cell_are_shared_among_the_tiles(kernel, monke
     assert sum(sizes) == len(x)
     assert max(sizes) <= 2 * len(x) / 16
     np.testing.assert_allclose(moved, step(x, 1.0, kernel=kernel), rtol=0, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(0, 60), st.integers(1, 3)),
+    tiles=st.integers(1, 9),
+    reach=st.sampled_from([-1.0, 0.0, 0.3, 2.0, np.inf]),
+)
+def test_points_go_to_the_same_tiles_compiled_or_not(seed, shape, tiles, reach):
+    pytest.importorskip("numba")
+    torch = pytest.importorskip("torch")
+    from kernels.meanshift_step import _dask_tiles
+
+    points = np.random.default_rng(seed).integers(0, 4, shape) / 2  # many of them in one place, or on a cut
+    tree = _dask_tiles.cut(tiles, reach, 0, [_dask_tiles.sample(1.0, points, (0, 0))])[0, 0]
+    ways = [_dask_tiles.places(array, 0, tiles, tree, reach) for array in (points, torch.from_numpy(points))]
+    for rows, others in zip(*ways, strict=True):
+        assert rows.tolist() == others.tolist()
+    inside, beside, counts = ways[0]
+    assert sorted(inside) == list(range(len(points)))
+    assert counts.sum(axis=1).tolist() == [len(inside), len(beside)]
+    ends = _dask_tiles.ends_of(counts)
+    for t in range(tiles):  # all that are within reach of a point of the tile have been sent to it
+        own = inside[ends[0, t] : ends[0, t + 1]]
+        near = np.linalg.norm(points[:, None] - points[own], axis=-1).min(axis=1, initial=np.inf) <= reach
+        assert set(np.flatnonzero(near)) <= {*own, *beside[ends[1, t] : ends[1, t + 1]]}
+
+
+@pytest.mark.parametrize(("kernel", "parts"), [("triangular", 3), ("gaussian", 3), ("flat", 1)])
+def test_a_tile_is_moved_in_parts_of_space_where_little_is_beside_them(kernel, parts, monkeypatch):
+    from kernels.meanshift_step import _dask_tiles
+
+    monkeypatch.setattr(_dask_tiles, "PART", 500)
+    near = np.random.default_rng(0).random((1600, 2))
+    bandwidth = 1e-2 if parts > 1 else 1.0
+    sizes = []
+
+    def moved(x, data):
+        sizes.append(len(data))
+        assert x.tobytes() == data[: len(x)].tobytes()
+        return step(x, bandwidth, data=data, kernel=kernel)
+
+    y = _dask_tiles.in_parts(1200, near, _dask_tiles.reach_of(kernel, bandwidth, 2.0**-53), moved)
+    assert len(sizes) == parts
+    np.testing.assert_allclose(y, step(near[:1200], bandwidth, data=near, kernel=kernel), rtol=0, atol=1e-12)
+
+
+def test_the_tree_is_cut_once_whatever_the_number_of_blocks(monkeypatch):
+    from kernels.meanshift_step import _dask_tiles
+
+    calls, cut = [], _dask_tiles.cut
+    monkeypatch.setattr(_dask_tiles, "cut", lambda *args: calls.append(args) or cut(*args))
+    step(da.random.default_rng(0).random((40, 2), chunks=(5, 2)), 0.1, kernel="flat").compute(scheduler="synchronous")
+    assert len(calls) == 1
 
 
 def test_what_a_gaussian_s_reach_leaves_out_is_within_its_class():

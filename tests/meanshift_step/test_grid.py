@@ -136,3 +136,14 @@ def test_light_data_widen_the_cutoff_that_they_prove(dtype):
         result = variant(data[:1], 1.0, data=data, weights=weights)
         limit = CONTRACT.bound(data[:1], 1.0, **call, precision="truncated")
         assert compare(result, CONTRACT.reference(data[:1], 1.0, **call), limit).passes, c
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel in KERNELS if kernel != "gaussian"])
+def test_points_that_are_the_first_of_their_data_are_not_sorted_again(kernel, monkeypatch):
+    data = np.random.default_rng(0).random((3000, 2))
+    points = [data, data[:1000]]
+    expected = [grid.meanshift_step(x.copy(), 0.02, data, kernel).tobytes() for x in points]
+    sort, calls = _cells.Grid.sort, []
+    monkeypatch.setattr(_cells.Grid, "sort", lambda *args: calls.append(args) or sort(*args))
+    assert [grid.meanshift_step(x, 0.02, data, kernel).tobytes() for x in points] == expected
+    assert len(calls) == 2
