@@ -37,7 +37,8 @@ from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
 APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
-SMOOTH = 1.0  # the distance over which times differ as much as two measurements of one call do
+SINGLE = 2.0  # how far off an extent of 1 is from 2: without a loop over it other code runs, and memory is read in one stretch
+SMOOTH = 0.5  # the distance over which times differ as much as two measurements of one call do
 MOST = 4096  # answers that are remembered
 NOISE = 0.97  # options other than the defaults must take less than this share of their time
 
@@ -226,7 +227,8 @@ class Costs:
 
     def _place(self, variant: str, call: Call, names: Sequence[str], marks: Sequence[str]) -> tuple[float, ...]:
         """Return where a call lies among those that were measured: another dtype, or another kernel, is some way off."""
-        extents = [math.log(max(1, call.extents.get(name, 1))) for name in names]
+        sizes = [max(1, call.extents.get(name, 1)) for name in names]
+        extents = [math.log(size) + SINGLE * (size > 1) for size in sizes]
         own = set(_marks(call))
         return (*extents, *(APART * (mark in own) for mark in marks), math.log(max(1.0, count(self.contract, variant, call))))
 
