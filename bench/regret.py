@@ -3,11 +3,12 @@
     python bench/regret.py [OP]... [--limit SECONDS] [--table NAME=FILE]... [--peers]
 
 The choice follows, in turn, the shipped measurements and each table of `kernel-zoo tune --output FILE`. All that comes near the
-best is timed interleaved with each of these choices, and a ratio is that of medians from one run. For each table: the median, the
-95th percentile and the worst of `auto` over the best variant, and of the chosen variant called by its name, which leaves out what
-choosing costs. For each two tables: in how many calls they choose the same
-variant, or one within 3 %; of two tunes of one machine, what is left are the winners that flip. Writes
-bench/results/regret.json.
+best is timed interleaved with each of these choices, and a ratio is that of the least samples from one run: what else the machine
+does only ever adds to a time. For each table: the median, the 95th percentile and the worst of `auto` over the best variant; of
+the chosen variant called by its name, which leaves out what choosing costs; and the latter "elsewhere", for the calls alone in
+whose bucket of shapes the table has no measurement. For each two tables: in how many calls they choose the same variant, or one
+within 3 %; of two tunes of one machine, what is left are the winners that flip. Writes bench/results/regret.json, in which the
+records of operations that are not measured now stay, if they were measured with the same tables.
 """
 
 import itertools
@@ -23,15 +24,16 @@ from rich.table import Table
 
 import registry
 from kernels import _measure
-from kernels._costs import machine, table
+from kernels._costs import calls, machine, table
 from kernels._measure import tuning
 from kernels._measure.plan import breadth, plan
 
 RESULTS = Path(__file__).with_name("results") / "regret.json"
 HELD = 2**20  # the seed of calls that no tune measures
 SAME = 1.03  # a choice that is slower by less is the same for whoever waits
-FIGURES = ("median", "p95", "worst", "median by name", "p95 by name", "worst by name")
-PACE = tuning.Pace(limit=0.5, samples=5, entries=2**22)
+FIGURES = [f"{key}{of}" for of in ("", " by name", " elsewhere") for key in ("median", "p95", "worst")]
+SAMPLES = 5
+PACE = tuning.Pace(limit=0.5, samples=1, entries=2**22)  # what comes near the best is timed beside the choices
 
 
 class Chooser:
@@ -40,6 +42,7 @@ class Chooser:
     def __init__(self, name, measured):
         self.name, self.measured = name, measured
         self.zoo = registry.Zoo(registry.FOLDER)
+        self.buckets = {bucket(entry.operation, entry) for each in (measured, measured.below) if each for entry in each.entries}
 
     def choose(self, operation, example):
         """Return the variant that is chosen for a call, and the function that chose it, which remembers."""
@@ -48,6 +51,12 @@ class Chooser:
         auto(*example.args, **example.kwargs)
         chosen = self.zoo.explain(operation, *example.args, **example.kwargs).chosen
         return chosen, auto
+
+
+def bucket(operation, call):
+    """Return the operation, dtype, parameters and buckets of extents of a call or an entry, as text."""
+    extents = {name: calls.bucket(extent) for name, extent in call.extents.items()}
+    return json.dumps([operation, call.dtype, extents, call.parameters], sort_keys=True)
 
 
 def choosers(files):
@@ -83,8 +92,8 @@ def measure(tuner, planned, choices):
     race = [(_measure.Measurement(tuner.zoo.variant(tuner.operation, near[0])), function) for function in contenders.values()]
     for measurement, function in race:
         measurement.samples.append(_measure.Runs(trial, function).seconds(1))
-    tuning.race(trial, race, tuner.samples, near=np.inf)
-    seconds = {who: measurement.median for who, (measurement, _) in zip(contenders, race, strict=True)}
+    tuning.race(trial, race, SAMPLES, near=np.inf)
+    seconds = {who: measurement.least for who, (measurement, _) in zip(contenders, race, strict=True)}
     best = min(near, key=seconds.get)
     call = tuning.described(tuner.contract, example, planned.dtype)
     return {
@@ -95,6 +104,7 @@ def measure(tuner, planned, choices):
         "best_seconds": seconds[best],
         "variants": ours | {name: seconds[name] for name in near},
         "chosen": chosen,
+        "elsewhere": [each.name for each in choices if bucket(tuner.operation, call) not in each.buckets],
         "ratio": {each.name: seconds[each] / seconds[best] for each in choices},
         "peer": {name: seconds[name] / seconds[best] for name in rivals},
     }
@@ -104,7 +114,11 @@ def summary(records, name):
     """Return the median, the 95th percentile and the worst ratio of a table, and on how many calls."""
     found = {"calls": len(records)}
     by_name = [record["variants"].get(record["chosen"][name], np.inf) / record["best_seconds"] for record in records]
-    for key, ratios in (("", [record["ratio"][name] for record in records]), (" by name", by_name)):
+    elsewhere = [ratio for ratio, record in zip(by_name, records, strict=True) if name in record["elsewhere"]]
+    groups = {"": [record["ratio"][name] for record in records], " by name": by_name, " elsewhere": elsewhere}
+    for key, ratios in groups.items():
+        if not ratios:
+            continue
         median, late = np.quantile(ratios, [0.5, 0.95])
         found |= {f"median{key}": float(median), f"p95{key}": float(late), f"worst{key}": float(max(ratios))}
     return found
@@ -131,7 +145,7 @@ def show(records, names, console):
             found, worst = summary(own, name), max(own, key=lambda record: record["ratio"][name])
             shape = " ".join(f"{key}={value}" for key, value in (worst["extents"] | worst["parameters"] | worst["facts"]).items())
             where = f"{worst['dtype']} {shape}: {worst['chosen'][name]}, best {worst['best']}"
-            figures = [f"{found[key]:.3f}" for key in FIGURES]
+            figures = [f"{found[key]:.3f}" if key in found else "–" for key in FIGURES]
             shown.add_row(operation, str(found["calls"]), *figures, where)
         console.print(shown)
     for first, second in itertools.combinations(names, 2):
@@ -168,6 +182,12 @@ def main(operations, limit, tables, with_peers, seed, output):
                 break
             records += filter(None, [measure(tuner, planned, choices)])
     names = [each.name for each in choices]
+    before = json.loads(output.read_text())["records"] if output.exists() else []
+    measured = {record["operation"] for record in records}
+    records = sorted(
+        records + [each for each in before if each["operation"] not in measured and [*each["ratio"]] == names],
+        key=lambda record: record["operation"],
+    )
     show(records, names, console)
     found = {name: summary(records, name) for name in names}
     dates = {each.name: each.measured.dated for each in choices}

@@ -29,7 +29,7 @@ def costs_of(contract: Any) -> Costs:
     measured = table.current()
     found = _known.get(contract)
     if found is None or found[0] is not measured:
-        tables = [measured.of(contract.operation), estimates().of(contract.operation)]
+        tables = [*measured.layers(contract.operation), estimates().of(contract.operation)]
         found = _known[contract] = measured, Costs(contract, tables)
     return found[1]
 
@@ -40,10 +40,13 @@ def notes(contract: Any, origins: set[str]) -> tuple[str, ...]:
     own = table.current().of(operation)
     said = [*own.notes]
     if "shipped" in origins:
-        said.append(f"shipped: measured on {own.machine.get('processor', 'other machines')}, {own.dated}, not on this machine")
+        theirs = table.current().layers(operation)[-1]
+        said.append(
+            f"shipped: measured on {theirs.machine.get('processor', 'other machines')}, {theirs.dated}, not on this machine"
+        )
     if "estimated" in origins:
         said.append(f"estimated: {estimates().machine['basis']}")
     if origins & {"measured", "interpolated"}:
-        said.append(f"measured on this machine, in {own.path}; interpolated: from other calls that were measured")
+        said.append(f"measured on this machine, in {own.path}; interpolated: from other calls, and what was shipped")
     where = "anew" if own.origin == "tuned" and own.entries else "on this machine"
     return (*said, f"kernel-zoo tune {operation} measures {where}")

@@ -46,9 +46,9 @@ class Entry(NamedTuple):
     options : mapping
         The variant's own options, where they are not the defaults.
     seconds : float
-        The median of the runs; of an abandoned variant a lower bound.
+        The least of the samples, each the median of some runs; of an abandoned variant a lower bound.
     spread : float
-        How far the middle half of the runs lies apart, as a share of the median.
+        How far the middle half of the samples lies apart, as a share of their median.
     measured : str
         The day, as ISO 8601 writes it.
     abandoned : bool
@@ -108,7 +108,7 @@ class Table:
     path : Path or None
         The file.
     below : Table or None
-        The table that serves operations which this one has no entry of.
+        The table that this one refines, and that serves operations which it has no entry of.
     notes : tuple of str
         For whom asks why: which files are not used, and what to do about it, one line each.
     """
@@ -138,6 +138,11 @@ class Table:
             return replace(self, entries=tuple(own), refused=tuple(refused), below=None)
         found = self.below.of(operation)
         return replace(found, notes=self.notes + found.notes, refused=(*refused, *found.refused))
+
+    def layers(self, operation: str) -> list[Table]:
+        """Return this table and those below it, each with its entries of one operation alone; the first that has any first."""
+        own = replace(self, below=None).of(operation)
+        return [*([own] if own.kept else []), *(self.below.layers(operation) if self.below else [])]
 
 
 # Where tables are, and which one counts

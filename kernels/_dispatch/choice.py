@@ -1,8 +1,9 @@
 """Which variant serves a call: the one decision, which a call runs and `explain` shows.
 
 For each candidate it says whether it can run the call, and what it will take (`kernels/_costs/model.py`). The cheapest runs.
-Of those within a few percent of it, which another measurement could order otherwise, the one of the highest rank runs, then one
-for the caller's own kind of array, then the first by name: so two measurements lead to one choice.
+Of those that are tied with it the one of the highest rank runs, then one for the caller's own kind of array, then the first by
+name: so two measurements lead to one choice. The tie is narrow, because its edge is where two measurements may lead apart: there
+the two choices should take the same time, which they do where their costs cross, and less so the wider the tie.
 
 A variant without measurements has its rank alone: it counts as fast as the fastest variant that it ranks above, and wins the tie.
 Where nothing was measured, the highest rank runs.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kernels._costs.model import Costs
     from registry import Variant
 
-NEAR = 1.03  # costs within this factor are tied
+NEAR = 1.01  # costs within this factor are tied
 
 
 class Rejection(NamedTuple):

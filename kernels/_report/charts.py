@@ -138,7 +138,7 @@ def growth(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict[
     chosen = {"name": "chosen", "select": {"type": "point", "fields": ["variant"]}, "bind": "legend"}
     encoding = {
         "x": _log("at along", ""),
-        "y": _log("seconds", "median time of a run", "s"),
+        "y": _log("seconds", "time of a run", "s"),
         "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.1},
         "tooltip": [{"field": key, "type": "nominal"} for key in ("variant", "time", "call")],
         **_variant(sorted({value["variant"] for value in values})),

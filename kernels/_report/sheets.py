@@ -93,7 +93,7 @@ def ladder(variants: tuple[Variant, ...], found: list[Call]) -> tuple[Sheet, Cal
             here,
         )
 
-    headings = ("variant", "written with", "device", "error", "median", "speed-up", "of bound", "wins", "here")
+    headings = ("variant", "written with", "device", "error", "time", "speed-up", "of bound", "wins", "here")
     return Sheet("ladder", headings, [row(v) for v in sorted(variants, key=order)]), call
 
 
@@ -125,7 +125,7 @@ def wins(found: list[Call], repeat: Callable[[Call], str], today: datetime.date)
         "contents",
         "wrong",
         "fastest",
-        "median",
+        "time",
         "lead",
         "A/A noise",
         "of bound",
