@@ -16,7 +16,7 @@ from verdicts import flat_alone, refusal
 
 import registry
 from kernels import _arrays, _conformance
-from kernels._conformance import answers, cases, general
+from kernels._conformance import answers, asking, cases, general
 from kernels._conformance.state import watched
 from kernels._definition import numerics
 from registry import ConformanceError
