@@ -107,10 +107,7 @@ def explore(ask: Ask, property_: Any, implementation: Implementation, examples: 
 def claims_of(implementation: Implementation) -> Hashable:
     """Return what the calls that an implementation is asked for hang on."""
     claims = {each.name: getattr(implementation, each.name) for each in fields(implementation) if each.name not in OF_ITS_OWN}
-    contract = implementation.contract
-    known = {*contract.signature.public.parameters, *contract.QUANTITIES}
-    claims["limits"] = {key: limit for key, limit in implementation.limits.items() if key in known}  # no other shapes a draw
-    return contract, repr(claims), implementation.form is not None and implementation.form.varies
+    return implementation.contract, repr(claims), implementation.form is not None and implementation.form.varies
 
 
 def _failure(ask: Ask, examples: list[Example], seed: int) -> Exception | None:
