@@ -78,7 +78,7 @@ def largest_tile(x, bandwidth, kernel, tiles):
     """Return how many points and data the largest tile has, cut as the step cuts them."""
     reach = _dask_tiles.reach_of(kernel, bandwidth, 2.0**-24)
     some = _dask_tiles.sample(_dask_tiles.SAMPLE * tiles / len(x), x, (0, 0))
-    *_, counts = _dask_tiles.places(x, 0, tiles, _dask_tiles.cut(tiles, reach, 0, some)[0, 0], reach)
+    *_, counts = _dask_tiles.places(x, 0, tiles, _dask_tiles.cut(tiles, reach, 0, [some])[0, 0], reach)
     return int(counts.sum(axis=0).max())
 
 
@@ -94,7 +94,7 @@ def forget_peak():
     return status("VmRSS")
 
 
-def on_workers(client, points, bandwidth, kernel, finish=wait):
+def on_workers(client, points, bandwidth, kernel, finish=len):
     """Return the seconds of a step, the most that a worker took above what it held, in bytes, and what `finish` gives.
 
     The workers forget the moved points: while they have some, the same step is not computed again.

@@ -40,21 +40,21 @@ def exchange(pieces: Array, receivers: int) -> Array:
     if _on_workers():
         return pieces.rechunk(((senders,), (1,) * receivers)).T
     rows = [(pieces.name, i, 0) for i in range(senders)]
-    return _of_objects("exchange", pieces, [(_column, rows, t) for t in range(receivers)], senders)
+    return of_objects("exchange", pieces, [(_column, rows, t) for t in range(receivers)], senders)
 
 
 def apart(pieces: Array) -> tuple[Array, Array]:
-    """Return all pieces of each block but its last, which it keeps, and the last, as two arrays of objects.
-
-    dask fuses no tasks with these: a block that two others are made of would be computed twice.
-    """
+    """Return all pieces of each block but its last, which it keeps, and the last, as two arrays of objects."""
     blocks = [(pieces.name, i, 0) for i in range(pieces.shape[0])]
-    sent = _of_objects("sent", pieces, [(_but_the_last, block) for block in blocks], pieces.shape[1] - 1)
-    return sent, _of_objects("kept", pieces, [(_the_last, block) for block in blocks], 1)
+    sent = of_objects("sent", pieces, [(_but_the_last, block) for block in blocks], pieces.shape[1] - 1)
+    return sent, of_objects("kept", pieces, [(_the_last, block) for block in blocks], 1)
 
 
-def _of_objects(what: str, source: Array, tasks: list[Any], columns: int) -> Array:
-    """Return an array of objects with a block for each task, which is made of blocks of another array."""
+def of_objects(what: str, source: Array, tasks: list[Any], columns: int) -> Array:
+    """Return an array of objects with a block for each task, which is made of blocks of another array.
+
+    dask fuses no tasks with these: a block that others are made of is computed once.
+    """
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 

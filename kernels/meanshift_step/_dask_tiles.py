@@ -34,7 +34,7 @@ from array_api_compat import device
 import registry
 from kernels._arrays import to_numpy
 from kernels._dask.blocks import best, memory_limit, memory_named, namespace
-from kernels._dask.exchange import NOTHING, apart, exchange, row_of
+from kernels._dask.exchange import NOTHING, apart, exchange, of_objects, row_of
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step._cutoff import MARGIN
 
@@ -66,13 +66,15 @@ def reach_of(kernel: str, bandwidth: float, unit: float) -> float:
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
     """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
+    from dask.base import tokenize
+
     tiles, reach = x.numblocks[0], reach_of(kernel, bandwidth, float(namespace(x._meta).finfo(x.dtype).eps) / 2)
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
     share = min(1.0, SAMPLE * tiles / len(x))
     some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
-    tree = some.rechunk((tiles, 1), method="tasks")
-    tree = tree.map_blocks(functools.partial(cut, tiles, reach, len(x) if data is x else 0), chunks=((1,), (1,)), **objects)
+    cutting = functools.partial(cut, tiles, reach, len(x) if data is x else 0)
+    tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
     def divided(points: Any, reach: float) -> Any:
         chunks = ((1,) * points.numblocks[0], (tiles + 1,))
@@ -97,7 +99,7 @@ def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
     return row_of([np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)])
 
 
-def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
+def cut(tiles: int, reach: float, count: int, samples: list[Any]) -> Any:
     """Return the tree of a sample, a list of nodes of which the first is the root.
 
     Raises
@@ -106,7 +108,7 @@ def cut(tiles: int, reach: float, count: int, samples: Any) -> Any:
         If a tile and the data within its reach, as the sample says, are beyond what a worker may take. `count` is how many points
         there are; 0 where others than these are the data.
     """
-    points = np.concatenate(list(samples[:, 0]))
+    points = np.concatenate([block[0, 0] for block in samples])
     nodes: list[Node] = []
 
     def part(rows: Any, first: int, size: int) -> int:

@@ -5,6 +5,7 @@ import signal
 import time
 
 import children
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -96,3 +97,14 @@ def test_blocks_are_checked_and_computed_on_the_workers(client):
         step(da.from_array(x, chunks=(2, 2)), 1.0).compute()
     a = np.arange(24.0).reshape(4, 6)
     assert (registry.get("matmul")(da.from_array(a, chunks=2), a.T).compute() == a @ a.T).all()
+
+
+def test_numpy_data_are_handed_to_workers_and_not_in_the_graph(client):
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    points, sizes = da.from_array(x, chunks=(10, 2)), []
+    for count in (100, 10_000):
+        data = np.random.default_rng(1).standard_normal((count, 2))
+        moved = step(points, 0.5, data=data, kernel="flat")
+        sizes.append(len(cloudpickle.dumps(dict(moved.__dask_graph__()))))
+        np.testing.assert_allclose(moved.compute(), step(x, 0.5, data=data, kernel="flat"), rtol=1e-12)
+    assert abs(sizes[1] - sizes[0]) < 100
