@@ -142,3 +142,9 @@ def test_blocks_are_gathered_along_any_axis(axis):
         rows = [slice(3 * i, 3 * i + 3) for i in index]
         own = block.compute(scheduler="synchronous")
         assert (own.squeeze(axis) == x.sum(axis=axis)[tuple(rows)]).all()
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "triangular"])
+def test_more_points_than_numpy_could_count_pairs_of(kernel):
+    x = da.zeros((10**12, 2), chunks=(10**11, 2))
+    assert registry.get("meanshift_step")(x, 1.0, kernel=kernel).shape == x.shape
