@@ -27,7 +27,7 @@ import numpy as np
 from dask.base import collections_to_expr
 from dask.core import flatten
 from dask.utils import key_split
-from distributed import Client, LocalCluster, WorkerPlugin, wait
+from distributed import Client, LocalCluster, WorkerPlugin, get_task_stream, wait
 from distributed.scheduler import _materialize_graph
 from rich.console import Console
 from rich.table import Table
@@ -100,24 +100,20 @@ def read_watch(dask_worker):
     return found
 
 
-def read_scheduler(dask_scheduler):
-    """Return the seconds of computing so far by name, and the bandwidth."""
-    spent = {name: prefix.all_durations["compute"] for name, prefix in dask_scheduler.task_prefixes.items()}
-    return spent, dask_scheduler.bandwidth
-
-
-def measure(client, array):
-    """Compute an array on a cluster; return what its tasks took, by name, and the whole of it."""
-    before, _ = client.run_on_scheduler(read_scheduler)
+def measure(client, array, average=np.median):
+    """Compute an array on a cluster; return what its tasks took on average, by name, and the whole of it."""
     client.run(read_watch)
     graph, keys = graph_of(array)
-    began, cpu = time.perf_counter(), time.process_time()
-    result = array.persist()
-    wait(result)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    [each.result() for each in client.futures_of(result) if each.status == "error"]
-    after, bandwidth = client.run_on_scheduler(read_scheduler)
+    with get_task_stream(client) as stream:
+        began, cpu = time.perf_counter(), time.process_time()
+        result = array.persist()
+        wait(result)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     nbytes, counts = (sum(each, collections.Counter()) for each in zip(*client.run(read_watch).values(), strict=True))
+    spent = collections.defaultdict(list)
+    for record in stream.data:
+        took = [each["stop"] - each["start"] for each in record["startstops"] if each["action"] == "compute"]
+        spent[key_split(record["key"])] += took
     del result
     return {
         "graph": graph,
@@ -125,8 +121,8 @@ def measure(client, array):
         "counts": dict(counts),
         "wall": seconds,
         "scheduling": cpu / sum(counts.values()),
-        "bandwidth": bandwidth,
-        "seconds": {name: (after[name] - before.get(name, 0.0)) / count for name, count in counts.items()},
+        "bandwidth": client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.bandwidth),
+        "seconds": {name: float(average(spent[name])) for name in counts},
         "nbytes": {name: nbytes[name] / count for name, count in counts.items()},
     }
 
@@ -202,7 +198,7 @@ def main(tiles, tile, workers, dimensions, kernel, neighbours, bandwidth, output
             measure(client, array)  # what is compiled and imported is no cost of a task
         scheduling = measure(client, da.ones(SUMMED, chunks=1).sum(split_every=2))["scheduling"]
         small = {count: measure(client, made(count, SMALL)) for count in GROWTH}
-        full = measure(client, made(FULL, tile))
+        full = measure(client, made(FULL, tile), average=np.mean)
         # With a client, since dask exchanges blocks differently without one.
         tasks = {count: len(graph_of(made(count, tile))[0]) for count in GRAPHS}
         graph, keys = graph_of(made(tiles, tile))
@@ -223,6 +219,7 @@ def main(tiles, tile, workers, dimensions, kernel, neighbours, bandwidth, output
         "two_processes": {"tiles": FULL, "simulated": again["seconds"], "measured": full["wall"]},
         "network": {"bandwidth": bandwidth, "latency": LATENCY},
         "seconds": at_scale.seconds, "nbytes": at_scale.nbytes, "more_for_each_tile": slopes,
+        "seconds_of_small_tiles": {count: small[count]["seconds"] for count in GROWTH},
     }  # fmt: skip
     for count in workers:
         records.append(simulated(graph, keys, count, at_scale))

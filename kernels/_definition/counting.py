@@ -6,6 +6,7 @@ two for each of its terms.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,15 @@ class Counted:
 
 
 def _elementwise(*arrays: Any, tally: Tally) -> Counted:
-    shape = np.broadcast_shapes(*(np.shape(array) if not isinstance(array, Counted) else array.shape for array in arrays))
+    shapes = [np.shape(array) if not isinstance(array, Counted) else array.shape for array in arrays]
+    shape = _broadcast(*shapes)
     return tally.made(shape, math.prod(shape))
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what NumPy's broadcast_shapes does, axis by axis: what is only counted may have more entries than an array can."""
+    columns = itertools.zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1)
+    return tuple(np.broadcast_shapes(*((extent,) for extent in column))[0] for column in columns)[::-1]
 
 
 def _operator(self: Counted, *others: Any) -> Counted:
@@ -145,5 +153,6 @@ for _name in ("bool", "int32", "int64", "float32", "float64"):
 
 
 def _shown(x: Counted) -> np.ndarray[Any, Any]:
-    """Return a NumPy array of the shape that takes the memory of one entry."""
-    return np.broadcast_to(np.True_, x.shape)
+    """Return a NumPy array of the shape, whose entries take no memory: it may have more than NumPy could count bytes of."""
+    nothing = np.dtype([])
+    return np.ndarray(x.shape, nothing, np.zeros((), nothing), strides=(0,) * x.ndim)

@@ -18,7 +18,6 @@ Array = Any
 
 def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Make dask arrays of one block of the NumPy arrays beside others: a block is sent to a worker once, whatever needs it."""
-    import dask.array as da
 
     def plain(array: Array) -> bool:  # what means more than its numbers is left to be refused
         kept = np.ma.MaskedArray | np.matrix
@@ -28,7 +27,22 @@ def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
             and type(array).__array_ufunc__ is np.ndarray.__array_ufunc__
         )
 
-    return {key: da.from_array(np.asarray(array), chunks=-1) if plain(array) else array for key, array in arrays.items()}
+    return {key: _one_block(np.asarray(array)) if plain(array) else array for key, array in arrays.items()}
+
+
+def _one_block(array: Array) -> Array:
+    """Return a dask array of one block of a NumPy array, which is in the graph only where there are no workers to hand it to."""
+    import dask.array as da
+
+    try:
+        from distributed import default_client
+
+        client = default_client()
+    except (ImportError, ValueError):
+        client = None
+    if client is None or client.asynchronous:
+        return da.from_array(array, chunks=-1)
+    return da.from_delayed(client.scatter(array), array.shape, meta=array[(slice(0),) * array.ndim])
 
 
 def require_finite_blocks(

@@ -1,10 +1,14 @@
 """dask arrays on two processes that share no memory: one cluster for all tests of this file."""
 
+import importlib
 import os
+import re
 import signal
 import time
+from pathlib import Path
 
 import children
+import cloudpickle
 import numpy as np
 import pytest
 
@@ -15,6 +19,7 @@ da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
 step = registry.get("meanshift_step")
+ROOT = Path(registry.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +103,43 @@ def test_blocks_are_checked_and_computed_on_the_workers(client):
         step(da.from_array(x, chunks=(2, 2)), 1.0).compute()
     a = np.arange(24.0).reshape(4, 6)
     assert (registry.get("matmul")(da.from_array(a, chunks=2), a.T).compute() == a @ a.T).all()
+
+
+def test_numpy_data_are_handed_to_workers_and_not_in_the_graph(client):
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    points, sizes = da.from_array(x, chunks=(10, 2)), []
+    for count in (100, 10_000):
+        data = np.random.default_rng(1).standard_normal((count, 2))
+        moved = step(points, 0.5, data=data, kernel="flat")
+        sizes.append(len(cloudpickle.dumps(dict(moved.__dask_graph__()))))
+        np.testing.assert_allclose(moved.compute(), step(x, 0.5, data=data, kernel="flat"), rtol=1e-12)
+    assert abs(sizes[1] - sizes[0]) < 100
+
+
+def test_the_blocks_of_the_page_on_dask_run(client, capsys):
+    from kernels.meanshift_step import _dask_tiles
+
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "examples" / "dask.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert capsys.readouterr().out.split("\n") == ["4 (20000, 2)", f"{names['mebibytes']:.0f} MiB", ""]
+    assert names["mebibytes"] == _dask_tiles.COPIES * 8 * names["d"] * names["m"] / 2**20
+
+
+def test_a_simulated_cluster_runs_the_tasks_of_a_real_one(client, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    bench = importlib.import_module("thousand_workers")
+    cloudpickle.register_pickle_by_value(bench)  # the workers have no folder of that name on their path
+    client.register_plugin(bench.Watch())
+    made = bench.step(9, 400, 2, "triangular", 10.0)
+    real = bench.measure(client, made)
+    costs = bench.Costs(real["seconds"], real["nbytes"], scheduling=1e-4, bandwidth=1e9, latency=1e-4, sent=400 * 8)
+    found = {workers: bench.simulated(real["graph"], real["keys"], workers, costs) for workers in (1, 2, 100)}
+    for workers, each in found.items():
+        assert each["by_name"] == real["counts"]
+        assert each["computing"] <= workers * each["seconds"]
+        assert 0 < each["scheduler_busy"] <= 1
+    assert found[1]["bytes_moved"] == 0 < found[2]["bytes_moved"]
+    assert found[100]["seconds"] < found[1]["seconds"]
+    assert found[1]["peak_held"] > 3600 * 8  # all points are there at once
