@@ -168,11 +168,11 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
 @click.command()
 @click.option("--output", default=Path(__file__).parent / "results" / "dask.json", type=click.Path(path_type=Path))
 @click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
-@click.option("--tiles", default=16)
+@click.option("--tiles", default=4)
 @click.option("--only", default="", help="A part of a work's name.")
 def main(output, points, tiles, only):
-    """Measure each work, print a table, and keep the records."""
-    busy = _measure.busy()
+    """Measure each work, keep its record at once, and print a table."""
+    about = _measure.environment() | {"busy": _measure.busy(), "dask": dask.__version__}
     records = {each["work"]: each for each in json.loads(output.read_text())["records"]} if output.exists() else {}
     table = Table("work", *SIDES, "ratio", "peak over tile and halo", "tasks a tile")
     with (
@@ -189,9 +189,8 @@ def main(output, points, tiles, only):
             times = [_measure.duration(each["seconds"][side]) if "seconds" in each else each["status"] for side in SIDES]
             figures = [f"{each.get(key, np.nan):.2f}" for key in ("ratio", "peak over tile and halo", "tasks a tile")]
             table.add_row(name, *times, *figures)
+            output.write_text(json.dumps({"environment": about, "records": list(records.values())}, indent=1) + "\n")
     Console().print(table)
-    about = _measure.environment() | {"busy": busy, "dask": dask.__version__}
-    output.write_text(json.dumps({"environment": about, "records": list(records.values())}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
