@@ -27,7 +27,7 @@ import registry
 from kernels._arrays import to_numpy
 from kernels._bandwidth import DTYPES, estimate_bandwidth
 from kernels._dask.blocks import best, memory_limit, memory_named, whole_rows, without_empty
-from kernels._walks import Frame, Walks, mass_within, one_of_each_cell
+from kernels._walks import Frame, Walks, mass_within, nearest, one_of_each_cell
 from kernels.meanshift_step._dask_tiles import COPIES, EXPANDED, SHARE
 
 Array = Any  # of dask
@@ -52,8 +52,7 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
         raise ValueError(f"MeanShift: {name} does not go with dask arrays: leave it out, or give X as a NumPy array")
     X = _checked(model, X)
     model.bandwidth_ = float(model.bandwidth or estimate_bandwidth(X, kernel=model.kernel))
-    corners = np.concatenate(_of_each(_corners, X))
-    corners = np.stack([corners.min(axis=0), corners.max(axis=0)])
+    corners = _corners(X)
     model._frame = frame = Frame.of(corners, model.bandwidth_, model.tol, model.kernel)
     corners = frame.enter(corners)
     model._weights, model._data = None, _entered(X, frame, corners.dtype).persist()
@@ -67,7 +66,7 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     model._keep_modes(alone, sum(_of_each(near, model._data)), X.dtype)
     if model.labels == "attractor" and not model.blurring and seeds is not model._data:
         ends, _ = _walk(model, model._data)
-    model.labels_ = _labels_of(model._nearest, model._data if model.labels == "nearest" else ends).persist()
+    model.labels_ = _to_modes(model, model._data if model.labels == "nearest" else ends).persist()
 
 
 def predict(model: Any, X: Any) -> Any:
@@ -77,11 +76,13 @@ def predict(model: Any, X: Any) -> Any:
         return predict(model, da.from_array(X, chunks=-1)).compute()
     X = _checked(model, X, reset=False)
     if not is_dask_array(model._data):
-        return _labels_of(functools.partial(_alone, model), X)
-    z = _entered(X, model._frame, X.dtype)
-    if model.labels == "attractor" and model.blurring:
+        return _labels(_alone, X, dask.delayed(model, traverse=False))
+    if model.labels == "nearest":
+        return _to_modes(model, _entered(X, model._frame, X.dtype))
+    if model.blurring:
         raise ValueError("MeanShift: after blurring of dask arrays, predict would search all the data; labels='nearest' does not")
-    return _labels_of(model._nearest, z if model.labels == "nearest" else _walk(model, z)[0])
+    z = _entered(X, model._frame, model._frame.enter(_corners(X)).dtype)
+    return _to_modes(model, _walk(model, z)[0])
 
 
 def transform(model: Any, X: Array) -> Array:
@@ -198,8 +199,19 @@ def _entered(X: Array, frame: Frame, dtype: Any) -> Array:
     return X.map_blocks(functools.partial(_enter, frame, dtype), dtype=dtype, meta=np.empty((0, 0), dtype))
 
 
-def _labels_of(of_block: Callable[[Block], Block], points: Array) -> Array:
-    return points.map_blocks(of_block, drop_axis=1, dtype=np.int64, meta=np.empty(0, np.int64))
+def _corners(X: Array) -> Block:
+    """Return the least and the largest coordinates, shape (2, d); refuse points that are not finite."""
+    ends = np.concatenate(_of_each(_corners_of, X))
+    return np.stack([ends.min(axis=0), ends.max(axis=0)])
+
+
+def _to_modes(model: Any, places: Array) -> Array:
+    """Return the number of the mode nearest to each place, or -1 where that is out of reach."""
+    return _labels(functools.partial(nearest, modes=model._modes, radius=model._reach), places)
+
+
+def _labels(of_block: Callable[..., Block], points: Array, *given: Any) -> Array:
+    return points.map_blocks(of_block, *given, drop_axis=1, dtype=np.int64, meta=np.empty(0, np.int64))
 
 
 # What tasks do.
@@ -210,7 +222,7 @@ def _points(block: Any) -> Block:
     return points
 
 
-def _corners(block: Any) -> Block:
+def _corners_of(block: Any) -> Block:
     points = _points(block)
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
@@ -219,7 +231,7 @@ def _enter(frame: Frame, dtype: Any, block: Any) -> Block:
     return frame.enter(_points(block)).astype(dtype, copy=False)
 
 
-def _alone(model: Any, block: Any) -> Block:
+def _alone(block: Any, model: Any) -> Block:
     labels: Block = model._labels_of(model._frame.enter(_points(block)))
     return labels
 
