@@ -94,8 +94,9 @@ def transform(model: Any, X: Array) -> Array:
 
 def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -> tuple[Array, int]:
     """Walk until all are at rest. Return where the walks end, in the blocks of the seeds, and the steps of the longest."""
-    frame, dtype, d = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.shape[1]
-    step, steps = _stepper(model, model._data.astype(dtype)), 0
+    frame, dtype, (rows, _) = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.chunks
+    shares, steps, d = _shares(model._data), 0, seeds.shape[1]
+    step, seeds = _stepper(model, model._data.astype(dtype), shares), _shared(seeds, shares)
     begin = functools.partial(_begun, frame, dtype)
     walks = list(dask.persist(*(dask.delayed(begin)(block) for block in _blocks(seeds))))
     moving = _counts(walks)
@@ -110,36 +111,46 @@ def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -
         if tell is not None:
             tell(sum(moving))
     ends = _joined([dask.delayed(_ends)(each) for each in walks], seeds.chunks[0], d, dtype)
-    return ends.persist(), steps
+    return _cut(ends, rows).persist(), steps
 
 
 def _blur(model: Any, edge: float, tell: Callable[[int], None]) -> tuple[Array, int]:
     """Move all the data by steps towards themselves until they are at rest; return them, and the number of steps."""
-    z, steps, moving = model._data, 0, len(model._data)
+    shares, steps, moving = _shares(model._data), 0, len(model._data)
+    z = _shared(model._data, shares)
     while model._frame.bandwidth and steps < model.max_iter and moving:
-        moved = _stepper(model, z)(z).persist()
+        moved = _stepper(model, z, shares)(z).persist()
         length = da.sqrt(((moved - z).astype(float) ** 2).sum(axis=1))
         moving, z, steps = int((length > edge).sum().compute()), moved, steps + 1
         tell(moving)
-    return z, steps
+    return _cut(z, model._data.chunks[0]), steps
 
 
-def _stepper(model: Any, data: Array) -> Callable[[Array], Array]:
-    """Return a function that moves dask arrays by a step towards the data: all of them on each worker, if it can hold them."""
+def _shares(data: Array) -> int | None:
+    """Return in how many blocks points move if each worker holds all the data: one for each thread, and a worker keeps its own.
+
+    None if they are too large for that.
+    """
     threads, memory = _workers()
-    if COPIES * data.nbytes > SHARE * memory:
-        step, call = registry.get("meanshift_step", "dask"), {"kernel": model.kernel, "selector": model.variant}
-        return lambda z: step(z, model._frame.bandwidth, **({} if z is data else {"data": data}), check_finite=False, **call)
-    everything = data.rechunk(-1).persist()
-    near = functools.partial(_stepped, model.variant, model._frame.bandwidth, model.kernel)
+    return threads if COPIES * data.nbytes <= SHARE * memory else None
 
-    def move(z: Array) -> Array:
-        shares = min(threads, len(z))
-        rows = tuple(len(z) * (i + 1) // shares - len(z) * i // shares for i in range(shares))
-        moved = _cut(z, rows).map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
-        return _cut(moved, z.chunks[0])
 
-    return move
+def _stepper(model: Any, data: Array, shares: int | None) -> Callable[[Array], Array]:
+    """Return a function that moves dask arrays by a step towards the data."""
+    bandwidth, kernel, selector = model._frame.bandwidth, model.kernel, model.variant
+    if shares is None:
+        step, call = registry.get("meanshift_step", "dask"), {"kernel": kernel, "selector": selector, "check_finite": False}
+        return lambda z: step(z, bandwidth, **call) if z is data else step(z, bandwidth, data=data, **call)
+    everything, near = data.rechunk(-1).persist(), functools.partial(_stepped, selector, bandwidth, kernel)
+    return lambda z: z.map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
+
+
+def _shared(z: Array, shares: int | None) -> Array:
+    """Return points in so many blocks of equal size, or fewer; as they are, if the number is None."""
+    if shares is None:
+        return z
+    ends = np.linspace(0, len(z), min(shares, len(z)) + 1).astype(int)
+    return _cut(z, tuple(np.diff(ends).tolist()))
 
 
 def _workers() -> tuple[int, float]:

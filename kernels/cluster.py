@@ -49,8 +49,8 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     their weight where that takes less time: clusters are the same, up to rounding. Walks that a `callback` or `history_` shows
     stay apart.
 
-    A dask array is clustered where its blocks are: steps are persisted, and `labels_` is a dask array in memory, with the rows of
-    a block in each of its blocks. Weights, a grid of seeds, `callback` and `history` do not go with it.
+    A dask array is clustered where its blocks are: `labels_` is a dask array with blocks of the same rows, which are computed.
+    Weights, a grid of seeds, `callback` and `history` do not go with it.
 
     Parameters
     ----------
@@ -376,7 +376,6 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
 
 
 def _of_dask() -> Any:
-    """Import what dask arrays need."""
     from kernels import _walks_dask
 
     return _walks_dask
