@@ -27,7 +27,7 @@ import registry
 from kernels._arrays import to_numpy
 from kernels._bandwidth import DTYPES, estimate_bandwidth
 from kernels._dask.blocks import best, memory_limit, memory_named, whole_rows, without_empty
-from kernels._walks import Frame, Walks, mass_within, one_of_each_cell
+from kernels._walks import Frame, Walks, mass_within, nearest, one_of_each_cell
 from kernels.meanshift_step._dask_tiles import COPIES, EXPANDED, SHARE
 
 Array = Any  # of dask
@@ -52,8 +52,7 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
         raise ValueError(f"MeanShift: {name} does not go with dask arrays: leave it out, or give X as a NumPy array")
     X = _checked(model, X)
     model.bandwidth_ = float(model.bandwidth or estimate_bandwidth(X, kernel=model.kernel))
-    corners = np.concatenate(_of_each(_corners, X))
-    corners = np.stack([corners.min(axis=0), corners.max(axis=0)])
+    corners = _corners(X)
     model._frame = frame = Frame.of(corners, model.bandwidth_, model.tol, model.kernel)
     corners = frame.enter(corners)
     model._weights, model._data = None, _entered(X, frame, corners.dtype).persist()
@@ -67,7 +66,7 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     model._keep_modes(alone, sum(_of_each(near, model._data)), X.dtype)
     if model.labels == "attractor" and not model.blurring and seeds is not model._data:
         ends, _ = _walk(model, model._data)
-    model.labels_ = _labels_of(model._nearest, model._data if model.labels == "nearest" else ends).persist()
+    model.labels_ = _to_modes(model, model._data if model.labels == "nearest" else ends).persist()
 
 
 def predict(model: Any, X: Any) -> Any:
@@ -77,11 +76,13 @@ def predict(model: Any, X: Any) -> Any:
         return predict(model, da.from_array(X, chunks=-1)).compute()
     X = _checked(model, X, reset=False)
     if not is_dask_array(model._data):
-        return _labels_of(functools.partial(_alone, model), X)
-    z = _entered(X, model._frame, X.dtype)
-    if model.labels == "attractor" and model.blurring:
+        return _labels(_alone, X, dask.delayed(model, traverse=False))
+    if model.labels == "nearest":
+        return _to_modes(model, _entered(X, model._frame, X.dtype))
+    if model.blurring:
         raise ValueError("MeanShift: after blurring of dask arrays, predict would search all the data; labels='nearest' does not")
-    return _labels_of(model._nearest, z if model.labels == "nearest" else _walk(model, z)[0])
+    z = _entered(X, model._frame, model._frame.enter(_corners(X)).dtype)
+    return _to_modes(model, _walk(model, z)[0])
 
 
 def transform(model: Any, X: Array) -> Array:
@@ -93,8 +94,9 @@ def transform(model: Any, X: Array) -> Array:
 
 def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -> tuple[Array, int]:
     """Walk until all are at rest. Return where the walks end, in the blocks of the seeds, and the steps of the longest."""
-    frame, dtype, d = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.shape[1]
-    step, steps = _stepper(model, model._data.astype(dtype)), 0
+    frame, dtype, (rows, _) = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.chunks
+    shares, steps, d = _shares(model._data), 0, seeds.shape[1]
+    step, seeds = _stepper(model, model._data.astype(dtype), shares), _shared(seeds, shares)
     begin = functools.partial(_begun, frame, dtype)
     walks = list(dask.persist(*(dask.delayed(begin)(block) for block in _blocks(seeds))))
     moving = _counts(walks)
@@ -109,36 +111,46 @@ def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -
         if tell is not None:
             tell(sum(moving))
     ends = _joined([dask.delayed(_ends)(each) for each in walks], seeds.chunks[0], d, dtype)
-    return ends.persist(), steps
+    return _cut(ends, rows).persist(), steps
 
 
 def _blur(model: Any, edge: float, tell: Callable[[int], None]) -> tuple[Array, int]:
     """Move all the data by steps towards themselves until they are at rest; return them, and the number of steps."""
-    z, steps, moving = model._data, 0, len(model._data)
+    shares, steps, moving = _shares(model._data), 0, len(model._data)
+    z = _shared(model._data, shares)
     while model._frame.bandwidth and steps < model.max_iter and moving:
-        moved = _stepper(model, z)(z).persist()
+        moved = _stepper(model, z, shares)(z).persist()
         length = da.sqrt(((moved - z).astype(float) ** 2).sum(axis=1))
         moving, z, steps = int((length > edge).sum().compute()), moved, steps + 1
         tell(moving)
-    return z, steps
+    return _cut(z, model._data.chunks[0]), steps
 
 
-def _stepper(model: Any, data: Array) -> Callable[[Array], Array]:
-    """Return a function that moves dask arrays by a step towards the data: all of them on each worker, if it can hold them."""
+def _shares(data: Array) -> int | None:
+    """Return in how many blocks points move if each worker holds all the data: one for each thread, and a worker keeps its own.
+
+    None if they are too large for that.
+    """
     threads, memory = _workers()
-    if COPIES * data.nbytes > SHARE * memory:
-        step, call = registry.get("meanshift_step", "dask"), {"kernel": model.kernel, "selector": model.variant}
-        return lambda z: step(z, model._frame.bandwidth, **({} if z is data else {"data": data}), check_finite=False, **call)
-    everything = data.rechunk(-1).persist()
-    near = functools.partial(_stepped, model.variant, model._frame.bandwidth, model.kernel)
+    return threads if COPIES * data.nbytes <= SHARE * memory else None
 
-    def move(z: Array) -> Array:
-        shares = min(threads, len(z))
-        rows = tuple(len(z) * (i + 1) // shares - len(z) * i // shares for i in range(shares))
-        moved = _cut(z, rows).map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
-        return _cut(moved, z.chunks[0])
 
-    return move
+def _stepper(model: Any, data: Array, shares: int | None) -> Callable[[Array], Array]:
+    """Return a function that moves dask arrays by a step towards the data."""
+    bandwidth, kernel, selector = model._frame.bandwidth, model.kernel, model.variant
+    if shares is None:
+        step, call = registry.get("meanshift_step", "dask"), {"kernel": kernel, "selector": selector, "check_finite": False}
+        return lambda z: step(z, bandwidth, **call) if z is data else step(z, bandwidth, data=data, **call)
+    everything, near = data.rechunk(-1).persist(), functools.partial(_stepped, selector, bandwidth, kernel)
+    return lambda z: z.map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
+
+
+def _shared(z: Array, shares: int | None) -> Array:
+    """Return points in so many blocks of equal size, or fewer; as they are, if the number is None."""
+    if shares is None:
+        return z
+    ends = np.linspace(0, len(z), min(shares, len(z)) + 1).astype(int)
+    return _cut(z, tuple(np.diff(ends).tolist()))
 
 
 def _workers() -> tuple[int, float]:
@@ -198,8 +210,19 @@ def _entered(X: Array, frame: Frame, dtype: Any) -> Array:
     return X.map_blocks(functools.partial(_enter, frame, dtype), dtype=dtype, meta=np.empty((0, 0), dtype))
 
 
-def _labels_of(of_block: Callable[[Block], Block], points: Array) -> Array:
-    return points.map_blocks(of_block, drop_axis=1, dtype=np.int64, meta=np.empty(0, np.int64))
+def _corners(X: Array) -> Block:
+    """Return the least and the largest coordinates, shape (2, d); refuse points that are not finite."""
+    ends = np.concatenate(_of_each(_corners_of, X))
+    return np.stack([ends.min(axis=0), ends.max(axis=0)])
+
+
+def _to_modes(model: Any, places: Array) -> Array:
+    """Return the number of the mode nearest to each place, or -1 where that is out of reach."""
+    return _labels(functools.partial(nearest, modes=model._modes, radius=model._reach), places)
+
+
+def _labels(of_block: Callable[..., Block], points: Array, *given: Any) -> Array:
+    return points.map_blocks(of_block, *given, drop_axis=1, dtype=np.int64, meta=np.empty(0, np.int64))
 
 
 # What tasks do.
@@ -210,7 +233,7 @@ def _points(block: Any) -> Block:
     return points
 
 
-def _corners(block: Any) -> Block:
+def _corners_of(block: Any) -> Block:
     points = _points(block)
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
@@ -219,7 +242,7 @@ def _enter(frame: Frame, dtype: Any, block: Any) -> Block:
     return frame.enter(_points(block)).astype(dtype, copy=False)
 
 
-def _alone(model: Any, block: Any) -> Block:
+def _alone(block: Any, model: Any) -> Block:
     labels: Block = model._labels_of(model._frame.enter(_points(block)))
     return labels
 

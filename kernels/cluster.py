@@ -49,6 +49,9 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     their weight where that takes less time: clusters are the same, up to rounding. Walks that a `callback` or `history_` shows
     stay apart.
 
+    A dask array is clustered where its blocks are: `labels_` is a dask array with blocks of the same rows, which are computed.
+    Weights, a grid of seeds, `callback` and `history` do not go with it.
+
     Parameters
     ----------
     bandwidth : float, default=None
@@ -87,7 +90,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     ----------
     cluster_centers_ : ndarray, shape (n_clusters, n_features)
         The modes; those with more data, by their weights, within a bandwidth come first.
-    labels_ : ndarray, shape (n_samples,)
+    labels_ : ndarray or dask array, shape (n_samples,)
         The cluster of each point.
     n_iter_ : int
         The number of steps of the longest walk.
@@ -160,7 +163,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
 
         Parameters
         ----------
-        X : array-like, shape (n_samples, n_features)
+        X : array-like or dask array, shape (n_samples, n_features)
             The points: float32 or float64, anything else becomes float64.
         y : ignored
             Here for scikit-learn's pipelines.
@@ -179,9 +182,7 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             If the points or parameters are not what is described above, or no point is within a bandwidth of any seed.
         """
         if is_dask_array(X):
-            from kernels import _walks_dask
-
-            _walks_dask.fit(self, X, sample_weight)
+            _of_dask().fit(self, X, sample_weight)
             return self
         X = validate_data(self, X, dtype=DTYPES)
         if sample_weight is not None:
@@ -215,19 +216,17 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
 
         Parameters
         ----------
-        X : array-like, shape (n_samples, n_features)
+        X : array-like or dask array, shape (n_samples, n_features)
             Points.
 
         Returns
         -------
-        ndarray, shape (n_samples,)
-            Row numbers of `cluster_centers_`, or -1.
+        ndarray or dask array, shape (n_samples,)
+            Row numbers of `cluster_centers_`, or -1. Those of a dask array are lazy, unless its points walk among a dask array's.
         """
         check_is_fitted(self)
         if is_dask_array(X) or is_dask_array(self._data):
-            from kernels import _walks_dask
-
-            return _walks_dask.predict(self, X)
+            return _of_dask().predict(self, X)
         return self._labels_of(self._frame.enter(validate_data(self, X, dtype=DTYPES, reset=False)))
 
     def transform(self, X: Any) -> Any:
@@ -235,19 +234,17 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
 
         Parameters
         ----------
-        X : array-like, shape (n_samples, n_features)
+        X : array-like or dask array, shape (n_samples, n_features)
             Points.
 
         Returns
         -------
-        ndarray, shape (n_samples, n_clusters)
-            With a column for each row of `cluster_centers_`.
+        ndarray or dask array, shape (n_samples, n_clusters)
+            With a column for each row of `cluster_centers_`; lazily for a dask array.
         """
         check_is_fitted(self)
         if is_dask_array(X):
-            from kernels import _walks_dask
-
-            return _walks_dask.transform(self, X)
+            return _of_dask().transform(self, X)
         X = validate_data(self, X, dtype=DTYPES, reset=False)
         distances: Array = cdist(X, self.cluster_centers_).astype(X.dtype, copy=False)
         return distances
@@ -347,18 +344,18 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return None if self._weights is None else self._weights.astype(dtype)
 
     def _keep_modes(self, ends: Array, counts: Array, dtype: Any) -> None:
-        """Keep those ends that are modes; `counts` are of the data within a bandwidth of each."""
+        """Keep those ends that are modes, and how far they reach; `counts` are of the data within a bandwidth of each."""
         found = modes(ends, counts, self._frame.bandwidth, everywhere=self.kernel == "gaussian")
         if not len(found):
             raise ValueError(
                 f"No point was within bandwidth={self.bandwidth_:f} of any seed: choose other seeds, or a larger bandwidth"
             )
-        self._modes = found
+        self._modes, self._reach = found, np.inf if self.cluster_all else self._frame.bandwidth
         self.cluster_centers_ = self._frame.leave(found).astype(dtype)
 
     def _nearest(self, points: Array) -> Array:
         """Return the mode nearest to each point, or -1 where that is beyond a bandwidth and not all points are clustered."""
-        return nearest(points, self._modes, np.inf if self.cluster_all else self._frame.bandwidth)
+        return nearest(points, self._modes, self._reach)
 
     def _note(self, places: list[Array] | None, z: Array) -> None:
         if places is not None and self.history:
@@ -376,6 +373,12 @@ class MeanShift(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         if not self.progress:
             return nullcontext(lambda moving: None)
         return Bar(walks)
+
+
+def _of_dask() -> Any:
+    from kernels import _walks_dask
+
+    return _walks_dask
 
 
 class Bar:
