@@ -30,7 +30,7 @@ def find(points, i, number, axes, cuts, children, reach, found):
 
 @jit
 def places(points, block, tiles, axes, cuts, children, reach):
-    """Return the rows of a block's points in the order of tiles: those in the tiles, and those beside them, and how many for each.
+    """Return the rows of a block's points in the order of tiles: those inside, and those beside, and how many each tile has.
 
     Shapes: points (n, d); axes and cuts (nodes,), children (nodes, 2), of the tree. A reach below 0 is for points that are no
     data: none are beside any tile.
