@@ -25,7 +25,7 @@ ROOT = Path(registry.__file__).parent
 @pytest.fixture(scope="module")
 def client():
     os.environ[children.SERVES] = "1"  # the processes outlive a test
-    quiet = {"silence_logs": 50, "dashboard_address": None}
+    quiet = {"silence_logs": 50, "dashboard_address": ":0"}
     try:
         with (
             distributed.LocalCluster(n_workers=2, threads_per_worker=1, memory_limit="1GiB", **quiet) as cluster,
