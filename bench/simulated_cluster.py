@@ -94,11 +94,10 @@ class Simulation:
                 users[each].append(key)
         barriers = [key for key in graph if key_split(key) == BARRIER]
         self.sends = {key for barrier in barriers for key in graph[barrier].dependencies}
-        self.incoming = {  # bytes that a task takes of an exchange
-            key: sum(map(self.bytes_sent, graph[barrier].dependencies)) // len(users[barrier])
-            for barrier in barriers
-            for key in users[barrier]
-        }
+        self.incoming = {}  # bytes that a task takes of an exchange
+        for barrier in barriers:
+            share = sum(map(self.bytes_sent, graph[barrier].dependencies)) // len(users[barrier])
+            self.incoming |= dict.fromkeys(users[barrier], share)
         addresses = list(self.workers)
         self.pinned = {  # dask's rule: what comes out of an exchange is spread evenly
             key: addresses[len(addresses) * i // len(users[barrier])]
