@@ -34,7 +34,6 @@ def call(*args, **kwargs):
     {complete}
     if {strange}:
         return otherwise(args, kwargs)
-    dtype = array_0.dtype
     try:
         {extents}
         found = known[{first}]
@@ -51,6 +50,8 @@ def call(*args, **kwargs):
         try:
             positional, named = {validated}
         except TypeError:  # such as an argument too many: the slow path names the operation
+            positional = None
+        if positional is None:
             return slow(args, kwargs)
         {then}
         if plain and ({scattered}):
@@ -187,7 +188,8 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
         f"len(args) {'!=' if alone else '<'} {op.leading}",
         *of_state,
         *(f"type({array} := args[{i}]) is not kind" for i, array in enumerate(arrays)),
-        *(f"{array}.dtype is not array_0.dtype" for array in arrays[1:]),
+        "(dtype := array_0.dtype) is None",
+        *(f"{array}.dtype is not dtype" for array in arrays[1:]),
         *(test.format(array) for test in of_array for array in arrays),
     ]
     if alone:
@@ -195,7 +197,7 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
     elif op.keyed:
         keyed = []
         for name, operand in zip(op.keyed, further, strict=True):
-            tests = ["type(other) is not kind", "other.dtype is not array_0.dtype", f"other.ndim != {len(operand)}"]
+            tests = ["type(other) is not kind", "other.dtype is not dtype", f"other.ndim != {len(operand)}"]
             wrong = " or ".join([*tests, *(test.format("other") for test in of_array)])
             keyed += [f"(other := kwargs.get({name!r})) is not None and other is not array_0 and ({wrong})"]
         strange += [f"kwargs and ({' or '.join(keyed)})"]
