@@ -105,17 +105,9 @@ def plain_only(variant: Variant) -> bool:
     return variant.layout == "C" if variant.arrays == "numpy" else not {*variant.requires} <= PURE
 
 
-def has_fast_path(op: Operation) -> bool:
-    """Whether an operation's result is one array, whose shape hangs on the arrays by position alone."""
-    signature = op.contract.signature
-    if signature.result_type is not None or not (signature.uniform or signature.result.extents):
-        return False
-    return {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}
-
-
 def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow) -> Callable[..., Any]:
     """Return a function that serves the ordinary calls of a variant, and leaves any other to `slow`."""
-    if variant.arrays in ("any", "dask") or not has_fast_path(op):
+    if variant.arrays in ("any", "dask"):
         return lambda *args, **kwargs: slow(args, kwargs)
 
     def within_limits(*args: Any, **kwargs: Any) -> Any:
@@ -145,7 +137,11 @@ def fast_path(
     batches : bool
         Whether arrays may have the same before their core dimensions.
     """
-    signature = op.contract.signature.arrays.values()
+    signature, slow = op.contract.signature, names["slow"]
+    has_none = signature.result_type is not None or not (signature.uniform or signature.result.extents)
+    # The result's shape may hang on an array that may be left out.
+    if has_none or not {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
+        return lambda *args, **kwargs: slow(args, kwargs)
     names = {**names, "validate": op.function, "bucket": calls.bucket}
 
     def compiled(batches: bool, batch: Slow) -> Callable[..., Any]:
@@ -155,10 +151,10 @@ def fast_path(
         call: Callable[..., Any] = own["call"]
         return call
 
-    if not (batches and op.core.output and all(argument.batch for argument in signature)):
-        return compiled(False, names["slow"])
-    several = compiled(True, names["slow"])
-    if len(signature) == 1 and not op.core.optional:
+    if not (batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):
+        return compiled(False, slow)
+    several = compiled(True, slow)
+    if len(signature.arrays) == 1 and not op.core.optional:
         return several
     return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
