@@ -19,7 +19,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, gufunc, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import Served, fast_path, has_fast_path, plain_only, served
+from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
 from kernels._dispatch.operation import Call, Operation
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
@@ -77,8 +77,6 @@ class Chooser:
 
     def callable(self) -> Callable[..., Any]:
         """Return the function that chooses."""
-        if not has_fast_path(self.op):
-            return lambda *args, **kwargs: self.slow(args, kwargs)
         return self._fast_path("numpy", "cpu", self._not_numpy)
 
     def _not_numpy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,8 +112,8 @@ class Chooser:
         op = self.op
         selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
-        if request.caller.kind == "torch" and (kind_of_tensor := type(request.arrays[0])) not in self.tensors:
-            self.tensors[kind_of_tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
+        if request.caller.kind == "torch" and (tensor := type(request.arrays[0])) not in self.tensors:
+            self.tensors[tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
         choice = self.choice(request, selector, candidates)
         chosen = self._chosen(choice, request)
         if chosen.rejection is not None:

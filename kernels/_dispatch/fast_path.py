@@ -34,7 +34,6 @@ def call(*args, **kwargs):
     {complete}
     if {strange}:
         return otherwise(args, kwargs)
-    dtype = array_0.dtype
     try:
         {extents}
         found = known[{first}]
@@ -51,6 +50,8 @@ def call(*args, **kwargs):
         try:
             positional, named = {validated}
         except TypeError:  # such as an argument too many: the slow path names the operation
+            positional = None
+        if positional is None:
             return slow(args, kwargs)
         {then}
         if plain and ({scattered}):
@@ -104,17 +105,9 @@ def plain_only(variant: Variant) -> bool:
     return variant.layout == "C" if variant.arrays == "numpy" else not {*variant.requires} <= PURE
 
 
-def has_fast_path(op: Operation) -> bool:
-    """Whether an operation's result is one array, whose shape hangs on the arrays by position alone."""
-    signature = op.contract.signature
-    if signature.result_type is not None or not (signature.uniform or signature.result.extents):
-        return False
-    return {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}
-
-
 def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow) -> Callable[..., Any]:
     """Return a function that serves the ordinary calls of a variant, and leaves any other to `slow`."""
-    if variant.arrays in ("any", "dask") or not has_fast_path(op):
+    if variant.arrays in ("any", "dask"):
         return lambda *args, **kwargs: slow(args, kwargs)
 
     def within_limits(*args: Any, **kwargs: Any) -> Any:
@@ -144,7 +137,11 @@ def fast_path(
     batches : bool
         Whether arrays may have the same before their core dimensions.
     """
-    signature = op.contract.signature.arrays.values()
+    signature, slow = op.contract.signature, names["slow"]
+    has_none = signature.result_type is not None or not (signature.uniform or signature.result.extents)
+    # The result's shape may hang on an array that may be left out.
+    if has_none or not {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
+        return lambda *args, **kwargs: slow(args, kwargs)
     names = {**names, "validate": op.function, "bucket": calls.bucket}
 
     def compiled(batches: bool, batch: Slow) -> Callable[..., Any]:
@@ -154,10 +151,10 @@ def fast_path(
         call: Callable[..., Any] = own["call"]
         return call
 
-    if not (batches and op.core.output and all(argument.batch for argument in signature)):
-        return compiled(False, names["slow"])
-    several = compiled(True, names["slow"])
-    if len(signature) == 1 and not op.core.optional:
+    if not (batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):
+        return compiled(False, slow)
+    several = compiled(True, slow)
+    if len(signature.arrays) == 1 and not op.core.optional:
         return several
     return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
 
@@ -187,7 +184,8 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
         f"len(args) {'!=' if alone else '<'} {op.leading}",
         *of_state,
         *(f"type({array} := args[{i}]) is not kind" for i, array in enumerate(arrays)),
-        *(f"{array}.dtype is not array_0.dtype" for array in arrays[1:]),
+        "(dtype := array_0.dtype) is None",
+        *(f"{array}.dtype is not dtype" for array in arrays[1:]),
         *(test.format(array) for test in of_array for array in arrays),
     ]
     if alone:
@@ -195,7 +193,7 @@ def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches
     elif op.keyed:
         keyed = []
         for name, operand in zip(op.keyed, further, strict=True):
-            tests = ["type(other) is not kind", "other.dtype is not array_0.dtype", f"other.ndim != {len(operand)}"]
+            tests = ["type(other) is not kind", "other.dtype is not dtype", f"other.ndim != {len(operand)}"]
             wrong = " or ".join([*tests, *(test.format("other") for test in of_array)])
             keyed += [f"(other := kwargs.get({name!r})) is not None and other is not array_0 and ({wrong})"]
         strange += [f"kwargs and ({' or '.join(keyed)})"]
