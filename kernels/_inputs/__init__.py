@@ -190,7 +190,7 @@ def _arrays(path: Path, columns: str, tell: Callable[[str], None]) -> dict[str, 
         return {_plain(path).stem: tables.read(path, columns, tell).numbers}
     names: list[str] = []
     if suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # NumPy leaves a damaged one open
             arrays = dict(archive)
     elif suffix == ".npy":
         arrays = {path.stem: np.load(path, allow_pickle=False)}
