@@ -5,12 +5,10 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-import registry
+from commands import BARE, ROOT
+
 from registry import System, Zoo
-
-ROOT = Path(registry.__file__).parent
 
 
 def python(code, *, path=()):
@@ -70,7 +68,7 @@ def distribution(folder, name, entry_points):
 
 def command(*args, cwd, code=0):
     """Run `kernel-zoo` where the distributions laid out in a folder are installed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
+    environment = {**os.environ, "PYTHONPATH": BARE, "COLUMNS": "300"}
     line = [sys.executable, "-m", "registry", *args]
     done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr

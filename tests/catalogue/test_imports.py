@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from neighbours import ROOT
+from commands import BARE
 
 USE = """
 import json
@@ -23,7 +23,7 @@ def script(folder, source, name="script.py"):
     """Run a script as its author does: the folder it stands in is searched first."""
     (folder / name).write_text(source)
     line = [sys.executable, str(folder / name)]
-    done = subprocess.run(line, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(line, cwd=folder, env={"PYTHONPATH": BARE}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

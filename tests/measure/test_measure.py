@@ -1,4 +1,7 @@
-"""What strangers' kernels do to a measurement, as a user meets it: each command runs in a process of its own."""
+"""What strangers' kernels do to a measurement, as a user meets it: each command runs in a process of its own.
+
+A stranger's kernel needs no framework, and these processes find none, so that they start quickly.
+"""
 
 import json
 import os
@@ -10,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import BARE, ROOT
 
 import registry
 from kernels import _measure
 
-ROOT = Path(registry.__file__).parent
 ZOO = [sys.executable, "-m", "registry"]
 
 CHEATS = '''
@@ -145,7 +148,7 @@ def distribution(folder, source, name="strangers"):
 
 def environment(*folders):
     outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    return {**outside, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *folders))), "COLUMNS": "200"}
+    return {**outside, "PYTHONPATH": os.pathsep.join(map(str, (BARE, *folders))), "COLUMNS": "200"}
 
 
 def zoo(folder, *args, code=0):

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from commands import InThisProcess
 
 import registry
-from kernels._cli import sessions
 from kernels._cli.child import Died
 from kernels._costs import machine, table
 from kernels._measure import plan, tuning
@@ -171,37 +171,26 @@ def test_a_call_that_takes_all_too_long_is_left_out(zoo):
 # The command
 
 
-class InThisProcess:
-    """A stand-in for `Child`, on three variants of frobenius_norm that need NumPy alone."""
+class Interrupted(InThisProcess):
+    """What asks of it dies, or is interrupted, at a call of the plan; three variants of frobenius_norm need NumPy alone."""
 
     dies_at, interrupted_at = None, None
     asked = 0
 
-    def __init__(self, session, arguments, timeout):
-        self.session = getattr(sessions, session)(self, **arguments)
-
-    def on_each_call(self, function):
-        return function
-
-    def start(self):
-        pass
-
-    stop = start_import = close = start
-
-    def ask(self, method, *args):
+    def ask(self, method, *args, **options):
         if method == "measure":
             type(self).asked += 1
             if args[0] == self.dies_at:
                 raise Died("it ended its process with the signal SIGSEGV", None)
             if args[0] == self.interrupted_at:
                 raise KeyboardInterrupt
-        return getattr(self.session, method)(*args)
+        return super().ask(method, *args, **options)
 
 
 @pytest.fixture
 def tune(monkeypatch, tmp_path):
     """Return a function that runs `kernel-zoo tune frobenius_norm` for a while, and returns what it said and its entries."""
-    monkeypatch.setattr(command, "Child", InThisProcess)
+    monkeypatch.setattr(command, "Child", Interrupted)
     monkeypatch.setenv(table.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(tuning, "QUICK", PACE)
     three = [registry.variant("frobenius_norm", name) for name in ("loop", "broadcast", "einsum")]
@@ -209,9 +198,9 @@ def tune(monkeypatch, tmp_path):
     table.forget()
 
     def run(*options, **behaviour):
-        monkeypatch.setattr(InThisProcess, "asked", 0)
+        monkeypatch.setattr(Interrupted, "asked", 0)
         for key, value in behaviour.items():
-            monkeypatch.setattr(InThisProcess, key, value)
+            monkeypatch.setattr(Interrupted, key, value)
         budget = "60" if "interrupted_at" in behaviour else "0.5"
         done = CliRunner().invoke(command.tune, ["frobenius_norm", "--quick", "--budget", budget, *options])
         return done, table.read(table.path_here()).entries if table.path_here().exists() else ()
@@ -228,14 +217,14 @@ def test_an_interrupted_tune_keeps_what_is_done_and_the_next_goes_on(tune):
     done, second = tune(interrupted_at=6)
     assert {each.key: each for each in first}.items() <= {each.key: each for each in second}.items()
     assert len(second) > len(first)
-    assert InThisProcess.asked > 3
+    assert Interrupted.asked > 3
 
 
 def test_a_kernel_that_ends_its_process_costs_one_call(tune):
     done, entries = tune(dies_at=1, interrupted_at=4)
     assert done.exit_code == 1
     assert "WRONG, call 1 of the plan: it ended its process with the signal SIGSEGV" in done.output
-    assert InThisProcess.asked == 5
+    assert Interrupted.asked == 5
     assert len(entries) > 3
 
 
@@ -244,7 +233,7 @@ def test_a_broken_table_is_refused_before_anything_is_measured(tune):
     done = CliRunner().invoke(command.tune, ["frobenius_norm", "--quick"])
     assert isinstance(done.exception, ValueError)
     assert "is no table of measurements" in str(done.exception)
-    assert InThisProcess.asked == 0
+    assert Interrupted.asked == 0
     assert table.path_here().read_text() == '{"format": 1,'
 
 

@@ -1,0 +1,57 @@
+"""The command line in this process, where no interpreter starts; and a machine on which one starts quickly."""
+
+import contextlib
+import importlib
+import io
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import registry
+from kernels._cli import child, sessions
+
+ROOT = Path(registry.__file__).parent
+BARE = os.pathsep.join(
+    [str(Path(__file__).parent / "bare_machine"), str(ROOT)]
+)  # of an interpreter without torch, numba and Dask
+
+
+class InThisProcess:
+    """A stand-in for `Child`, without a process and limits of its own: it is both the child and the limit."""
+
+    def __init__(self, session, arguments, timeout):
+        self.session, self.arguments, self.made = session, arguments, None
+
+    def ask(self, method, *args, file=None):
+        try:
+            if self.made is None:
+                self.made = getattr(sessions, self.session)(self, **self.arguments)
+            return getattr(self.made, method)(*args)
+        except BaseException as error:
+            raise child._portable(error) from None
+
+    def close(self):
+        pass
+
+    start = stop = start_import = lambda self, *_: None
+
+    def on_each_call(self, function):
+        return function
+
+
+def zoo(*arguments, code=0):
+    """Run `kernel-zoo` in this process; return what it said, once its exit code is the one expected."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for command in ("check", "compare", "tune"):
+            patch.setattr(importlib.import_module(f"kernels._cli.{command}"), "Child", InThisProcess)
+        patch.setattr(sys, "argv", ["kernel-zoo", *map(str, arguments)])
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as ended:
+            registry.main()
+    done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
+    assert ended.value.code == code, done
+    return done
