@@ -47,7 +47,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 def test_children_end_with_their_test_and_when_pytest_is_killed(tmp_path):
     (tmp_path / "test_family.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text(Path(__file__).parents[1].joinpath("conftest.py").read_text())
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3]))}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_family.py"]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said, _ = process.communicate()  # until its keeper is gone too, which holds standard output open

@@ -26,22 +26,24 @@ print(json.dumps([product, step, hasattr(kernels, "get_kernel"), list(registry.o
 
 
 class Environment:
-    """A fresh virtual environment."""
+    """A fresh virtual environment; the pip that runs the tests serves it."""
 
     def __init__(self, folder):
-        venv.create(folder, with_pip=True)
+        venv.create(folder, symlinks=sys.platform != "win32")
         self.python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         self.empty = folder / "elsewhere"
         self.empty.mkdir()
 
-    def run(self, *command):
+    def run(self, *command, python=None):
         clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        done = subprocess.run([self.python, *command], cwd=self.empty, env=clean, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [python or self.python, *command], cwd=self.empty, env=clean, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def pip(self, *command):
-        self.run("-m", "pip", "--quiet", "--disable-pip-version-check", *command)
+        self.run("-m", "pip", "--python", self.python, "--quiet", "--disable-pip-version-check", *command, python=sys.executable)
 
     def install(self, *packages):
         self.pip("install", "--no-compile", "-c", str(ROOT / "constraints.txt"), *packages)
@@ -51,11 +53,6 @@ class Environment:
         product, step, other, operations, file = json.loads(self.run("-c", TRY))
         assert (product, step, operations) == ([[1, 0], [0, 1]], [2, 2], list(registry.operations()))
         return other, Path(file)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    return Environment(tmp_path_factory.mktemp("environment") / "venv")
 
 
 @pytest.fixture(scope="module")
@@ -72,30 +69,9 @@ def wheel(tmp_path_factory):
     return str(built)
 
 
-def test_lives_beside_the_distribution_called_kernels(environment, wheel):
-    """PyPI's `kernels` owns a regular package of that name: both orders, editable too, and either can go."""
-    environment.install(wheel)
-    assert environment.both()[0] is False
-    assert "matmul" in environment.run("-m", "registry", "list")
-    environment.install("kernels")
-    assert environment.both()[0] is True
-    environment.run("-c", "import kernels; kernels.get_kernel; import registry; registry.variants('matmul')")
-    environment.pip("uninstall", "-y", "kernels")
-    assert environment.both()[0] is False
-    environment.install("kernels")
-    environment.pip("uninstall", "-y", "kernel-zoo")
-    environment.run("-c", "import kernels; kernels.get_kernel")
-    environment.install(wheel)
-    assert environment.both()[0] is True
-    environment.install("--no-deps", "-e", str(ROOT))
-    other, file = environment.both()
-    assert other is True
-    assert file == ROOT / "registry.py"
-
-
 @pytest.fixture(scope="module")
 def core(tmp_path_factory, wheel):
-    """Return an environment with the wheel and what it needs, and nothing else."""
+    """Return an environment with the wheel and what it needs, and nothing else; the last test, which changes it, takes it too."""
     made = Environment(tmp_path_factory.mktemp("core") / "venv")
     made.install(wheel)
     return made
@@ -112,3 +88,23 @@ def test_the_core_alone_lists_everything_and_says_what_is_missing(core):
     }
     assert all("which is not installed (pip install " in row["reason"] for row in rows if not row["available"])
     assert "timed" in core.run("-m", "registry", "compare", "matmul", "--size", "tiny", "--json")
+
+
+def test_lives_beside_the_distribution_called_kernels(core, wheel):
+    """PyPI's `kernels` owns a regular package of that name: both orders, editable too, and either can go."""
+    assert core.both()[0] is False
+    assert "matmul" in core.run("-m", "registry", "list")
+    core.install("kernels")
+    assert core.both()[0] is True
+    core.run("-c", "import kernels; kernels.get_kernel; import registry; registry.variants('matmul')")
+    core.pip("uninstall", "-y", "kernels")
+    assert core.both()[0] is False
+    core.install("--no-deps", "kernels")
+    core.pip("uninstall", "-y", "kernel-zoo")
+    core.run("-c", "import kernels; kernels.get_kernel")
+    core.install("--no-deps", wheel)
+    assert core.both()[0] is True
+    core.install("--no-deps", "-e", str(ROOT))
+    other, file = core.both()
+    assert other is True
+    assert file == ROOT / "registry.py"
