@@ -209,7 +209,7 @@ def an_array_alone(x, sites):
 @pytest.mark.parametrize("function", [first_of_a_tie, last_of_a_tie])
 def test_right_kernels_may_break_ties_as_they_like(zoo, function):
     with np.errstate(all="ignore"):
-        zoo.check("nearest", function, max_examples=20)
+        zoo.check("nearest", function, max_examples=10)
 
 
 @pytest.mark.parametrize(
