@@ -125,9 +125,10 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
             raise
         record.examples += 1  # those that a property rejects do not count
 
-    examples = 1 if property_ in LARGE else max(1, round(max_examples * share))
+    large = property_ in LARGE
+    examples = 1 if large else max(1, round(max_examples * share))
     with _naming(property_, implementation), watched(unusual=False) as implementation.record.changed:
-        asking.explore(ask, property_, implementation, examples, seed, shrinks=SHRINKS)
+        asking.explore(ask, property_, implementation, examples, seed, large=large, shrinks=SHRINKS)
     implementation.record.seconds = time.perf_counter() - started
     return implementation.record
 

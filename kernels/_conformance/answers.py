@@ -37,18 +37,25 @@ def reference(contract: ModuleType, case: Case) -> Any:
     return _once(_reference, contract, case)
 
 
-def _once(compute: Callable[..., Any], contract: ModuleType, case: Case, *precision: str) -> Any:
+def work(contract: ModuleType, case: Case) -> dict[str, float]:
+    """Return what a case takes, which hangs on its shapes and parameters alone, from memory where it was asked before."""
+    return _once(_work, contract, case, by_contents=False)  # type: ignore[no-any-return]
+
+
+def _once(compute: Callable[..., Any], contract: ModuleType, case: Case, *precision: str, by_contents: bool = True) -> Any:
     arrays = list(case.arrays.values())
-    if any(array.dtype.hasobject for array in arrays):  # whose bytes are addresses
+    if by_contents and any(array.dtype.hasobject for array in arrays):  # whose bytes are addresses
         return compute(contract, case, *precision)
     facts = (
         id(contract),  # which is remembered too, so that no other gets its place
+        compute,
         precision,
         case.dtype,
         repr(case.parameters),
         tuple(case.arrays),
         tuple(next(i for i, other in enumerate(arrays) if other is array) for array in arrays),  # one array given twice is one
-        tuple((array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest()) for array in arrays),
+        tuple((array.dtype.str, array.shape) for array in arrays),
+        tuple(hashlib.sha256(array.tobytes()).digest() for array in arrays) if by_contents else None,
     )
     if facts not in _remembered:
         _remembered[facts] = contract, compute(contract, case, *precision)
@@ -65,3 +72,7 @@ def _expected(contract: ModuleType, case: Case, precision: str) -> Answer:
 
 def _reference(contract: ModuleType, case: Case) -> Any:
     return contract.reference(**case.arrays, **case.parameters, dtype=case.dtype)
+
+
+def _work(contract: ModuleType, case: Case) -> Any:
+    return contract.work(**case.arrays, **case.parameters)

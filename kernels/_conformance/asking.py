@@ -23,7 +23,7 @@ from hypothesis.errors import Unsatisfiable, UnsatisfiedAssumption
 from kernels._conformance.implementation import Implementation
 
 HOME = "__hypothesis_home_directory"  # the name for the folder that Hypothesis writes to, in its own module
-REMEMBERED = 100  # runs: one of each property of the operations that are on trial, which tests take one after the other
+REMEMBERED = 400  # runs: more than the properties of the operations that tests take at a time
 MOST = 100  # examples of a run: to remember more takes more memory than it saves time
 OF_ITS_OWN = ("contract", "function", "form", "first", "record")  # the fields of an implementation that are no claims
 
@@ -68,10 +68,13 @@ class _Remembered:
         return copy.deepcopy(drawn)
 
 
-def explore(ask: Ask, property_: Any, implementation: Implementation, examples: int, seed: int, *, shrinks: bool) -> None:
+def explore(
+    ask: Ask, property_: Any, implementation: Implementation, examples: int, seed: int, *, large: bool, shrinks: bool
+) -> None:
     """Ask for so many examples; raise what the smallest that fails raises, or the first where none is to be made small.
 
-    The same seed asks the same, and each property has one of its own, or all would be asked about the same cases.
+    The same seed asks the same, and each property has one of its own, or all would be asked about the same cases. Large arrays
+    are not remembered; nor is what a bare function is asked, which hangs on its parameters.
     """
     seed += zlib.crc32(property_.__name__.encode())
     key = property_, claims_of(implementation), examples, seed
@@ -97,8 +100,7 @@ def explore(ask: Ask, property_: Any, implementation: Implementation, examples: 
         pass
     if not (failure is None or isinstance(failure, _OtherDraws)):
         raise failure  # it happens now and then, as a race does
-    # One example is a few draws, or its arrays are large; and what a bare function is asked hangs on its parameters.
-    if 1 < examples <= MOST and not implementation.bare:
+    if examples <= MOST and not (large or implementation.bare):
         _remembered[key] = drawn
         if len(_remembered) > REMEMBERED:
             del _remembered[next(iter(_remembered))]
