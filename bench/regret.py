@@ -83,12 +83,11 @@ def measure(tuner, planned, choices):
     trial = tuner.trial(example, planned.dtype)
     near = [name for name in ours if ours[name] <= tuning.NEAR * min(ours.values())]
     rivals = [min(timed.keys() - ours.keys(), key=timed.get)] if timed.keys() - ours.keys() else []
-    contenders, chosen = {}, {}
-    for name in [*near, *rivals]:
-        contenders[name] = tuner.zoo.get(tuner.operation, name)
-    for each in choices:
-        variant, contenders[each] = each.choose(tuner.operation, example)
-        chosen[each.name] = variant.name
+    found = {each: each.choose(tuner.operation, example) for each in choices}
+    chosen = {each.name: variant.name for each, (variant, _) in found.items()}
+    near = list(dict.fromkeys([*near, *chosen.values()]))
+    contenders = {name: tuner.zoo.get(tuner.operation, name) for name in [*near, *rivals]}
+    contenders |= {each: auto for each, (_, auto) in found.items()}
     race = [(_measure.Measurement(tuner.zoo.variant(tuner.operation, near[0])), function) for function in contenders.values()]
     for measurement, function in race:
         measurement.samples.append(_measure.Runs(trial, function).seconds(1))

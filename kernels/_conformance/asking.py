@@ -100,7 +100,7 @@ def explore(
         pass
     if not (failure is None or isinstance(failure, _OtherDraws)):
         raise failure  # it happens now and then, as a race does
-    if examples <= MOST and not (large or implementation.bare):
+    if drawn and examples <= MOST and not (large or implementation.bare):
         _remembered[key] = drawn
         if len(_remembered) > REMEMBERED:
             del _remembered[next(iter(_remembered))]

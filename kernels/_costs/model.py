@@ -194,10 +194,14 @@ class Costs:
         return [fitting[key] for key in sorted(fitting, key=lambda key: (key != "[]", key))]
 
     def _cost(self, variant: str, call: Call, options: dict[str, Any]) -> Cost:
-        """Return what a variant will take, from its measurements with the same options, or else with any."""
+        """Return what a variant will take, from its measurements with the same options, or else with any.
+
+        Those with other options refine those with the defaults: they are few, and lie where the variant was near the best.
+        """
         (origin, first), *_ = layers = self._layers[variant]
         same = [(each, [entry for entry in entries if entry.options == options]) for each, entries in layers]
-        layers = [layer for layer in same if layer[1]] or layers[:1]
+        defaults = [(each, [entry for entry in entries if not entry.options]) for each, entries in layers if options]
+        layers = [layer for layer in (*same, *defaults) if layer[1]] or layers[:1]
         dated = max(entry.measured for entry in first)
         timed = [entries for _, entries in layers if not all(entry.abandoned for entry in entries)]
         if not timed:

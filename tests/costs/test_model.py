@@ -122,3 +122,44 @@ def test_the_best_measured_options_are_taken_unless_the_caller_asks_for_others()
     assert known.of("einsum", call(64), {}).options == {"tile": 8}
     assert known.of("einsum", call(64), {"tile": 4}).seconds == pytest.approx(1e-3)  # no better than the default beyond the noise
     assert known.of("einsum", call(64), {"tile": 7}).options == {}
+
+
+def test_an_extent_of_one_is_a_regime_of_its_own():
+    """Where one column is read in one stretch and two are not, neither says what the other takes."""
+
+    def thin(m, n):
+        return {"m": m, "k": 8, "n": n}
+
+    seconds = {1: 1e-9, 2: 1e-8, 4: 1e-8}
+    known = costs(
+        *(entry("numpy", 1, seconds[n] * m * n)._replace(extents=thin(m, n)) for m in (1000, 4000, 64_000) for n in seconds)
+    )
+    for n in seconds:
+        for m in (2000, 16_000):
+            asked = calls.Call("float32", {"batch": 1, **thin(m, n)}, {}, {})
+            assert known.of("numpy", asked, {}).seconds == pytest.approx(seconds[n] * m * n, rel=0.6)  # of ten times
+
+
+@given(st.floats(0.1, 10), st.lists(st.integers(1, 4000), min_size=2, max_size=4, unique=True), st.integers(1, 4000))
+def test_measurements_of_this_machine_refine_those_that_were_shipped(factor, tuned, n):
+    """A machine that is slower by a factor is known from a few calls, wherever those lie."""
+
+    def shipped(size):
+        return 1e-6 + 1e-12 * calls.count(MATMUL, "numpy", call(size))
+
+    came = Table(tuple(entry("numpy", size, shipped(size)) for size in (1, 4, 16, 64, 256, 1024, 4096)), "shipped")
+    own = Table(
+        tuple(entry("numpy", size, factor * Costs(MATMUL, [came]).of("numpy", call(size), {}).seconds) for size in tuned), "tuned"
+    )
+    refined, alone = (Costs(MATMUL, tables).of("numpy", call(n), {}) for tables in ([own, came], [came]))
+    if n not in (*tuned, 1, 4, 16, 64, 256, 1024):  # what was measured itself is as it was measured
+        assert refined.seconds == pytest.approx(factor * alone.seconds, rel=0.3)
+    assert refined.origin in ("interpolated", "measured")
+
+
+def test_options_that_were_measured_on_small_calls_alone_follow_the_defaults_to_large_ones():
+    """A gain of a tenth where the overhead counts is no promise of more than that on long calls."""
+    defaults = [entry("einsum", n, 1e-6 + 1e-9 * n**3) for n in (1, 4, 16, 64, 256, 1024)]
+    known = costs(*defaults, *(entry("einsum", n, 0.9 * (1e-6 + 1e-9 * n**3), options={"tile": 8}) for n in (1, 4)))
+    for n in (200, 900):
+        assert known.of("einsum", call(n), {"tile": 8}).seconds == pytest.approx(1e-6 + 1e-9 * n**3, rel=0.4)
