@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster, progress
 
 from registry import get
 
-BLOCK = 1_000_000  # points: a tile has as many, and to move one in two dimensions takes about 70 MB
+BLOCK = 1_000_000  # points: a tile has as many
 
 
 def written(path, count, dimensions):
