@@ -189,7 +189,7 @@ def main(tiles, tile, workers, dimensions, kernel, neighbours, bandwidth, output
     with (
         dask.config.set({"distributed.comm.retry.count": 3}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"}
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50, env={"NUMBA_NUM_THREADS": "1"}
         ) as cluster,
         Client(cluster) as client,
     ):
