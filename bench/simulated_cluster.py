@@ -198,17 +198,19 @@ class Simulation:
         self.next_task(now, worker)
 
     def next_task(self, now, worker):
-        """Start the most urgent task, if the worker has nothing to do."""
-        if worker.running or not worker.ready:
-            return
-        _, _, message = heapq.heappop(worker.ready)
+        """Start the most urgent task that belongs here, if the worker has nothing to do."""
+        while worker.ready and not worker.running:
+            _, _, message = heapq.heappop(worker.ready)
+            if self.pinned.get(message["key"], worker.address) == worker.address:
+                self.start(now, worker, message)
+            else:  # dask learns where a task belongs when it first runs
+                self.at(now + self.costs.latency, self.belongs_elsewhere, worker, message["key"])
+
+    def start(self, now, worker, message):
+        """Run a task."""
         key, name = message["key"], key_split(message["key"])
-        if self.pinned.get(key, worker.address) != worker.address:  # dask learns where it belongs when it first runs
-            self.at(now + self.costs.latency, self.belongs_elsewhere, worker, key)
-            return self.next_task(now, worker)
         worker.running = True
-        seconds = self.costs.seconds.get(name, 0.0)
-        start = now
+        seconds, start = self.costs.seconds.get(name, 0.0), now
         if name == BARRIER:  # all that was sent has arrived
             start = max(now, *(each.line for each in self.workers.values()))
         if key in self.sends:

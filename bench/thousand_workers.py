@@ -1,6 +1,6 @@
 """What a mean-shift step would take on a thousand workers: simulated, from a graph as it is and costs measured here.
 
-    python bench/thousand_workers.py                                      # ten billion points in ten thousand tiles
+    python bench/thousand_workers.py                                      # two billion points in 2000 tiles
     python bench/thousand_workers.py --tiles 400 --tile 100000 --workers 1 --workers 10
 
 1. The graph is the one that the dask variant builds, of an array that nobody has computed.
@@ -173,7 +173,7 @@ def show(console, records, about):
 
 
 @click.command()
-@click.option("--tiles", default=10_000, show_default=True)
+@click.option("--tiles", default=2000, show_default=True)
 @click.option("--tile", default=1_000_000, show_default=True, help="Points in a tile.")
 @click.option("--workers", multiple=True, type=int, default=(1, 10, 100, 1000), show_default=True)
 @click.option("--dimensions", default=2, show_default=True)
@@ -189,7 +189,7 @@ def main(tiles, tile, workers, dimensions, kernel, neighbours, bandwidth, output
     with (
         dask.config.set({"distributed.comm.retry.count": 3}),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, env={"NUMBA_NUM_THREADS": "1"}
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50, env={"NUMBA_NUM_THREADS": "1"}
         ) as cluster,
         Client(cluster) as client,
     ):
