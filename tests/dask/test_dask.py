@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from within import hold
 
 import registry
 from kernels import _conformance
@@ -161,7 +162,7 @@ def test_numpy_data_beside_dask_points(kernel):
     moved = step(points, 0.5, data=data, kernel=kernel)
     held = [task for task in dict(moved.__dask_graph__()).values() if "array(" in repr(task)]
     assert len(held) == points.npartitions + 1  # the data are one entry of the graph, whatever the number of tasks
-    np.testing.assert_allclose(moved.compute(), step(x, 0.5, data=data, kernel=kernel), rtol=1e-12)
+    hold("meanshift_step", moved.compute(), x, 0.5, data=data, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "flat"])
@@ -194,7 +195,7 @@ def test_half_of_all_points_in_one_cell_are_shared_among_the_tiles(kernel, monke
     moved = step(da.from_array(x, chunks=(500, 2)), 1.0, kernel=kernel).compute(scheduler="synchronous")
     assert sum(sizes) == len(x)
     assert max(sizes) <= 2 * len(x) / 16
-    np.testing.assert_allclose(moved, step(x, 1.0, kernel=kernel), rtol=0, atol=1e-9)
+    hold("meanshift_step", moved, x, 1.0, kernel=kernel, rows=100)
 
 
 @settings(max_examples=30, deadline=None)
@@ -240,7 +241,7 @@ def test_a_tile_is_moved_in_parts_of_space_where_little_is_beside_them(kernel, p
 
     y = _dask_tiles.in_parts(1200, near, _dask_tiles.reach_of(kernel, bandwidth, 2.0**-53), moved)
     assert len(sizes) == parts
-    np.testing.assert_allclose(y, step(near[:1200], bandwidth, data=near, kernel=kernel), rtol=0, atol=1e-12)
+    hold("meanshift_step", y, near[:1200], bandwidth, data=near, kernel=kernel, rows=400)
 
 
 def test_the_tree_is_cut_once_whatever_the_number_of_blocks(monkeypatch):
