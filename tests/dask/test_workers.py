@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import children
-import cloudpickle
 import numpy as np
 import pytest
 from within import hold
 
 import registry
 
+cloudpickle = pytest.importorskip("cloudpickle")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
