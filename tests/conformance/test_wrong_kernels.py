@@ -137,9 +137,15 @@ def test_an_operation_without_wrong_kernels_refuses_the_generic_ones(tmp_path, m
     (tmp_path / "kernels" / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
     monkeypatch.delitem(sys.modules, "kernels.logsumexp", raising=False)
     zoo = registry.Zoo(tmp_path / "kernels")
+    survivors = []
     for function in generic.made_wrong(by_rows, zoo.contract("logsumexp"), but=generic.NO_BUG_IN_SUMS):
-        with np.errstate(all="ignore"), pytest.raises(registry.ConformanceError):
-            _hold(zoo, "logsumexp", function, 50, batches=True)
+        try:
+            with np.errstate(all="ignore"):
+                _hold(zoo, "logsumexp", function, 200, batches=True)  # 50 miss another order of terms for one seed in four
+        except registry.ConformanceError:
+            continue
+        survivors.append(function.__name__)
+    assert not survivors
 
 
 def pytest_generate_tests(metafunc):
