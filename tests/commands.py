@@ -55,3 +55,12 @@ def zoo(*arguments, code=0):
     done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
     assert ended.value.code == code, done
     return done
+
+
+def require_one_line(done, message):
+    """Hold a refusal to its form: exit status 1 or 2, and one line that says what is wrong."""
+    said = done.stderr.splitlines()[-1] if done.exit_code == 2 else str(done.exception)
+    assert done.exit_code in (1, 2), done.output
+    assert not isinstance(done.exception, (AssertionError, AttributeError, KeyError, IndexError)), done.exception
+    assert message in said
+    assert "\n" not in said

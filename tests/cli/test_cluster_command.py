@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from commands import require_one_line
 
 from kernels._cli import cli
 from kernels.cluster import MeanShift
@@ -26,15 +27,6 @@ def cluster(tmp_path, monkeypatch):
 def two_clusters(n=30, d=2):
     rng = np.random.default_rng(d)
     return np.concatenate([rng.standard_normal((n, d)), 40 + rng.standard_normal((n + 5, d))])
-
-
-def require_one_line(done, message):
-    """Hold a refusal to its form: exit status 1 or 2, and one line that says what is wrong."""
-    said = done.stderr.splitlines()[-1] if done.exit_code == 2 else str(done.exception)
-    assert done.exit_code in (1, 2), done.output
-    assert not isinstance(done.exception, (AssertionError, AttributeError, KeyError, IndexError)), done.exception
-    assert message in said
-    assert "\n" not in said
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "flat"])

@@ -96,7 +96,7 @@ def test_threads_of_a_blas_and_of_numba_are_looked_at():
 
 def test_what_a_kernel_puts_back_and_what_an_import_sets_is_no_change(tmp_path, monkeypatch):
     """A library that a first call imports may add filters of warnings and variables, as torch and Numba do."""
-    (tmp_path / "brings_filters.py").write_text(
+    (tmp_path / "brings_filters.py").write_text(  # the library: its filter is what must not count as a change
         "import os, warnings\nwarnings.filterwarnings('ignore', 'brought')\nos.environ['BROUGHT'] = '1'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
