@@ -13,10 +13,10 @@ import array_api_compat
 import numpy as np
 
 import registry
+from kernels._dask.trees import FAN, merged
 from kernels._dispatch.neutral import in_neutral_state
 
 Array = Any
-FAN = 4  # blocks that a task adds up
 
 
 def recut(array: Array, chunks: Any) -> Array:
@@ -109,22 +109,15 @@ def gathered(parts: Array, axis: int, gather: Callable[[list[Array]], Array], fa
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    count, last = parts.numblocks[axis], False
-    while not last:
-        name = f"gathered-{tokenize(parts.name, axis, gather)}"
-        graph: dict[Any, Any] = {}
-        groups = [range(first, min(first + fan, count)) for first in range(0, count, fan)]
-        last, extents = len(groups) == 1, [range(n) for n in parts.numblocks]
-        for index in itertools.product(*extents[:axis], *extents[axis + 1 :]):
-            for number, group in enumerate(groups):
-                few = [(parts.name, *index[:axis], i, *index[axis:]) for i in group]
-                key = index if last else (*index[:axis], number, *index[axis:])
-                graph[name, *key] = few[0] if len(few) == 1 else (gather, few)
-        chunks = (*parts.chunks[:axis], *([] if last else [(1,) * len(groups)]), *parts.chunks[axis + 1 :])
-        meta = da.utils.meta_from_array(parts._meta, ndim=len(chunks))
-        layers = HighLevelGraph.from_collections(name, graph, dependencies=[parts])
-        parts, count = da.Array(layers, name, chunks, meta=meta), len(groups)
-    return parts
+    name = f"gathered-{tokenize(parts.name, axis, gather)}"
+    graph: dict[Any, Any] = {}
+    for index in itertools.product(*map(range, parts.numblocks[:axis] + parts.numblocks[axis + 1 :])):
+        along = [(parts.name, *index[:axis], i, *index[axis:]) for i in range(parts.numblocks[axis])]
+        last = merged(graph, "-".join(map(str, [name, *index])), along, gather, fan=fan)
+        graph[name, *index] = graph.pop(last, last)
+    chunks = parts.chunks[:axis] + parts.chunks[axis + 1 :]
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[parts])
+    return da.Array(layers, name, chunks, meta=da.utils.meta_from_array(parts._meta, ndim=len(chunks)))
 
 
 @in_neutral_state

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels._dask.blocks import memory_limit
-from kernels._dask.trees import FAN_IN, merged
+from kernels._dask.trees import FAN, merged
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step import _dask_rest
 from kernels.meanshift_step._dask_weights import parted
@@ -134,7 +134,7 @@ def _sum(parts: list[Any], plan: Plan) -> Coefficients | None:
     if parts[0] is None:
         return None
     keys = np.unique(np.concatenate([part.keys for part in parts]))
-    _afford(len(keys), FAN_IN + 1, plan)
+    _afford(len(keys), FAN + 1, plan)
     values = np.zeros((len(keys), *plan.cells.terms))
     for part in parts:
         values[np.searchsorted(keys, part.keys)] += part.values

@@ -15,7 +15,7 @@ from array_api_compat import device
 
 from kernels._dask.blocks import memory_limit, memory_named, namespace
 from kernels._dask.exchange import row_of
-from kernels._dask.trees import FAN_IN, merged
+from kernels._dask.trees import FAN, merged
 from kernels.meanshift_step import _partial
 from kernels.meanshift_step._dask_weights import parted
 
@@ -86,7 +86,7 @@ def _left(block: Moved) -> Any:
 
 def _gathered(left: list[Any]) -> Gathered:
     starts = np.cumsum([0, *map(len, left)])
-    needed = int(starts[-1]) * 8 * (left[0].shape[1] + 2) * (FAN_IN + 1)  # what is merged, and into what
+    needed = int(starts[-1]) * 8 * (left[0].shape[1] + 2) * (FAN + 1)  # what is merged, and into what
     if needed > memory_limit() * SHARE:
         raise MemoryError(
             f"meanshift_step: {starts[-1]:,} points are too far from most data for a proof, and meet all data: their sums "

@@ -13,7 +13,8 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 from dask.core import get_dependencies  # noqa: E402
 
-from kernels._dask.blocks import FAN, added, gathered  # noqa: E402
+from kernels._dask.blocks import added, gathered  # noqa: E402
+from kernels._dask.trees import FAN  # noqa: E402
 
 # Each of these ways has a graph of its own.
 WAYS = {"meanshift_step": [{"method": "tiles"}, {"method": "ring"}, {"kernel": "flat"}]}
