@@ -1,6 +1,7 @@
 """Every CUDA kernel written by hand under the conformance suite on this machine's CPU: simulated or interpreted, never timed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,13 @@ VARIANTS = {
 def test_a_simulated_kernel_conforms(variant, stand_in):
     done = stand_in("simulated", variant, EXAMPLES)
     print(done.said)
+    assert done.status == 0, done.said
+
+
+def test_the_simulator_s_own_cases_hold(do):
+    pytest.importorskip("numba_cuda")
+    cases = Path(__file__).with_name("simulator_cases.py")
+    done = do("simulated", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::RuntimeWarning", cases)
     assert done.status == 0, done.said
 
 
