@@ -76,11 +76,11 @@ def _numpy_name(dtype: np.dtype[Any]) -> str:
     return {"g": "longdouble", "G": "clongdouble"}.get(dtype.char, dtype.name)
 
 
-def described(array: Array, shape: tuple[int, ...] | None) -> str:
-    """Describe an array of a kernel's own kind, for a message."""
+def described(array: Array, dtype: str, shape: tuple[int, ...]) -> str:
+    """Describe an array of a kernel's own kind, with a dtype and a shape, for a message."""
     kind = "dask array" if array_api_compat.is_dask_array(array) else "NumPy array"
     kind = f"tensor on {place(array)}" if array_api_compat.is_torch_array(array) else kind
-    return f"a {kind} of {dtype_name(array.dtype)}{'' if shape is None else f', shape {shape}'}"
+    return f"a {kind} of {dtype}, shape {shape}"
 
 
 def promoted(caller: Caller, arrays: Sequence[Array]) -> Any:

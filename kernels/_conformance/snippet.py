@@ -19,7 +19,6 @@ from kernels._conformance.cases import Case
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare
 from kernels._conformance.implementation import Implementation, Record
-from kernels._dispatch import gufunc
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
 
@@ -75,7 +74,8 @@ def _imports(implementation: Implementation, code: str) -> Iterator[str]:
         "import numpy as np": "np.",
         "import torch": "torch.",
         "import array_api_strict": "array_api_strict.",
-        "from kernels import gufunc": "gufunc.",
+        "from registry import contract": "contract(",
+        "from kernels._definition.results import over_batches": "over_batches(",
         "from kernels._conformance.cases import LAYOUTS": "LAYOUTS[",
     }
     yield from (line for line, used in names.items() if used in code)
@@ -137,13 +137,12 @@ def _call(implementation: Implementation, record: Record, case: Case) -> str:
     unchecked = {"check_finite": False} if implementation.contract.signature.finite else {}
     args, kwargs = implementation.contract.validate(**given, **unchecked)
     named = {**dict(zip(implementation.contract.signature.public.parameters, args, strict=False)), **kwargs}
-    arrays = [named[key] for key in implementation.contract.ARRAYS]
     kwargs = implementation.form.kept(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
-    core = implementation.contract.CORE
-    if not (implementation.form.variant.batches or gufunc.is_core(gufunc.parse(core), arrays)):
+    if not (implementation.form.variant.batches or implementation.contract.signature.is_core(named)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
-        return f"gufunc.apply(gufunc.parse({core!r}), {function}, ({', '.join(map(written, args))}))"
+        call = ", ".join(f"{key!r}: {written(value)}" for key, value in named.items())
+        return f"over_batches(contract({implementation.operation!r}).signature, {function}, {{{call}}})"
     return f"{name}({', '.join([*map(written, args), *keywords])})"
 
 

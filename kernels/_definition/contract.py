@@ -64,7 +64,6 @@ class Contract:
         self._rows = Rows(self.signature, module)
         self.validate = self.signature.validator
         self.ARRAYS = tuple(self.signature.arrays)
-        self.CORE = self.signature.gufunc
         # Whether a result is one floating array that is held to the reference entry by entry.
         self.by_entries = self.signature.uniform and not hasattr(module, "judge")
         self.DISCRETE = tuple(key for key, each in self.signature.parameters.items() if each.choices or each.type is bool)
@@ -79,8 +78,7 @@ class Contract:
 
     def shapes(self, *args: Any, **kwargs: Any) -> tuple[tuple[int, ...], ...]:
         """Return the shape that each part of a valid call's result has."""
-        call = self.signature.normal(args, kwargs)
-        return tuple(results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call).values())
+        return tuple(results.shapes(self.signature, self.signature.normal(args, kwargs)).values())
 
     def rows_are_apart(self, parameters: Mapping[str, Any]) -> bool:
         """Whether these values of parameters let rows be computed apart."""
@@ -217,7 +215,7 @@ class Contract:
 
     def _wrong_shape(self, call: dict[str, Any], result: Any) -> str | None:
         """Say which part of a result has another shape than it must have."""
-        expected = results.shapes(self.signature, {key: call[key] for key in self.ARRAYS}, call)
+        expected = results.shapes(self.signature, call)
         for (name, shape), part in zip(expected.items(), results.parts(result), strict=True):
             if tuple(part.shape) != shape:
                 return f"{'' if name == 'return' else f'{name}: '}the result has shape {tuple(part.shape)}, expected {shape}"

@@ -1,13 +1,12 @@
-"""What an operation gives, where that is not one array of its arguments' dtype: named tuples, indices, truth values.
+"""What an operation gives: an array, or a named tuple of arrays, of the dtypes and shapes that follow from a call.
 
-Most operations are uniform (`Signature.uniform`): one array, with the dtype and from the extents of the arguments. For the others
-this says what a kernel's result must be, part by part, and calls a kernel that takes no batches for each of them.
+This says what a kernel's result must be, part by part, and calls a kernel that takes no batches once for each of them.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from kernels import _arrays
 
 if TYPE_CHECKING:
+    from kernels._definition.annotations import ArrayArgument
     from kernels._definition.signature import Signature
 
 
@@ -31,72 +31,86 @@ def map_parts(function: Callable[..., Any], result: Any, *others: Any) -> Any:
     return type(result)(*mapped) if hasattr(result, "_fields") else tuple(mapped)
 
 
-def shapes(signature: Signature, arrays: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shape that each part of a call's result has."""
-    extents = {**signature.extents(arrays), **{key: value for key, value in parameters.items() if type(value) is int}}
-    batch = np.broadcast_shapes(*(own for _, own in signature.batches(arrays)))
-    lacking = signature.lacking(arrays)
+def shapes(signature: Signature, call: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape that each part of a normalised call's result has."""
+    extents = signature.extents(call) | {key: value for key, value in call.items() if type(value) is int}
+    batch = np.broadcast_shapes(*signature.batches(call).values())
+    lacking = signature.lacking(call)
     return {
         key: (*(batch if part.batch else ()), *(extents[extent] for extent in part.extents if extent not in lacking))
         for key, part in signature.results.items()
     }
 
 
-def require(signature: Signature, result: Any, arrays: Mapping[str, Any], parameters: Mapping[str, Any]) -> Any:
-    """Return a kernel's result as the operation's own, once each part is such an array as it must be.
+def require(signature: Signature, result: Any, call: Mapping[str, Any]) -> Any:
+    """Return a kernel's result of a normalised call as the operation's own, once each part is such an array as it must be.
 
     Raises
     ------
     TypeError
         With what was expected and what came.
     """
-    given = parts(result)
-    names = list(signature.results)
-    if len(given) != len(names) or (signature.result_type and not isinstance(result, tuple)):
-        wanted = f"a tuple of {', '.join(names)}" if signature.result_type else "an array"
-        got = f"a tuple of {len(given)}" if isinstance(result, tuple) else f"a {type(result).__name__}"
-        raise TypeError(f"returned {got}, expected {wanted}")
-    first = arrays[signature.group[0]]
+    given, names, several = parts(result), list(signature.results), isinstance(result, tuple)
+    if signature.result_type is None:
+        given = (result,)
+    elif not several or len(given) != len(names):
+        got = f"a tuple of {len(given)}" if several else f"a {type(result).__name__}"
+        raise TypeError(f"returned {got}, expected a tuple of {', '.join(names)}")
+    first = call[signature.group[0]]
     made = []
-    for (key, shape), part in zip(shapes(signature, arrays, parameters).items(), given, strict=True):
-        if isinstance(first, np.ndarray) and isinstance(part, np.generic):
-            part = np.asarray(part)  # NumPy gives a scalar for a result without dimensions
-        dtypes = signature.results[key].dtypes(_arrays.dtype_name(first.dtype))
-        where = "" if key == "return" else f"{key}: "
-        if type(part) is not type(first):
-            raise TypeError(f"returned {where}a {type(part).__name__}, expected {' or '.join(dtypes)}, shape {shape}")
-        right = _arrays.dtype_name(part.dtype) in dtypes and tuple(part.shape) == shape
-        if not right or _arrays.place(part) != _arrays.place(first):
-            got = _arrays.described(part, tuple(part.shape))
-            raise TypeError(f"returned {where}{got}, expected {' or '.join(dtypes)}, shape {shape}, on {_arrays.place(first)}")
+    for (key, shape), part in zip(shapes(signature, call).items(), given, strict=True):
+        if isinstance(first, np.ndarray) and (isinstance(part, np.generic) or not shape):
+            # NumPy gives a scalar for a result without dimensions, and the object itself for one of objects.
+            part = np.asarray(part, dtype=object if first.dtype == object else None)
+        dtypes, right_kind = signature.results[key].dtypes(_arrays.dtype_name(first.dtype)), type(part) is type(first)
+        if not (
+            right_kind
+            and _arrays.dtype_name(part.dtype) in dtypes
+            and getattr(part.dtype, "isnative", True)
+            and tuple(part.shape) == shape
+            and _arrays.place(part) == _arrays.place(first)
+        ):
+            own = _arrays.described(part, _arrays.dtype_name(part.dtype), tuple(part.shape)) if right_kind else ""
+            got = f"{'' if key == 'return' else f'{key}: '}{own or f'a {type(part).__name__}'}"
+            raise TypeError(f"returned {got}, expected {_arrays.described(first, ' or '.join(dtypes), shape)}")
         made.append(part)
     return signature.result_type(*made) if signature.result_type else made[0]
 
 
-def over_batches(signature: Signature, core: Callable[..., Any], arrays: Sequence[Any], parameters: Mapping[str, Any]) -> Any:
-    """Apply a kernel for the core dimensions alone over the batches of arrays, in the signature's order."""
-    named = dict(zip(signature.arrays, arrays, strict=True))
-    batches = [own for _, own in signature.batches(named)]
-    first = named[signature.group[0]]
-    whole = []
-    for key, shape in shapes(signature, named, parameters).items():
-        (dtype, *_) = signature.results[key].dtypes(_arrays.dtype_name(first.dtype))
-        whole.append(_empty(first, shape, dtype))
-    for index in itertools.product(*map(range, np.broadcast_shapes(*batches))):
-        own = (None if array is None else array[_own(index, batch)] for array, batch in zip(arrays, batches, strict=True))
+def over_batches(signature: Signature, core: Callable[..., Any], call: Mapping[str, Any]) -> Any:
+    """Return a normalised call's result by a kernel that takes arrays, in the signature's order, of the core dimensions alone.
+
+    It is called for each of a batch, with an extent of 1 for one that an array may lack, which the result then lacks.
+    """
+    given = {key: array for key in signature.arrays if (array := call[key]) is not None}
+    full = dict(call)
+    for key, array in given.items():
+        stated = signature.arrays[key]
+        if array.ndim < len(stated.extents):
+            present = stated.present(array.ndim)
+            full[key] = array[tuple(slice(None) if extent in present else None for extent in stated.extents)]
+    batches, first = signature.batches(full), full[signature.group[0]]
+    whole = [_empty(first, shape, signature.results[key]) for key, shape in shapes(signature, full).items()]
+    for index in itertools.product(*map(range, np.broadcast_shapes(*batches.values()))):
+        own = (None if full[key] is None else full[key][_within(index, batch)] for key, batch in batches.items())
         for place, part in zip(whole, parts(core(*own)), strict=True):
             place[index] = part
+    if lacking := signature.lacking(call):
+        kept = [[0 if extent in lacking else slice(None) for extent in part.extents] for part in signature.results.values()]
+        whole = [part[(..., *axes)] for part, axes in zip(whole, kept, strict=True)]
     return signature.result_type(*whole) if signature.result_type else whole[0]
 
 
-def _empty(like: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def _empty(like: Any, shape: tuple[int, ...], part: ArrayArgument) -> Any:
+    """Return an array for a part of a result, of the kind of an argument and of its dtype unless the part has its own."""
+    own = part.dtypes("")[0] if part.apart else None
     if isinstance(like, np.ndarray):
-        return np.empty(shape, dtype)
+        return np.empty(shape, own or like.dtype)
     import torch
 
-    return like.new_empty(shape, dtype=getattr(torch, dtype))
+    return like.new_empty(shape, dtype=getattr(torch, own) if own else like.dtype)
 
 
-def _own(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
+def _within(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:
     """The index into an operand's own batch that a broadcast index means."""
     return tuple(0 if size == 1 else i for i, size in zip(index[len(index) - len(batch) :], batch, strict=True))

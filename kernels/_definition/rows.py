@@ -43,22 +43,21 @@ class Rows:
         if hasattr(self.module, "judge"):
             return None
         rows: str | None = getattr(self.module, "ROWS", None) if self.apart(call) else None
-        arrays = {key: call[key] for key in self.signature.arrays}
         if rows is None:
-            return self._first_of_batch(arrays)
+            return self._first_of_batch(call)
         axes = {}
         for key, argument in self.signature.arrays.items():
             present = argument.present(call[key].ndim) if call[key] is not None else ()
             if rows in present:
                 axes[key] = call[key].ndim - len(present) + present.index(rows)
-        lacking = self.signature.lacking(arrays)
+        lacking = self.signature.lacking(call)
         given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
         if not axes or not all(rows in own for own in given):
             return None
         return axes, [own.index(rows) - len(own) for own in given]
 
-    def _first_of_batch(self, arrays: dict[str, Any]) -> tuple[dict[str, int], list[int]] | None:
-        batches = dict(self.signature.batches(arrays))
+    def _first_of_batch(self, call: Mapping[str, Any]) -> tuple[dict[str, int], list[int]] | None:
+        batches = self.signature.batches(call)
         shape = np.broadcast_shapes(*batches.values())
         parts = self.signature.results.values()
         if not shape or not all(part.batch for part in parts):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
@@ -94,16 +94,6 @@ class Signature:
                     arrays = ", ".join(self.arrays)
                     raise ValueError(f"{statement} names {name}, which is no array of the definition ({arrays})")
         self.validator = self._make()
-
-    @property
-    def gufunc(self) -> str:
-        """The signature in NumPy's notation for generalised ufuncs."""
-
-        def written(array: ArrayArgument) -> str:
-            return f"({','.join(extent + '?' * (extent in array.optional) for extent in array.extents)})"
-
-        gives = written(self.result) if self.uniform else "()"  # what is not uniform, `results.py` makes
-        return f"{','.join(map(written, self.arrays.values()))}->{gives}"
 
     def extents(self, arrays: Mapping[str, Any]) -> dict[str, int]:
         """Return the extents by name of valid arrays; what is missing of one counts as 1."""
@@ -263,20 +253,22 @@ class Signature:
 
     def extents_of(self, call: Mapping[str, Any]) -> dict[str, int]:
         """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
-        arrays = {key: call[key] for key in self.arrays}
-        batches = [own for _, own in self.batches(arrays) if own]
-        return self.extents(arrays) | ({"batch": math.prod(np.broadcast_shapes(*batches))} if batches else {})
+        batch = np.broadcast_shapes(*self.batches(call).values())
+        return self.extents(call) | ({"batch": math.prod(batch)} if batch else {})
 
-    def batches(self, arrays: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Yield the batch dimensions of each array; one that is left out has none."""
-        for key, argument in self.arrays.items():
-            shape = () if arrays[key] is None else tuple(arrays[key].shape)
-            yield key, shape[: max(0, len(shape) - len(argument.extents))]
+    def batches(self, call: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the batch dimensions of each array; one that is left out has none."""
+        shapes = {key: () if call[key] is None else tuple(call[key].shape) for key in self.arrays}
+        return {key: shape[: max(0, len(shape) - len(self.arrays[key].extents))] for key, shape in shapes.items()}
+
+    def is_core(self, call: Mapping[str, Any]) -> bool:
+        """Whether the arrays have their core dimensions alone, so that a kernel for these can take them as they are."""
+        return all(call[key] is None or call[key].ndim == len(each.extents) for key, each in self.arrays.items())
 
     def _require_batches(self, arrays: Mapping[str, Any]) -> None:
         so_far: tuple[int, ...] = ()
         before: list[str] = []
-        for key, batch in self.batches(arrays):
+        for key, batch in self.batches(arrays).items():
             try:
                 so_far = np.broadcast_shapes(so_far, batch)
             except ValueError:

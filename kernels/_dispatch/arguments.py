@@ -33,7 +33,7 @@ def require_arrays(operation: str, arrays: Mapping[str, Array]) -> None:
     first_name, first = next(iter(arrays.items()))
     for name, array in arrays.items():
         if isinstance(array, np.ndarray | np.generic):
-            error = _numpy_error(array)
+            error = numpy_error(array)
         elif array_api_compat.is_torch_array(array):
             error = _torch_error(name, array)
         elif array_api_compat.is_dask_array(array):
@@ -46,7 +46,8 @@ def require_arrays(operation: str, arrays: Mapping[str, Array]) -> None:
             raise type(error)(f"{operation}: argument {name}: {error}")
 
 
-def _numpy_error(array: Array) -> Exception | None:
+def numpy_error(array: Array) -> Exception | None:
+    """Return the error of a NumPy array that means more than its numbers, or None."""
     hooks = ("__array_ufunc__", "__array_function__")
     overrides = isinstance(array, np.ndarray) and any(
         getattr(type(array), hook) is not getattr(np.ndarray, hook) for hook in hooks
@@ -88,7 +89,7 @@ def _overrides(kind: type, torch: Any) -> bool:
 
 
 def _dask_error(name: str, array: Array) -> Exception | None:
-    if isinstance(array._meta, np.ndarray) and (error := _numpy_error(array._meta)):
+    if isinstance(array._meta, np.ndarray) and (error := numpy_error(array._meta)):
         return error
     if any(map(math.isnan, array.shape)):
         return ValueError(f"expected known sizes of chunks, got shape {array.shape}; call {name}.compute_chunk_sizes() before")

@@ -95,7 +95,7 @@ def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) 
             return Rejection(f"takes {key} as {type(variant.options[key]).__name__}; got {value!r}", TypeError)
         if type(value) in (int, float) and not value > 0:
             return Rejection(f"takes {key} above 0; got {value!r}", ValueError)
-    if variant.limits and (beyond := beyond_limits(op, variant, call.args, call.kwargs)):
+    if variant.limits and (beyond := beyond_limits(op, variant, *op.contract.signature.as_call(call.arguments))):
         return beyond
     return must_not_run(op, variant, call, question)
 
@@ -107,7 +107,7 @@ def must_not_run(op: Operation, variant: Variant, call: Call, question: Question
     if question.repeatable and not variant.deterministic:
         return Rejection("does not give the same bits twice, and choices are frozen", VariantUnavailable)
     if question.precision is not None:
-        parameters = {key: value for key, value in op.named(call).items() if key in op.contract.DISCRETE}
+        parameters = {key: value for key, value in call.arguments.items() if key in op.contract.DISCRETE}
         if not no_weaker(op.contract, variant.precision, question.precision, _arrays.dtype_name(call.dtype), parameters):
             return Rejection(f"promises the class {variant.precision!r}, weaker than {question.precision!r}", ValueError)
     return None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernels import _arrays
 from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
-from kernels._dispatch import forces, gufunc, neutral
+from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
 from kernels._dispatch.operation import Call, Operation
@@ -112,7 +112,7 @@ class Chooser:
         op = self.op
         selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
-        if request.caller.kind == "torch" and (tensor := type(request.arrays[0])) not in self.tensors:
+        if request.caller.kind == "torch" and (tensor := type(request.first)) not in self.tensors:
             self.tensors[tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
         choice = self.choice(request, selector, candidates)
         chosen = self._chosen(choice, request)
@@ -126,8 +126,8 @@ class Chooser:
 
     def _trace(self, chosen: Candidate, request: Call) -> None:
         op = self.op
-        given = zip(op.contract.ARRAYS, request.arrays, strict=True)
-        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given if array is not None)
+        given = {name: array for name in op.contract.ARRAYS if (array := request.arguments[name]) is not None}
+        shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given.items())
         why = chosen.cost or f"by its rank {chosen.variant.rank}"
         logger.debug("%s: %s serves %s, %s: %s", op.name, chosen.variant.name, shapes, _arrays.dtype_name(request.dtype), why)
 
@@ -136,22 +136,24 @@ class Chooser:
     ) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
         """Return what is considered for a call, the one that runs first, and on what that rests; nothing is recorded."""
         self.records = False
-        choice = self.choice(request, selector, candidates)
+        op, choice = self.op, self.choice(request, selector, candidates)
         considered = choice.considered
         if choice.by_facts is not None and looks:
-            numbers = self._numbers(request.args, request.kwargs)
+            numbers = self._numbers(*op.contract.signature.as_call(request.arguments))
             considered = tuple(self._order(choice, numbers, request.caller.kind, request.options))
         origins = {each.cost.origin for each in considered if each.cost is not None}
-        return considered, notes(self.op.contract, origins)
+        return considered, notes(op.contract, origins)
 
     def choice(self, request: Call, selector: str, candidates: Sequence[Variant]) -> Choice:
         """Return what is decided for the kind of a call."""
-        op = self.op
-        described = calls.describe(op.contract, request.dtype, request.args, request.kwargs, looks=False)
+        op, arguments = self.op, request.arguments
+        passed = op.contract.signature.as_call(arguments)
+        described = calls.describe(op.contract, request.dtype, *passed, looks=False)
         costs = costs_of(op.contract)
         forbidden, frozen = ({}, None) if self.named else (costs.refused | forces.forbidden(op.name), op.zoo.choices)
         question = Question(selector, forbidden, self.precision, frozen is not None)
-        apart = tuple(None if (other := request.kwargs[name]) is None else other is request.args[0] for name in op.keyed)
+        first = arguments[op.contract.ARRAYS[0]]
+        apart = tuple(None if arguments[name] is None else arguments[name] is first for name in op.keyed)
         buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
         key = (op.zoo.generation, request.caller.kind, request.caller.device, described.dtype, buckets, apart, selector,
                *map(_hashable, (question.forbidden, described.parameters, request.options)))  # fmt: skip
@@ -196,10 +198,9 @@ class Chooser:
     def _settled(self, variant: Variant, request: Call, stands: calls.Call) -> bool:
         """Whether a variant's limits say the same of all calls of the kind."""
         op = self.op
-        arguments = op.named(request)
         settled = {*op.contract.DISCRETE, *op.keyed}
         quantities = {key: limit for key, limit in variant.limits.items() if key not in settled}
-        if any(key in arguments for key in quantities):
+        if any(key in request.arguments for key in quantities):
             return False
         if not quantities:
             return True
@@ -217,7 +218,8 @@ class Chooser:
         """Return what runs a call; where its facts decide, by a look at it."""
         if choice.by_facts is None:
             return choice.considered[0]
-        return self._by_facts(choice, self._numbers(request.args, request.kwargs), request.caller.kind, request.options)
+        numbers = self._numbers(*self.op.contract.signature.as_call(request.arguments))
+        return self._by_facts(choice, numbers, request.caller.kind, request.options)
 
     def _numbers(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         """Look at a normalised call, and return the buckets of its facts."""
@@ -242,7 +244,8 @@ class Chooser:
         op, (kind, _, device), (first, *_) = self.op, request.caller, choice.considered
         running = [first] if choice.by_facts is None else [each for each in choice.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
-        if first.variant not in rivals or not (gufunc.is_core(op.core, request.arrays) or all(v.batches for v in rivals)):
+        whole = op.contract.signature.is_core(request.arguments)
+        if first.variant not in rivals or not (whole or all(v.batches for v in rivals)):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
@@ -253,7 +256,7 @@ class Chooser:
 
         one = choice.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        serves = served(op, first.variant, kernel, options).get(request.arrays[0].dtype)
+        serves = served(op, first.variant, kernel, options).get(request.first.dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
     def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:

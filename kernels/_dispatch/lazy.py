@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import registry
+from kernels._dispatch.arguments import numpy_error
 
 if TYPE_CHECKING:
     from kernels._dispatch.operation import Operation
@@ -18,16 +19,8 @@ Array = Any
 
 def beside_dask(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Make dask arrays of one block of the NumPy arrays beside others: a block is sent to a worker once, whatever needs it."""
-
-    def plain(array: Array) -> bool:  # what means more than its numbers is left to be refused
-        kept = np.ma.MaskedArray | np.matrix
-        return isinstance(array, np.generic) or (
-            isinstance(array, np.ndarray)
-            and not isinstance(array, kept)
-            and type(array).__array_ufunc__ is np.ndarray.__array_ufunc__
-        )
-
-    return {key: _one_block(np.asarray(array)) if plain(array) else array for key, array in arrays.items()}
+    plain = {key for key, array in arrays.items() if isinstance(array, np.ndarray | np.generic) and not numpy_error(array)}
+    return {key: _one_block(np.asarray(array)) if key in plain else array for key, array in arrays.items()}
 
 
 def _one_block(array: Array) -> Array:
@@ -45,16 +38,15 @@ def _one_block(array: Array) -> Array:
     return da.from_delayed(client.scatter(array), array.shape, meta=array[(slice(0),) * array.ndim])
 
 
-def require_finite_blocks(
-    op: Operation, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return a normalised call whose blocks raise ValueError, once they are computed, for values that the contract refuses."""
-    finite, checked = op.contract.signature.finite, {}
-    for key, array in zip(op.contract.ARRAYS, op.arrays(tuple(args), kwargs), strict=True):
-        if array is not None and key in finite and id(array) not in checked:  # x as data too stays one
+def finite_blocks(op: Operation, arguments: Mapping[str, Any]) -> dict[str, Array]:
+    """Return arrays of a normalised call whose blocks, once they are computed, raise ValueError for what the contract refuses."""
+    checked: dict[int, Array] = {}
+    given = {key: array for key in op.contract.ARRAYS if (array := arguments[key]) is not None}
+    for key, array in given.items():
+        if key in op.contract.signature.finite and id(array) not in checked:  # x as data too stays one
             ask = functools.partial(_finite, op.name, key)
             checked[id(array)] = array.map_blocks(ask, name=None, dtype=array.dtype, meta=array._meta)
-    return op.with_arrays(args, kwargs, [checked.get(id(each), each) for each in op.arrays(tuple(args), kwargs)])
+    return {key: checked.get(id(array), array) for key, array in given.items()}
 
 
 def _finite(operation: str, key: str, block: Array) -> Array:

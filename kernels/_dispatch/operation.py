@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import array_api_compat
-import numpy as np
 
 from kernels import _arrays
 from kernels._definition import results
-from kernels._dispatch import gufunc
 from kernels._dispatch.arguments import require_arrays
-from kernels._dispatch.lazy import beside_dask, require_finite_blocks
+from kernels._dispatch.lazy import beside_dask, finite_blocks
 from registry import ConformanceError
 
 if TYPE_CHECKING:
@@ -23,14 +21,21 @@ if TYPE_CHECKING:
 
 
 class Call(NamedTuple):
-    """One call as its contract normalised it, and what it asks of a variant."""
+    """One call as its contract normalised it, its arguments by name; its first array; and what it asks of a variant."""
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    arguments: dict[str, Any]
+    first: Any
     options: dict[str, Any]
-    arrays: tuple[Any, ...]
     caller: _arrays.Caller
     dtype: Any
+
+
+class Core(NamedTuple):
+    """The core extents of each array and of a result that is one array, and those that an array may lack."""
+
+    inputs: tuple[tuple[str, ...], ...]
+    output: tuple[str, ...]
+    optional: frozenset[str]
 
 
 class Operation:
@@ -42,22 +47,16 @@ class Operation:
         self.contract = zoo.contract(name)
         self.function: Callable[..., Any] = self.contract.validate
         self.signature = inspect.signature(self.function)
-        self.core = gufunc.parse(self.contract.CORE)
+        asks = self.contract.signature
+        arrays = asks.arrays.values()
+        optional = frozenset(extent for array in arrays for extent in array.optional)
+        self.core = Core(tuple(array.extents for array in arrays), asks.result.extents if asks.uniform else (), optional)
         kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
         self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
-        self.keyed = [key for key in self.contract.ARRAYS if key not in self.by_position]
-        asks = self.contract.signature
+        self.keyed = [key for key in asks.arrays if key not in self.by_position]
         # Whether a call of arrays whose extents fit is valid, whatever the validator would say.
         self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own or self.keyed)
-        self.leading = len(self.contract.ARRAYS) - len(self.keyed)  # arrays come first by position, then by keyword
-
-    def arrays(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Pick the arrays out of a normalised call, with None for one that is left out."""
-        return (*args[: self.leading], *[kwargs[key] for key in self.keyed])
-
-    def named(self, call: Call) -> dict[str, Any]:
-        """Return a call's arguments by name."""
-        return dict(zip(self.by_position, call.args, strict=False)) | call.kwargs
+        self.leading = len(asks.arrays) - len(self.keyed)  # arrays come first by position, then by keyword
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
         """Validate a call; what the operation has no name for is an option of some candidate.
@@ -78,7 +77,8 @@ class Operation:
             brought = beside_dask(brought)
             given |= brought
         require_arrays(self.name, brought)
-        caller = _arrays.caller_of(next(iter(brought.values())))
+        first = next(iter(brought.values()))
+        caller = _arrays.caller_of(first)
         together = {key: brought[key] for key in self.contract.signature.group if key in brought}  # an index keeps its dtype
         try:
             dtype = _arrays.promoted(caller, tuple(together.values()))
@@ -88,9 +88,10 @@ class Operation:
         if candidates:
             self.require_candidate(together, dtype, options, candidates)
         args, kwargs = self.function(*bound.args, **bound.kwargs)
+        arguments = dict(zip(self.by_position, args, strict=True)) | kwargs
         if distributed and given.get("check_finite", True):
-            args, kwargs = require_finite_blocks(self, args, kwargs)
-        return Call(args, kwargs, options, self.arrays(args, kwargs), caller, dtype)
+            arguments |= finite_blocks(self, arguments)
+        return Call(arguments, first, options, caller, dtype)
 
     def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
         """Name the keywords that nobody knows, each with the nearest that the operation or a variant has."""
@@ -125,91 +126,39 @@ class Operation:
         """Adapt the arrays to the kernel's kind, run it, and convert the result back to the caller's kind.
 
         `options` take the place of the variant's defaults, where the call states none.
-        """
-        args, kwargs = self.adapted(variant, call)
-        kwargs |= {**variant.options, **options, **call.options}
-        arrays = self.arrays(args, kwargs)
-        if not self.contract.signature.uniform:
-            result = self._typed(variant, kernel, args, kwargs)
-            return results.map_parts(lambda part: _arrays.convert_back(part, call.caller, call.arrays[0]), result)
-
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            result, given = kernel(*args, **kwargs), self.arrays(args, kwargs)
-            first = given[0]
-            if isinstance(first, np.ndarray) and not gufunc.result_shape(self.core, given):
-                # NumPy gives a scalar for a result without dimensions, and the object itself for one of objects.
-                result = np.asarray(result, dtype=object if first.dtype == object else None)
-            self.require_result(variant, result, given)
-            return result
-
-        def core(*arrays: Any) -> Any:
-            named = dict(zip(self.contract.ARRAYS, arrays, strict=True))
-            positional = (named.get(key, each) for key, each in zip(self.by_position, args, strict=True))
-            return checked(*positional, **{key: named.get(key, each) for key, each in kwargs.items()})
-
-        if variant.batches or gufunc.is_core(self.core, arrays):
-            result = checked(*args, **kwargs)
-        else:
-            result = gufunc.apply(self.core, core, arrays)
-        return _arrays.convert_back(result, call.caller, call.arrays[0])
-
-    def _typed(self, variant: Variant, kernel: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a kernel whose result is several arrays, or has a dtype of its own, and refuse what is not such a result."""
-        signature, given = self.contract.signature, dict(zip(self.by_position, args, strict=False)) | kwargs
-
-        def checked(*arrays: Any) -> Any:
-            named = dict(zip(signature.arrays, arrays, strict=True))
-            keyed = {**kwargs, **{key: named[key] for key in self.keyed}}
-            result = kernel(*(named.get(key, given[key]) for key in self.by_position), **keyed)
-            try:
-                return results.require(signature, result, named, given)
-            except TypeError as error:
-                where = f" ({variant.source})" if variant.file else ""
-                raise ConformanceError(f"{self.name}: variant {variant.name!r} {error}{where}") from None
-
-        arrays = [given[key] for key in signature.arrays]
-        if variant.batches or gufunc.is_core(self.core, arrays):
-            return checked(*arrays)
-        return results.over_batches(signature, checked, arrays, given)
-
-    def require_result(self, variant: Variant, result: Any, arrays: Sequence[Any]) -> None:
-        """Refuse what a kernel made of arrays of its own kind, unless it is such an array, with their dtype and the core's shape.
 
         Raises
         ------
         ConformanceError
-            With what was expected and what came.
+            If what the kernel returns is not such a result, with what was expected and what came.
         """
-        first = arrays[0]
-        shape = gufunc.result_shape(self.core, arrays)
-        right_kind = type(result) is type(first) or (isinstance(first, np.ndarray) and isinstance(result, np.generic))
-        place = _arrays.place(first)
-        if right_kind and result.dtype == first.dtype and shape == tuple(result.shape) and _arrays.place(result) == place:
-            return
-        expected = _arrays.described(first, shape)
-        got = _arrays.described(result, tuple(result.shape)) if right_kind else f"a {type(result).__name__}"
-        where = f" ({variant.source})" if variant.file else ""
-        raise ConformanceError(f"{self.name}: variant {variant.name!r} returned {got}, expected {expected}{where}")
+        signature, arguments = self.contract.signature, call.arguments | self._adapted(variant, call)
+        options = {**variant.options, **options, **call.options}
 
-    def adapted(self, variant: Variant, call: Call) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return a call's arguments with its arrays made into the kernel's kind, dtype and layout."""
+        def checked(*arrays: Any) -> Any:
+            own = arguments | dict(zip(signature.arrays, arrays, strict=True))
+            args, kwargs = signature.as_call(own)
+            result = kernel(*args, **kwargs, **options)
+            try:
+                return results.require(signature, result, own)
+            except TypeError as error:
+                where = f" ({variant.source})" if variant.file else ""
+                raise ConformanceError(f"{self.name}: variant {variant.name!r} {error}{where}") from None
+
+        if variant.batches or signature.is_core(arguments):
+            result = checked(*(arguments[key] for key in signature.arrays))
+        else:
+            result = results.over_batches(signature, checked, arguments)
+        return results.map_parts(lambda part: _arrays.convert_back(part, call.caller, call.first), result)
+
+    def _adapted(self, variant: Variant, call: Call) -> dict[str, Any]:
+        """Return a call's arrays by name, made into the kernel's kind, dtype and layout."""
         together = self.contract.signature.group
+        given = {key: array for key in self.contract.ARRAYS if (array := call.arguments[key]) is not None}
         adapted = {  # x as data too stays one
-            id(array): self._adapt(variant, array, call.dtype if key in together else array.dtype)
-            for key, array in zip(self.contract.ARRAYS, call.arrays, strict=True)
-            if array is not None
+            id(array): self._adapt(variant, array, call.dtype if key in together else array.dtype) for key, array in given.items()
         }
-        return self.with_arrays(call.args, call.kwargs, [adapted.get(id(array)) for array in call.arrays])
-
-    def with_arrays(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], arrays: Sequence[Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return a normalised call's arguments with other arrays in the place of its own."""
-        positional: Any = list(args)
-        named: Any = dict(kwargs)
-        for slot, array in zip((*range(self.leading), *self.keyed), arrays, strict=True):
-            (positional if type(slot) is int else named)[slot] = array
-        return tuple(positional), named
+        return {key: adapted[id(array)] for key, array in given.items()}
 
     def _adapt(self, variant: Variant, array: Any, dtype: Any) -> Any:
         wanted = None if array.dtype == dtype else dtype

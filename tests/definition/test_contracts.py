@@ -14,7 +14,6 @@ import registry
 from kernels._conformance import cases
 from kernels._definition import contract as contract_module
 from kernels._definition import numerics
-from kernels._dispatch import gufunc
 
 OPERATIONS = registry.operations()
 
@@ -217,11 +216,6 @@ class TestCompare:
     def test_shapes_must_be_equal(self):
         with pytest.raises(ValueError, match="shape"):
             numerics.compare(np.ones((1, 3)), self.ones, self.ones)
-
-
-def test_gufunc_signatures_parse_as_numpys():
-    signature = gufunc.parse("(m?,k),(k,n?)->(m?,n?)")
-    assert signature == ((("m", "k"), ("k", "n")), ("m", "n"), frozenset("mn"))
 
 
 def test_bounds_are_tight_enough_to_see_a_wrong_dtype():

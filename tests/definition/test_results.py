@@ -220,7 +220,10 @@ def test_right_kernels_may_break_ties_as_they_like(zoo, function):
         (in_eight_bits, r"index: entry \(\d+,\) is -?\d+, expected \d+"),
         (in_sixteen_bits, r"index: entry \(\d+,\) is \d+, expected \d{5}"),
         (in_half_precision, r"index: entry \(\d+,\) is \d+, expected \d+"),
-        (narrow_index, r"returned index: a NumPy array of int32, shape \(\d+,\), expected int64, shape \(\d+,\)"),
+        (
+            narrow_index,
+            r"returned index: a NumPy array of int32, shape \(\d+,\), expected a NumPy array of int64, .*",
+        ),
         (distance_of_another, r"distance: entry \(\d+,\) is .*, expected .*: off by .* times its bound"),
         (an_array_alone, "returned a ndarray, expected a tuple of index, distance"),
     ],
