@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -43,21 +44,6 @@ class Elementary:
             error = np.where(np.asarray(x.error) > 0, -np.log1p(-np.minimum(x.error / x.value, 1)), 0.0)
             return self._computed(np.log(x.value), error, LIBRARY)
 
-    def tanh(self, x: Rounded) -> Rounded:
-        return self._monotone(np.tanh, x)
-
-    def atan(self, x: Rounded) -> Rounded:
-        return self._monotone(np.arctan, x)
-
-    def acos(self, x: Rounded) -> Rounded:
-        return self._monotone(lambda v: np.arccos(np.clip(v, -1, 1)), x)
-
-    def expm1(self, x: Rounded) -> Rounded:
-        return self._monotone(np.expm1, x)
-
-    def log1p(self, x: Rounded) -> Rounded:
-        return self._monotone(np.log1p, x)
-
     def sin(self, x: Rounded) -> Rounded:
         return self._computed(np.sin(x.value), np.minimum(x.error, 2.0), LIBRARY)
 
@@ -80,3 +66,14 @@ class Elementary:
             value = function(x.value)
             error = np.maximum(np.abs(function(x.value + x.error) - value), np.abs(value - function(x.value - x.error)))
             return self._computed(value, np.where(np.isnan(error), np.inf, error), LIBRARY)
+
+
+MONOTONE: dict[str, Callable[[Any], Any]] = {
+    "acos": lambda x: np.arccos(np.clip(x, -1, 1)),
+    "atan": np.arctan,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "tanh": np.tanh,
+}
+for _name, _function in MONOTONE.items():
+    setattr(Elementary, _name, partialmethod(Elementary._monotone, _function))

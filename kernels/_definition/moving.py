@@ -43,33 +43,6 @@ class Moving:
             return Truth(move(x.value), move(x.certain))
         return move(x) if isinstance(x, np.ndarray) else moved(move, x)
 
-    def expand_dims(self, x: Any, *, axis: int) -> Any:
-        return self._move(lambda a: np.expand_dims(a, axis), x)
-
-    def squeeze(self, x: Any, axis: int) -> Any:
-        return self._move(lambda a: np.squeeze(a, axis), x)
-
-    def reshape(self, x: Any, shape: tuple[int, ...]) -> Any:
-        return self._move(lambda a: np.reshape(a, shape), x)
-
-    def broadcast_to(self, x: Any, shape: tuple[int, ...]) -> Any:
-        return self._move(lambda a: np.broadcast_to(a, shape), x)
-
-    def permute_dims(self, x: Any, axes: tuple[int, ...]) -> Any:
-        return self._move(lambda a: np.transpose(a, axes), x)
-
-    def matrix_transpose(self, x: Any) -> Any:
-        return self._move(lambda a: np.swapaxes(a, -1, -2), x)
-
-    def flip(self, x: Any, *, axis: Any = None) -> Any:
-        return self._move(lambda a: np.flip(a, axis), x)
-
-    def roll(self, x: Any, shift: Any, *, axis: Any = None) -> Any:
-        return self._move(lambda a: np.roll(a, shift, axis), x)
-
-    def take(self, x: Any, indices: Any, *, axis: Any = None) -> Any:
-        return self._move(lambda a: np.take(a, indices, axis), x)
-
     def concat(self, arrays: Sequence[Any], *, axis: Any = 0) -> Any:
         return moved(lambda *each: np.concatenate(each, axis), *map(self.asarray, arrays))
 
@@ -78,3 +51,12 @@ class Moving:
 
     def arange(self, *args: Any, **_: Any) -> Any:
         return np.arange(*args)
+
+
+def _moving(name: str) -> Callable[..., Any]:
+    move = getattr(np, name)
+    return lambda self, x, *args, **kwargs: self._move(lambda array: move(array, *args, **kwargs), x)
+
+
+for _name in ("broadcast_to", "expand_dims", "flip", "matrix_transpose", "permute_dims", "reshape", "roll", "squeeze"):
+    setattr(Moving, _name, _moving(_name))

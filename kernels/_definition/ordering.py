@@ -51,7 +51,9 @@ class Ordering(Moving):
         return type(x)(value, np.where(np.isnan(error), 0.0, error), format=x.format)  # an infinity in its place is exact
 
     def take(self, x: Any, indices: Any, *, axis: Any = None) -> Any:
-        return self._chosen(x, indices, axis or 0) if isinstance(indices, Choice) else super().take(x, indices, axis=axis)
+        if isinstance(indices, Choice):
+            return self._chosen(x, indices, axis or 0)
+        return self._move(lambda a: np.take(a, indices, axis), x)
 
     def take_along_axis(self, x: Any, indices: Any, *, axis: int = -1) -> Any:
         if not isinstance(indices, Choice):

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partialmethod
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ class Rounded:
         return np.abs(self.value) + self.error + self.drift
 
     def __add__(self, other: Any) -> Rounded:
-        a, b = self, self._like(other)
+        a, b = self, in_format(other, self.format)
         with np.errstate(invalid="ignore"):
             value, error = a.value + b.value, a.error + b.error
         if np.isinf(value).any():  # whatever is added to an infinity
@@ -106,7 +106,7 @@ class Rounded:
         return total
 
     def __mul__(self, other: Any) -> Rounded:
-        a, b = self, self._like(other)
+        a, b = self, in_format(other, self.format)
         with np.errstate(invalid="ignore", over="ignore"):
             error, drift = _of_product(a, b, a.error, b.error), _of_product(a, b, a.drift, b.drift)
             product = a.value * b.value
@@ -120,7 +120,7 @@ class Rounded:
     def __truediv__(self, other: Any) -> Rounded:
         if _is_power_of_two(other):
             return self.__mul__(1 / other)
-        a, b = self, self._like(other)
+        a, b = self, in_format(other, self.format)
         with np.errstate(all="ignore"):
             quotient, least = a.value / b.value, np.abs(b.value) - b.error - b.drift
             least = np.where(least > 0, least, 0.0)  # a divisor that may be zero leaves nothing known
@@ -140,7 +140,7 @@ class Rounded:
         return self.__array_namespace__().matmul(self, other)
 
     def __sub__(self, other: Any) -> Rounded:
-        return self + -self._like(other)
+        return self + -in_format(other, self.format)
 
     def __neg__(self) -> Rounded:
         return Rounded(-self.value, self.error, format=self.format, drift=self.drift)
@@ -148,53 +148,36 @@ class Rounded:
     def __abs__(self) -> Rounded:
         return Rounded(np.abs(self.value), self.error, format=self.format, drift=self.drift)
 
-    def __radd__(self, other: Any) -> Rounded:
-        return self.__add__(other)
-
-    def __rmul__(self, other: Any) -> Rounded:
-        return self.__mul__(other)
+    __radd__, __rmul__ = __add__, __mul__
 
     def __rsub__(self, other: Any) -> Rounded:
         return (-self).__add__(other)
 
     def __rtruediv__(self, other: Any) -> Rounded:
-        return self._like(other) / self
+        return in_format(other, self.format) / self
 
-    def __lt__(self, other: Any) -> Truth:
-        return self._truth(np.less, other)
-
-    def __le__(self, other: Any) -> Truth:
-        return self._truth(np.less_equal, other)
-
-    def __gt__(self, other: Any) -> Truth:
-        return self._truth(np.greater, other)
-
-    def __ge__(self, other: Any) -> Truth:
-        return self._truth(np.greater_equal, other)
-
-    def __eq__(self, other: Any) -> Any:
-        return self._truth(np.equal, other)
-
-    def __ne__(self, other: Any) -> Any:
-        return self._truth(np.not_equal, other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _like(self, other: Any) -> Rounded:
-        """Return a number or an array of exact numbers in this format; what the format does not hold, it rounds."""
-        if isinstance(other, Rounded):
-            return other
-        if isinstance(other, float) and math.isfinite(other):
-            digits = math.frexp(other)[0] / self.format.unit
-            return Rounded(other, 0.0 if digits == round(digits) else self.format.unit * abs(other), format=self.format)
-        return Rounded(other, format=self.format)
-
-    def _truth(self, compare: Callable[..., Any], other: Any) -> Truth:
-        a, b = self, self._like(other)
+    def _compared(self, other: Any, compare: np.ufunc) -> Truth:
+        a, b = self, in_format(other, self.format)
         slack = a.error + b.error
         certain = (np.abs(a.value - b.value) > slack) | np.asarray(slack == 0)
         value = np.asarray(compare(a.value, b.value))
         return Truth(value, np.broadcast_to(certain, value.shape))
+
+    __lt__, __le__ = partialmethod(_compared, compare=np.less), partialmethod(_compared, compare=np.less_equal)
+    __gt__, __ge__ = partialmethod(_compared, compare=np.greater), partialmethod(_compared, compare=np.greater_equal)
+    __eq__ = partialmethod(_compared, compare=np.equal)
+    __ne__ = partialmethod(_compared, compare=np.not_equal)
+    __hash__ = None  # type: ignore[assignment]
+
+
+def in_format(x: Any, format: Precision) -> Rounded:
+    """Return a number or an array of exact numbers in a format; a number that the format does not hold, it rounds."""
+    if isinstance(x, Rounded):
+        return x
+    if isinstance(x, float) and math.isfinite(x):
+        digits = math.frexp(x)[0] / format.unit
+        return Rounded(x, 0.0 if digits == round(digits) else format.unit * abs(x), format=format)
+    return Rounded(x, format=format)
 
 
 def rounded(value: Any, error: Any, roundings: float, format: Precision, drift: Any = 0.0, *, tiny: bool = True) -> Rounded:
@@ -298,7 +281,7 @@ class Namespace(Ordering, Elementary):
         return x if max is None else self.minimum(x, max)
 
     def _either(self, function: Callable[..., Any], a: Any, b: Any) -> Rounded:
-        a, b = (each if isinstance(each, Rounded) else self.asarray(0.0)._like(each) for each in (a, b))
+        a, b = (in_format(each, self._format) for each in (a, b))
         value = function(a.value, b.value)
         certain = np.abs(a.value - b.value) > a.error + b.error
         error = np.where(certain, np.where(value == a.value, a.error, b.error), np.maximum(a.error, b.error))
@@ -306,7 +289,7 @@ class Namespace(Ordering, Elementary):
 
     def where(self, condition: Truth | Array, a: Any, b: Any) -> Rounded:
         which = truth(condition)
-        a, b = (each if isinstance(each, Rounded) else self.asarray(0.0)._like(each) for each in (a, b))
+        a, b = (in_format(each, self._format) for each in (a, b))
         error = np.where(which.value, a.error, b.error)
         if not np.all(which.certain):
             with np.errstate(invalid="ignore"):
@@ -332,7 +315,8 @@ class Namespace(Ordering, Elementary):
 
     def var(self, x: Rounded, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Rounded:
         total = self.sum((x - self.mean(x, axis=axis, keepdims=True)) ** 2, axis=axis, keepdims=keepdims)
-        return total.__truediv__(x.size // max(1, total.size) - correction)
+        count: int = x.size // max(1, total.size)
+        return total / (count - correction)
 
     def std(self, x: Rounded, *, axis: Any = None, correction: float = 0.0, keepdims: bool = False) -> Rounded:
         root: Rounded = self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
@@ -340,7 +324,8 @@ class Namespace(Ordering, Elementary):
 
     def mean(self, x: Rounded, *, axis: Any = None, keepdims: bool = False) -> Rounded:
         total = self.sum(x, axis=axis, keepdims=keepdims)
-        return total.__truediv__(x.size // max(1, total.size))
+        count: int = x.size // max(1, total.size)
+        return total / count
 
     def matmul(self, a: Any, b: Any) -> Rounded:
         a, b = (each if isinstance(each, Rounded) else Rounded(each, format=self._format) for each in (a, b))

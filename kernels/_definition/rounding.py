@@ -17,7 +17,7 @@ import numpy as np
 from kernels._definition.elementary import LIBRARY
 from kernels._definition.moving import full
 from kernels._definition.products import gammas, inner
-from kernels._definition.rounded import Rounded, rounded, rounded_to
+from kernels._definition.rounded import Rounded, in_format, rounded, rounded_to
 
 __all__ = [
     "Rounded",
@@ -129,7 +129,7 @@ def weighted_mean(weights: Any, values: Any) -> Any:
         Each row of weights has values of its own, or all have the same.
     """
     if isinstance(weights, Rounded):
-        return _rounded_mean(weights, values if isinstance(values, Rounded) else weights._like(values))
+        return _rounded_mean(weights, in_format(values, weights.format))
     xp = array_api_compat.array_namespace(weights)
     total = xp.sum(weights, axis=-1)[..., None]
     own = values.ndim > max(2, weights.ndim)
