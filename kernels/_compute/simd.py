@@ -73,7 +73,8 @@ for _function, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), 
 
 def emit_splat(builder: Any, vector: Vector, scalar: Any) -> Any:
     """Repeat a number in every lane."""
-    one = builder.insert_element(ir.Constant(vector.ir, ir.Undefined), scalar, ir.IntType(32)(0))
+    undefined = ir.Constant(ir.VectorType(scalar.type, vector.lanes), ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), None))
 
 
@@ -96,6 +97,12 @@ def entry_pointer(context: Any, builder: Any, array: Any, value: Any, row: Any, 
     return builder.gep(at.data, [builder.add(builder.mul(row, builder.extract_value(at.shape, 1)), column)])
 
 
+def vector_pointer(context: Any, builder: Any, array: Any, value: Any, index: Any) -> Any:
+    """Return the address of a vector whose first lane is array[index], for a contiguous array of one axis."""
+    start = make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(start, [index]), Vector(array.dtype).ir.as_pointer())
+
+
 def pack_tuple(context: Any, builder: Any, kind: Any, vectors: Any) -> Any:
     """Make a tuple of some vectors."""
     packed = ir.Constant(context.get_value_type(kind), ir.Undefined)
@@ -114,9 +121,8 @@ def load(_, array, index):  # type: ignore[no-untyped-def]
     """Read a vector from a contiguous array of one axis; its first lane is array[index]."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
-        place = builder.bitcast(builder.gep(start, operands[1:]), vector.ir.as_pointer())
-        return builder.load(place, align=BYTES // vector.lanes)
+        place = vector_pointer(context, builder, array, *operands)
+        return builder.load(place, align=array.dtype.bitwidth // 8)
 
     return Lanes(array.dtype)(array, types.intp), generate
 
@@ -126,9 +132,8 @@ def store(_, array, index, entries):  # type: ignore[no-untyped-def]
     """Write a vector to a contiguous array of one axis; its first lane becomes array[index]."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
-        place = builder.bitcast(builder.gep(start, operands[1:2]), vector.ir.as_pointer())
-        builder.store(operands[2], place, align=BYTES // vector.lanes)
+        place = vector_pointer(context, builder, array, *operands[:2])
+        builder.store(operands[2], place, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, entries), generate

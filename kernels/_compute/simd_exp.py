@@ -10,17 +10,14 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
-from kernels._compute.simd import BYTES, Lanes, Vector, emit_splat, exp2_near_0, fma, splat
+from kernels._compute.simd import BYTES, Lanes, Vector, emit_splat, exp2_near_0, fma, splat, vector_pointer
 
 
 def _first_lanes(builder: Any, vector: Vector, count: Any) -> Any:
     """Return which lanes are the first `count`."""
     whole = ir.VectorType(ir.IntType(64), vector.lanes)
-    one = builder.insert_element(ir.Constant(whole, ir.Undefined), count, ir.IntType(32)(0))
-    counts = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), vector.lanes), None))
-    return builder.icmp_signed("<", ir.Constant(whole, list(range(vector.lanes))), counts)
+    return builder.icmp_signed("<", ir.Constant(whole, list(range(vector.lanes))), emit_splat(builder, vector, count))
 
 
 def _masked(builder: Any, name: str, vector: Vector, place: Any, result: Any, *operands: Any) -> Any:
@@ -35,8 +32,7 @@ def load_first(_, array, index, count, other):  # type: ignore[no-untyped-def]
     """Read the first `count` lanes of a vector from a contiguous array of one axis; the others hold `other`."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
-        place = builder.bitcast(builder.gep(start, operands[1:2]), vector.ir.as_pointer())
+        vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
         mask, rest = _first_lanes(builder, vector, operands[2]), emit_splat(builder, vector, operands[3])
         return _masked(builder, "load", vector, place, vector.ir, place, ir.IntType(32)(BYTES // vector.lanes), mask, rest)
 
@@ -48,10 +44,8 @@ def store_first(_, array, index, count, entries):  # type: ignore[no-untyped-def
     """Write the first `count` lanes of a vector to a contiguous array of one axis."""
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector, start = Vector(array.dtype), make_array(array)(context, builder, operands[0]).data
-        place = builder.bitcast(builder.gep(start, operands[1:2]), vector.ir.as_pointer())
-        mask = _first_lanes(builder, vector, operands[2])
-        align = ir.IntType(32)(BYTES // vector.lanes)
+        vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
+        mask, align = _first_lanes(builder, vector, operands[2]), ir.IntType(32)(BYTES // vector.lanes)
         _masked(builder, "store", vector, place, ir.VoidType(), operands[3], place, align, mask)
         return context.get_dummy_value()
 

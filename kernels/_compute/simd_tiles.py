@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from kernels._compute.simd import Lanes, Vector, emit_call, emit_splat, entry_pointer, pack_tuple, unpack_tuple
+from kernels._compute.simd import BYTES, Lanes, Vector, emit_call, emit_splat, entry_pointer, pack_tuple, unpack_tuple
 
 
 def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width: int, row: Any, column: Any) -> list[Any]:
@@ -52,86 +52,71 @@ def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped
     return types.void(array, vectors, types.intp, types.intp, tile), generate
 
 
-def _over_tile(
-    context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any, sums: Any, vectors: Any, added: Any
-) -> Any:
-    """Replace each sum by added(array[row + r, column], vector, sum, r, v)."""
-    sums, entries, word = unpack_tuple(builder, sums), unpack_tuple(builder, vectors), row.type
-    for r in range(len(sums) // len(entries)):
+def _terms(context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any, tile: Any, vectors: Any, term: Any) -> Any:
+    """Return the tuple of term(array[row + r, column], vector, entry, r, v) for each entry of a tile and its vector."""
+    entries, others, word = unpack_tuple(builder, tile), unpack_tuple(builder, vectors), row.type
+    for r in range(len(entries) // len(others)):
         factor = builder.load(entry_pointer(context, builder, array, value, builder.add(row, word(r)), column))
         factor = emit_splat(builder, Vector(array.dtype), factor)
-        for v, entry in enumerate(entries):
-            sums[r * len(entries) + v] = added(factor, entry, sums[r * len(entries) + v], r, v)
-    return sums
+        for v, other in enumerate(others):
+            place = r * len(others) + v
+            entries[place] = term(factor, other, entries[place], r, v)
+    return entries
 
 
-@intrinsic
-def add_outer(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+def _over_tile(term: Any) -> Any:
+    """Make a function of a tile, an array, a row, a column, and vectors, that returns a term for each entry of the tile.
+
+    The term for tile[r, v] is made of array[row + r, column], repeated in every lane, of vectors[v], and of the entry itself.
+    """
+
+    def over_tile(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+        def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+            entries, value, row, column, others = operands
+
+            def made(factor, other, entry, r, v):  # type: ignore[no-untyped-def]
+                return term(builder, Vector(array.dtype), factor, other, entry)
+
+            terms = _terms(context, builder, array, value, row, column, entries, others, made)
+            return pack_tuple(context, builder, tile, terms)
+
+        return tile(tile, array, types.intp, types.intp, vectors), generate
+
+    over_tile.__name__, over_tile.__qualname__, over_tile.__doc__ = term.__name__, term.__qualname__, term.__doc__
+    return intrinsic(over_tile)
+
+
+@_over_tile
+def add_outer(builder: Any, vector: Vector, factor: Any, other: Any, total: Any) -> Any:
     """Return tile[r, v] + array[row + r, column] vectors[v] for all r and v."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return emit_call(builder, "llvm.fmuladd", Vector(array.dtype), factor, entry, total)
-
-        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
+    return emit_call(builder, "llvm.fmuladd", vector, factor, other, total)
 
 
-@intrinsic
-def add_squares(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+@_over_tile
+def add_squares(builder: Any, vector: Vector, factor: Any, other: Any, total: Any) -> Any:
     """Return tile[r, v] + (vectors[v] - array[row + r, column])^2 for all r and v."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            difference = builder.fsub(entry, factor)
-            return emit_call(builder, "llvm.fmuladd", Vector(array.dtype), difference, difference, total)
-
-        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
+    difference = builder.fsub(other, factor)
+    return emit_call(builder, "llvm.fmuladd", vector, difference, difference, total)
 
 
-@intrinsic
-def add_distances(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+@_over_tile
+def add_distances(builder: Any, vector: Vector, factor: Any, other: Any, total: Any) -> Any:
     """Return tile[r, v] + |vectors[v] - array[row + r, column]| for all r and v."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return builder.fadd(total, emit_call(builder, "llvm.fabs", Vector(array.dtype), builder.fsub(entry, factor)))
-
-        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
+    return builder.fadd(total, emit_call(builder, "llvm.fabs", vector, builder.fsub(other, factor)))
 
 
-@intrinsic
-def largest_distances(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
+@_over_tile
+def largest_distances(builder: Any, vector: Vector, factor: Any, other: Any, largest: Any) -> Any:
     """Return the larger of tile[r, v] and |vectors[v] - array[row + r, column]| for all r and v, and NaN where one of them is.
 
     No entry of the tile may be negative: such numbers are in the order of their bits, and NaN comes after infinity.
     """
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        sums, value, row, column, entries = operands
-        vector, bits = Vector(array.dtype), array.dtype.bitwidth
-        whole = ir.VectorType(ir.IntType(bits), vector.lanes)
-        no_sign = ir.Constant(whole, [2 ** (bits - 1) - 1] * vector.lanes)
-
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            apart = builder.and_(builder.bitcast(builder.fsub(entry, factor), whole), no_sign)
-            so_far = builder.bitcast(total, whole)
-            return builder.bitcast(builder.select(builder.icmp_unsigned(">", apart, so_far), apart, so_far), vector.ir)
-
-        return pack_tuple(context, builder, tile, _over_tile(context, builder, array, value, row, column, sums, entries, added))
-
-    return tile(tile, array, types.intp, types.intp, vectors), generate
+    bits = BYTES * 8 // vector.lanes
+    whole = ir.VectorType(ir.IntType(bits), vector.lanes)
+    no_sign = ir.Constant(whole, [2 ** (bits - 1) - 1] * vector.lanes)
+    apart = builder.and_(builder.bitcast(builder.fsub(other, factor), whole), no_sign)
+    so_far = builder.bitcast(largest, whole)
+    return builder.bitcast(builder.select(builder.icmp_unsigned(">", apart, so_far), apart, so_far), vector.ir)
 
 
 @intrinsic
@@ -154,12 +139,11 @@ def add_product(_, tile, weights, column, vectors, points, row, k):  # type: ign
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
         sums, value, column, entries, *_ = operands
 
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return emit_call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, entry, total)
+        def made(factor, other, total, r, v):  # type: ignore[no-untyped-def]
+            return emit_call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, other, total)
 
-        return pack_tuple(
-            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
-        )
+        terms = _terms(context, builder, weights, value, column.type(0), column, sums, entries, made)
+        return pack_tuple(context, builder, tile, terms)
 
     return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate
 
@@ -170,16 +154,14 @@ def add_weighted_differences(_, tile, weights, column, vectors, points, row, k):
 
     def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
         sums, value, column, entries, points_value, row, k = operands
-        vector = Vector(weights.dtype)
-        count, width = len(tile), len(vectors)
-        places = _tile(context, builder, points, points_value, count, width, row, k)
+        places = _tile(context, builder, points, points_value, len(tile), len(vectors), row, k)
         starts = [builder.load(place, align=points.dtype.bitwidth // 8) for place in places]
 
-        def added(factor, entry, total, r, v):  # type: ignore[no-untyped-def]
-            return emit_call(builder, "llvm.fmuladd", vector, factor, builder.fsub(entry, starts[r * width + v]), total)
+        def made(factor, other, total, r, v):  # type: ignore[no-untyped-def]
+            difference = builder.fsub(other, starts[r * len(vectors) + v])
+            return emit_call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, difference, total)
 
-        return pack_tuple(
-            context, builder, tile, _over_tile(context, builder, weights, value, column.type(0), column, sums, entries, added)
-        )
+        terms = _terms(context, builder, weights, value, column.type(0), column, sums, entries, made)
+        return pack_tuple(context, builder, tile, terms)
 
     return tile(tile, weights, types.intp, vectors, points, types.intp, types.intp), generate
