@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,38 +20,32 @@ def threads_for(n: int) -> int:
     return min(THREADS, max(LEAST, 1 << (n - 1).bit_length()))
 
 
-@cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def sums_of(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
-    """Return the sums of all threads' values, added in a fixed order; `parts` is shared, two entries for each thread."""
-    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    parts[0, thread], parts[1, thread] = first, second
-    cuda.syncthreads()
-    while half:
-        if thread < half:
-            parts[0, thread] += parts[0, thread + half]
-            parts[1, thread] += parts[1, thread + half]
+def _over_threads(combine: Callable[[Any, Any], Any]) -> Any:
+    """Return a device function that combines all threads' values, two at a time, in a fixed order.
+
+    Its argument `parts` is shared memory: an entry of each of two rows for each thread.
+    """
+
+    @cuda.jit(device=True)  # type: ignore[untyped-decorator]
+    def combined(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
+        thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
+        parts[0, thread], parts[1, thread] = first, second
         cuda.syncthreads()
-        half //= 2
-    first, second = parts[0, 0], parts[1, 0]
-    cuda.syncthreads()  # until all threads have read them
-    return first, second
+        while half:
+            if thread < half:
+                parts[0, thread] = combine(parts[0, thread], parts[0, thread + half])
+                parts[1, thread] = combine(parts[1, thread], parts[1, thread + half])
+            cuda.syncthreads()
+            half //= 2
+        first, second = parts[0, 0], parts[1, 0]
+        cuda.syncthreads()  # until all threads have read them
+        return first, second
+
+    return combined
 
 
-@cuda.jit(device=True)  # type: ignore[untyped-decorator]
-def largest_of(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
-    """Return the largest of all threads' values, as `sums_of` does their sums; a NaN is not one."""
-    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    parts[0, thread], parts[1, thread] = first, second
-    cuda.syncthreads()
-    while half:
-        if thread < half:
-            parts[0, thread] = max(parts[0, thread], parts[0, thread + half])
-            parts[1, thread] = max(parts[1, thread], parts[1, thread + half])
-        cuda.syncthreads()
-        half //= 2
-    first, second = parts[0, 0], parts[1, 0]
-    cuda.syncthreads()  # until all threads have read them
-    return first, second
+sums_of = _over_threads(operator.add)
+largest_of = _over_threads(max)  # a NaN is not one
 
 
 @cache

@@ -36,7 +36,7 @@ from kernels._definition.counting import Counted, Tally
 from kernels._definition.examples import Example, derived_example, example_from_file
 from kernels._definition.numerics import Agreement, Precision, precision_of, wide
 from kernels._definition.rounding import Rounded
-from kernels._definition.rows import BLOCK, Rows
+from kernels._definition.rows import BLOCK, Rows, are_apart
 from kernels._definition.signature import Signature
 
 Array = np.ndarray[Any, Any]
@@ -61,7 +61,6 @@ class Contract:
         self.operation, self.module = operation, module
         self.definition: Callable[..., Any] = getattr(module, operation)
         self.signature = Signature(self.definition, module)
-        self._rows = Rows(self.signature, module)
         self.validate = self.signature.validator
         self.ARRAYS = tuple(self.signature.arrays)
         # Whether a result is one floating array that is held to the reference entry by entry.
@@ -82,40 +81,43 @@ class Contract:
 
     def rows_are_apart(self, parameters: Mapping[str, Any]) -> bool:
         """Whether these values of parameters let rows be computed apart."""
-        return self._rows.apart(parameters)
+        return are_apart(self.module, parameters)
 
     def row_count(self, *args: Any, **kwargs: Any) -> int:
         """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
-        return self._rows.count(self.signature.normal(args, kwargs))
+        return self._rows(self.signature.normal(args, kwargs)).count
 
     def rows(self, index: Array | slice, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the call whose result is these rows of the result."""
-        return self.signature.as_call(self._rows.cut(self.signature.normal(args, kwargs), index))
+        return self.signature.as_call(self._rows(self.signature.normal(args, kwargs)).cut(index))
 
     def rows_of(self, result: Any, index: Array | slice, *args: Any, **kwargs: Any) -> Any:
         """Return these rows of a call's result, of all its parts: those that `rows` asks for."""
-        return self._rows.of(result, index, self.signature.normal(args, kwargs))
+        return self._rows(self.signature.normal(args, kwargs)).of(result, index)
 
-    def _blocks(self, call: dict[str, Any]) -> Iterator[tuple[dict[str, Any], slice]]:
-        return self._rows.blocks(call, lambda: self._tally(call).largest)
+    def _rows(self, call: dict[str, Any]) -> Rows:
+        return Rows(self.signature, self.module, call)
+
+    def _blocks(self, rows: Rows) -> Iterator[tuple[dict[str, Any], slice]]:
+        return rows.blocks(lambda: self._tally(rows.call).largest)
 
     # Readings
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the definition gives for the caller's own arrays, block by block: the first variant."""
-        call = self.signature.normal(args, kwargs)
-        blocks = []
-        for block, _ in self._blocks(call):
+        rows, blocks = self._rows(self.signature.normal(args, kwargs)), []
+        for block, _ in self._blocks(rows):
             positional, keyed = self.signature.as_call(block)
             blocks.append(self.definition(*positional, **keyed))
-        return self._rows.joined(blocks, call)
+        return rows.joined(blocks)
 
     def reference(self, *args: Any, dtype: str, **kwargs: Any) -> Any:
         """Return the result by the definition, in a precision wider than `dtype`; whole numbers exactly, wrapped at the end."""
         call = self.signature.normal(args, kwargs)
         if precision_of(dtype) is None:
             return self._exact(call, dtype)
-        return self._rows.joined([self._plain(block, dtype) for block, _ in self._blocks(call)], call)
+        rows = self._rows(call)
+        return rows.joined([self._plain(block, dtype) for block, _ in self._blocks(rows)])
 
     def _plain(self, call: dict[str, Any], dtype: str) -> Any:
         return results.map_parts(np.asarray, self._read(self.definition, call, dtype))
@@ -137,12 +139,12 @@ class Contract:
         if precision_of(dtype) is None:
             exact = self._exact(call, dtype)
             return exact, results.map_parts(lambda part: np.zeros(part.shape), exact)
-        references, bounds = [], []
-        for block, _ in self._blocks(call):
+        rows, references, bounds = self._rows(call), [], []
+        for block, _ in self._blocks(rows):
             value, known = self._known(block, dtype, precision)
             references.append(value)
             bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
-        return self._rows.joined(references, call), self._rows.joined(bounds, call)
+        return rows.joined(references), rows.joined(bounds)
 
     def require_class(self, precision: str) -> None:
         """Refuse a class of error that the operation does not know; raises ValueError."""
@@ -195,15 +197,15 @@ class Contract:
     def entries(self, call: Mapping[str, Any], result: Any, dtype: str, precision: str) -> judging.Verdict:
         """Hold each entry of a result to the definition, block by block."""
         worst, failure, vacuous, entries = Agreement(0.0, (), 0.0), None, 0.0, 0
-        wrong = self._wrong_shape(dict(call), result)
-        if wrong:
+        if wrong := self._wrong_shape(call, result):
             return judging.Verdict(Agreement(math.inf, (), 0.0), wrong)
-        for block, index in self._blocks(dict(call)):
+        rows = self._rows(dict(call))
+        for block, index in self._blocks(rows):
             if precision_of(dtype) is None:
                 value = known = self._exact(block, dtype)
             else:
                 value, known = self._known(block, dtype, precision)
-            parts = map(results.parts, (self._rows.of(result, index, block), value, known))
+            parts = map(results.parts, (rows.of(result, index), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
                 agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
                 vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size
@@ -213,7 +215,7 @@ class Contract:
                     failure = judging.worded(name, agreement, got, exact, each)
         return judging.Verdict(worst._replace(vacuous=vacuous / max(1, entries)), failure)
 
-    def _wrong_shape(self, call: dict[str, Any], result: Any) -> str | None:
+    def _wrong_shape(self, call: Mapping[str, Any], result: Any) -> str | None:
         """Say which part of a result has another shape than it must have."""
         expected = results.shapes(self.signature, call)
         for (name, shape), part in zip(expected.items(), results.parts(result), strict=True):
@@ -271,15 +273,11 @@ class Contract:
         working = call[self.signature.group[0]].dtype
         for part, size in zip(self.signature.results.values(), tally.results, strict=True):
             moved += size * (_bytes(np.dtype(part.dtypes("")[0])) if part.apart else _bytes(working))
-        scratch = self._scratch(call, tally)
+        rows, scratch = self._rows(call), tally.largest
+        if rows.axes:  # an evaluation goes block by block
+            scratch = max(tally.largest // max(1, rows.count), min(tally.largest, BLOCK))
         scratch = scratch if scratch > max(*sizes, *tally.results) else 0
         return {"flops": tally.flops, "bytes": moved, "scratch": scratch, **self.quantities(*args, **kwargs)}
-
-    def _scratch(self, call: dict[str, Any], tally: Tally) -> int:
-        """Return the entries of the largest array that an evaluation makes, block by block."""
-        if self._rows.axes(call) is None:
-            return tally.largest
-        return max(tally.largest // max(1, self._rows.count(call)), min(tally.largest, BLOCK))
 
     def _tally(self, call: dict[str, Any]) -> Tally:
         tally = Tally()

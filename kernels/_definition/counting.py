@@ -68,8 +68,7 @@ class Counted:
 
 
 def _elementwise(*arrays: Any, tally: Tally) -> Counted:
-    shapes = [np.shape(array) if not isinstance(array, Counted) else array.shape for array in arrays]
-    shape = _broadcast(*shapes)
+    shape = _broadcast(*map(np.shape, arrays))
     return tally.made(shape, math.prod(shape))
 
 
@@ -105,7 +104,7 @@ class Namespace:
         if name in SORTS:
             return lambda x, **_: self._tally.made(x.shape, x.size * max(1, x.size - 1).bit_length())
         if name in SAME_SHAPE:
-            return lambda x, *_, **__: self._tally.made(np.shape(x) if not isinstance(x, Counted) else x.shape)
+            return lambda x, *_, **__: self._tally.made(np.shape(x))
         if name in VIEWS:
             return lambda x, *args, **kwargs: self._tally.made(getattr(np, name)(_shown(x), *args, **kwargs).shape)
         raise AttributeError(f"no count is known for the array API's function {name!r}: state it in {__name__}")

@@ -21,93 +21,89 @@ Array = np.ndarray[Any, Any]
 BLOCK = 2**20  # entries that the largest array of an evaluation may have before it goes block by block
 
 
+def are_apart(module: ModuleType, parameters: Mapping[str, Any]) -> bool:
+    """Whether these values of parameters let rows be computed apart."""
+    return all(parameters[key] == value for key, value in getattr(module, "APART", {}).items())
+
+
 class Rows:
-    """The rows of an operation's calls.
+    """The rows of a normalised call's result.
 
     Parameters
     ----------
     signature : Signature
     module : module
         What the operation's file states.
+    call : dict
+        The arguments by name.
+
+    Attributes
+    ----------
+    axes : dict
+        The axis of the rows that are computed apart, in each array that has it; empty where the result is one whole.
+    of_parts : list
+        That axis in each part of the result, counted from the last.
+    count : int
+        How many rows are computed apart; 1 where the result is one whole.
     """
 
-    def __init__(self, signature: Signature, module: ModuleType) -> None:
-        self.signature, self.module = signature, module
+    def __init__(self, signature: Signature, module: ModuleType, call: dict[str, Any]) -> None:
+        self.signature, self.call = signature, call
+        rows = getattr(module, "ROWS", None) if are_apart(module, call) else None
+        self.axes, self.of_parts = self._first_of_batch() if rows is None else self._along(rows)
+        if hasattr(module, "judge") or not self.axes:
+            self.axes, self.of_parts = {}, []
+        self.count: int = next((call[key].shape[axis] for key, axis in self.axes.items()), 1)
 
-    def apart(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether these values of parameters let rows be computed apart."""
-        return all(parameters[key] == value for key, value in getattr(self.module, "APART", {}).items())
-
-    def axes(self, call: Mapping[str, Any]) -> tuple[dict[str, int], list[int]] | None:
-        """Return the axis of the rows that are computed apart, in each array that has it and in each part of the result."""
-        if hasattr(self.module, "judge"):
-            return None
-        rows: str | None = getattr(self.module, "ROWS", None) if self.apart(call) else None
-        if rows is None:
-            return self._first_of_batch(call)
+    def _along(self, rows: str) -> tuple[dict[str, int], list[int]]:
         axes = {}
         for key, argument in self.signature.arrays.items():
-            present = argument.present(call[key].ndim) if call[key] is not None else ()
+            present = argument.present(self.call[key].ndim) if self.call[key] is not None else ()
             if rows in present:
-                axes[key] = call[key].ndim - len(present) + present.index(rows)
-        lacking = self.signature.lacking(call)
+                axes[key] = self.call[key].ndim - len(present) + present.index(rows)
+        lacking = self.signature.lacking(self.call)
         given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
-        if not axes or not all(rows in own for own in given):
-            return None
-        return axes, [own.index(rows) - len(own) for own in given]
+        return (axes, [own.index(rows) - len(own) for own in given]) if all(rows in own for own in given) else ({}, [])
 
-    def _first_of_batch(self, call: Mapping[str, Any]) -> tuple[dict[str, int], list[int]] | None:
-        batches = self.signature.batches(call)
+    def _first_of_batch(self) -> tuple[dict[str, int], list[int]]:
+        batches, parts = self.signature.batches(self.call), self.signature.results.values()
         shape = np.broadcast_shapes(*batches.values())
-        parts = self.signature.results.values()
         if not shape or not all(part.batch for part in parts):
-            return None
+            return {}, []
         axes = {key: 0 for key, own in batches.items() if len(own) == len(shape) and own[0] == shape[0]}
         return axes, [-len(shape) - len(part.extents) for part in parts]
 
-    def count(self, call: Mapping[str, Any]) -> int:
-        """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
-        found = self.axes(call)
-        if found is None:
-            return 1
-        key, axis = next(iter(found[0].items()))
-        return int(call[key].shape[axis])
-
-    def cut(self, call: dict[str, Any], index: Array | slice) -> dict[str, Any]:
+    def cut(self, index: Array | slice) -> dict[str, Any]:
         """Return the call whose result is these rows of the result."""
-        axes, _ = self.axes(call) or ({}, [])
-        return call | {key: call[key][(*(slice(None),) * axis, index)] for key, axis in axes.items()}
+        return self.call | {key: self.call[key][(*(slice(None),) * axis, index)] for key, axis in self.axes.items()}
 
-    def blocks(self, call: dict[str, Any], largest: Callable[[], int]) -> Iterator[tuple[dict[str, Any], slice]]:
-        """Cut a call into blocks of rows, none of whose arrays is large; yield each with its rows.
+    def blocks(self, largest: Callable[[], int]) -> Iterator[tuple[dict[str, Any], slice]]:
+        """Cut the call into blocks of rows, none of whose arrays is large; yield each with its rows.
 
         `largest` counts the entries of the largest array on the way, where the extents say that it may be large.
         """
-        extents = math.prod(max(1, size) for size in self.signature.extents_of(call).values())
-        if extents <= BLOCK or self.axes(call) is None:
-            yield call, slice(None)
+        extents = math.prod(max(1, size) for size in self.signature.extents_of(self.call).values())
+        if extents <= BLOCK or not self.axes:
+            yield self.call, slice(None)
             return
-        total = self.count(call)
-        step = max(1, BLOCK // max(1, largest() // max(1, total)))
-        for start in range(0, max(1, total), step):
-            yield self.cut(call, slice(start, start + step)), slice(start, start + step)
+        step = max(1, BLOCK // max(1, largest() // max(1, self.count)))
+        for start in range(0, max(1, self.count), step):
+            yield self.cut(slice(start, start + step)), slice(start, start + step)
 
-    def of(self, result: Any, index: Array | slice, call: Mapping[str, Any]) -> Any:
-        """Return these rows of a call's result, of all its parts: those of the call that `cut` gives."""
-        found = self.axes(call)
-        if found is None:
+    def of(self, result: Any, index: Array | slice) -> Any:
+        """Return these rows of the result, of all its parts: the result of the call that `cut` gives."""
+        if not self.axes:
             return result
-        axes = iter(found[1])
+        axes = iter(self.of_parts)
         return results.map_parts(lambda part: part[(..., index, *(slice(None),) * (-next(axes) - 1))], result)
 
-    def joined(self, blocks: Sequence[Any], call: Mapping[str, Any]) -> Any:
+    def joined(self, blocks: Sequence[Any]) -> Any:
         """Return the result whose blocks of rows these are."""
-        found = self.axes(call)
-        if len(blocks) == 1 or found is None:
+        if len(blocks) == 1:
             return blocks[0]
-        axes = iter(found[1])
+        axes = iter(self.of_parts)
 
         def joined(*parts: Any) -> Any:
             return array_namespace(parts[0]).concat(parts, axis=next(axes))
 
-        return results.map_parts(joined, blocks[0], *blocks[1:])
+        return results.map_parts(joined, *blocks)

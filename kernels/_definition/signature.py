@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from types import ModuleType
 from typing import Any
@@ -145,7 +145,7 @@ class Signature:
                 continue
             given = f"{key} is not None and " if each.optional else ""
             body += [f"if {given}type({key}) is not {each.type.__name__}: {key} = _number(_parameter_{key}, {key})"]
-            condition = _joined([self._with_shapes(code.replace("value", key)) for code, _ in each.conditions])
+            condition = " and ".join(self._with_shapes(code.replace("value", key)) for code, _ in each.conditions)
             body += [f"if {given}not ({condition}): _refuse_value(_parameter_{key}, {key})"] if condition else []
         normalised = self._as_keywords(self.public.parameters)
         body += [f"_require_indices({key!r}, {key}, {self._shape_of(extent)})" for key, extent in self.indices.items()]
@@ -331,7 +331,3 @@ class Signature:
                 f"{self.name}: argument {key}: expected indices from 0 to {extent - 1} ({self.indices[key]} is {extent}), "
                 f"got {least} to {most}"
             )
-
-
-def _joined(conditions: Sequence[str]) -> str:
-    return " and ".join(conditions)
