@@ -44,7 +44,7 @@ def derived_example(signature: Signature, extent: int, *, dtype: str = "float32"
 def _drawn(rng: np.random.Generator, argument: ArrayArgument, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
     if not argument.apart:
         return rng.standard_normal(shape).astype(dtype)
-    count = 2 if argument.kind == "Bool" else max(1, *shape, 1)  # all extents are equal: what it counts has as many
+    count = 2 if argument.kind == "Bool" else max(1, *shape)  # all extents are equal: what it counts has as many
     return rng.integers(0, count, shape).astype(argument.dtypes("")[0])
 
 
@@ -73,15 +73,8 @@ def _example(signature: Signature, arrays: dict[str, Any], changes: dict[str, An
     if unknown:
         known = ", ".join(signature.parameters) or "none"
         raise TypeError(f"{signature.name}: no parameter {', '.join(sorted(unknown))}; there are: {known}")
-    for (
-        key,
-        each,
-    ) in signature.parameters.items():  # a parameter without a default is 1 where that is allowed, or the first of its choices
-        if each.needed and key not in changes:
-            changes[key] = each.example(signature.extents(arrays))
-    positional = [
-        k for k, each in signature.public.parameters.items() if each.kind is not each.KEYWORD_ONLY and k in arrays | changes
-    ]
-    given = arrays | changes
+    extents = signature.extents(arrays)
+    needed = {key: each for key, each in signature.parameters.items() if each.needed and key not in changes}
+    given = arrays | changes | {key: each.example(extents) for key, each in needed.items()}
     title = ", ".join([f"{key} {'x'.join(map(str, array.shape))}" for key, array in arrays.items()])
-    return Example(tuple(given.pop(key) for key in positional), given, title)
+    return Example(*signature.as_call(given), title)

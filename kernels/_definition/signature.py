@@ -44,6 +44,9 @@ class Signature:
     def __init__(self, definition: Callable[..., Any], module: ModuleType) -> None:
         self.name = definition.__name__
         self.public = inspect.signature(definition)
+        kinds = {key: stated.kind for key, stated in self.public.parameters.items()}
+        self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.by_keyword = [key for key in kinds if key not in self.by_position]
         self.defaults: dict[str, str] = getattr(module, "DEFAULTS", {})
         self.finite: tuple[str, ...] = getattr(module, "FINITE", ())
         self.nonnegative: tuple[str, ...] = getattr(module, "NONNEGATIVE", ())
@@ -125,8 +128,6 @@ class Signature:
 
     def _make(self) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
         """Write the validator's source and run it."""
-        positional = [key for key, stated in self.public.parameters.items() if stated.kind is not stated.KEYWORD_ONLY]
-        keyed = [key for key in self.public.parameters if key not in positional]
         shown = [*self.public.parameters.values()]
         if self.finite:
             shown.append(inspect.Parameter("check_finite", inspect.Parameter.KEYWORD_ONLY, default=True, annotation="bool"))
@@ -155,7 +156,7 @@ class Signature:
             other = self.defaults.get(key, "None")
             given = f"if {key} is not {other}: " if key in self.omissible else ""
             body += [f"    {given}_require_{'nonnegative' if key in self.nonnegative else 'finite'}({key!r}, {key})"]
-        body += [f"return ({', '.join(positional)},), {{{', '.join(f'{key!r}: {key}' for key in keyed)}}}"]
+        body += [f"return ({', '.join(self.by_position)},), {{{', '.join(f'{key!r}: {key}' for key in self.by_keyword)}}}"]
         source = "\n    ".join([f"def {self.name}({head}):", *body])
         names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_own": self.own,
                   "_require_finite": self.require_finite, "_require_nonnegative": self.require_nonnegative,
@@ -246,10 +247,9 @@ class Signature:
         return call
 
     def as_call(self, call: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return arguments by name as they are passed: by position, and by keyword."""
-        keyed = {key for key, each in self.public.parameters.items() if each.kind is each.KEYWORD_ONLY}
-        args = tuple(call[key] for key in self.public.parameters if key not in keyed)
-        return args, {key: call[key] for key in self.public.parameters if key in keyed}
+        """Return the arguments that are given by name as they are passed: by position, and by keyword."""
+        args = tuple(call[key] for key in self.by_position if key in call)
+        return args, {key: call[key] for key in self.by_keyword if key in call}
 
     def extents_of(self, call: Mapping[str, Any]) -> dict[str, int]:
         """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""

@@ -51,8 +51,7 @@ class Operation:
         arrays = asks.arrays.values()
         optional = frozenset(extent for array in arrays for extent in array.optional)
         self.core = Core(tuple(array.extents for array in arrays), asks.result.extents if asks.uniform else (), optional)
-        kinds = {key: parameter.kind for key, parameter in self.signature.parameters.items()}
-        self.by_position = [key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY]
+        self.by_position = asks.by_position
         self.keyed = [key for key in asks.arrays if key not in self.by_position]
         # Whether a call of arrays whose extents fit is valid, whatever the validator would say.
         self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own or self.keyed)
