@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels import _arrays
 from kernels._costs import calls
-from kernels._dispatch.operation import Call, Operation, wrong_dtype
+from kernels._dispatch.operation import Operation, Request, wrong_dtype
 from kernels._dispatch.strength import no_weaker
 from kernels._explanation import Cost
 from registry import VariantUnavailable
@@ -73,42 +73,42 @@ class Question(NamedTuple):
     repeatable: bool = False
 
 
-def cannot_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
+def cannot_run(op: Operation, variant: Variant, request: Request, question: Question) -> Rejection | None:
     """Say why a variant cannot run a call, or None if it can. Asks the registration, the system and the call alone."""
     if variant.reason:
         return Rejection(variant.reason, VariantUnavailable)
-    if question.selector == "auto" and variant.device != call.caller.device:
-        return Rejection(f"runs on {variant.device}, and the arrays are on {call.caller.device}", ValueError)
+    if question.selector == "auto" and variant.device != request.caller.device:
+        return Rejection(f"runs on {variant.device}, and the arrays are on {request.caller.device}", ValueError)
     for_dask = variant.arrays == "dask"
-    if for_dask != (call.caller.kind == "dask") and not (for_dask and variant.name == question.selector):
+    if for_dask != (request.caller.kind == "dask") and not (for_dask and variant.name == question.selector):
         takes = "is for dask arrays" if for_dask else "takes no dask arrays; compute() makes others of them"
         return Rejection(takes, TypeError)
-    name = _arrays.dtype_name(call.dtype)
+    name = _arrays.dtype_name(request.dtype)
     if name not in variant.dtypes:
         return Rejection(wrong_dtype(variant, name), TypeError)
     if name == "bfloat16" and variant.arrays == "numpy" and (lacking := op.zoo.missing("ml_dtypes")):
         return Rejection(f"takes bfloat16 as NumPy has it, and {lacking}", VariantUnavailable)
-    for key, value in call.options.items():
+    for key, value in request.options.items():
         if key not in variant.options:
             return Rejection(f"has no argument {key!r}; its options are: {', '.join(variant.options) or 'none'}", TypeError)
         if type(value) is not type(variant.options[key]):
             return Rejection(f"takes {key} as {type(variant.options[key]).__name__}; got {value!r}", TypeError)
         if type(value) in (int, float) and not value > 0:
             return Rejection(f"takes {key} above 0; got {value!r}", ValueError)
-    if variant.limits and (beyond := beyond_limits(op, variant, *op.contract.signature.as_call(call.arguments))):
+    if variant.limits and (beyond := beyond_limits(op, variant, *op.contract.signature.as_call(request.arguments))):
         return beyond
-    return must_not_run(op, variant, call, question)
+    return must_not_run(op, variant, request, question)
 
 
-def must_not_run(op: Operation, variant: Variant, call: Call, question: Question) -> Rejection | None:
+def must_not_run(op: Operation, variant: Variant, request: Request, question: Question) -> Rejection | None:
     """Say what somebody asked for that keeps a variant from running a call that it can run, or None."""
     if variant.name in question.forbidden:
         return Rejection(f"is forbidden here: {question.forbidden[variant.name]}", VariantUnavailable)
     if question.repeatable and not variant.deterministic:
         return Rejection("does not give the same bits twice, and choices are frozen", VariantUnavailable)
     if question.precision is not None:
-        parameters = {key: value for key, value in call.arguments.items() if key in op.contract.DISCRETE}
-        if not no_weaker(op.contract, variant.precision, question.precision, _arrays.dtype_name(call.dtype), parameters):
+        parameters = {key: value for key, value in request.arguments.items() if key in op.contract.DISCRETE}
+        if not no_weaker(op.contract, variant.precision, question.precision, _arrays.dtype_name(request.dtype), parameters):
             return Rejection(f"promises the class {variant.precision!r}, weaker than {question.precision!r}", ValueError)
     return None
 
@@ -133,9 +133,9 @@ def beyond_limits(op: Operation, variant: Variant, args: tuple[Any, ...], kwargs
     return None
 
 
-def able(op: Operation, call: Call, question: Question, candidates: Sequence[Variant]) -> list[Candidate]:
+def able(op: Operation, request: Request, question: Question, candidates: Sequence[Variant]) -> list[Candidate]:
     """Say of each candidate whether it can run a call, and if not, why."""
-    return [Candidate(variant, cannot_run(op, variant, call, question)) for variant in candidates]
+    return [Candidate(variant, cannot_run(op, variant, request, question)) for variant in candidates]
 
 
 def ordered(
@@ -221,11 +221,11 @@ def first_that_loads(op: Operation, candidates: Sequence[Candidate]) -> list[Can
     return [*broken, *candidates[len(broken) :]]
 
 
-def none_can_run(op: Operation, call: Call, selector: str, rejected: Sequence[Candidate]) -> Exception:
+def none_can_run(op: Operation, request: Request, selector: str, rejected: Sequence[Candidate]) -> Exception:
     """What every working variant rejects is the caller's to mend; otherwise the machine is at fault."""
     because = [(each.variant, each.rejection) for each in rejected if each.rejection is not None]
     here = [each for each in because if each[1].error is not VariantUnavailable]
-    here = [each for each in here if _concerns(each[0], call, selector)] or here or because
+    here = [each for each in here if _concerns(each[0], request, selector)] or here or because
     error = here[0][1].error
     if here[0][0].name == selector:
         return error(f"{op.name}: variant {selector!r} {here[0][1].reason}")
@@ -236,8 +236,8 @@ def none_can_run(op: Operation, call: Call, selector: str, rejected: Sequence[Ca
     return error("\n".join([f"{op.name}: no variant for {selector!r} can take this call:", *lines]))
 
 
-def _concerns(variant: Variant, call: Call, selector: str) -> bool:
+def _concerns(variant: Variant, request: Request, selector: str) -> bool:
     """Whether a variant is for such arrays, their dtype and the options, so that its rejection tells most."""
-    there = selector != "auto" or variant.device == call.caller.device
-    there &= (variant.arrays == "dask") == (call.caller.kind == "dask")
-    return there and _arrays.dtype_name(call.dtype) in variant.dtypes and call.options.keys() <= variant.options.keys()
+    there = selector != "auto" or variant.device == request.caller.device
+    there &= (variant.arrays == "dask") == (request.caller.kind == "dask")
+    return there and _arrays.dtype_name(request.dtype) in variant.dtypes and request.options.keys() <= variant.options.keys()

@@ -20,7 +20,7 @@ from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
-from kernels._dispatch.operation import Call, Operation
+from kernels._dispatch.operation import Operation, Request
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
 
@@ -32,7 +32,7 @@ MOST = 4096  # kinds of call that are remembered
 logger = logging.getLogger("kernel_zoo")
 
 
-class Choice(NamedTuple):
+class Decision(NamedTuple):
     """What was decided for a kind of call.
 
     Attributes
@@ -67,7 +67,7 @@ class Chooser:
 
     def __init__(self, op: Operation, selector: str, precision: str | None) -> None:
         self.op, self.selector, self.precision = op, selector, precision
-        self.choices: dict[Any, Choice] = {}  # for the kind of a call
+        self.decisions: dict[Any, Decision] = {}  # for the kind of a call
         self.known: dict[Any, Any] = {}  # what serves a kind of call, by dictionaries in dictionaries
         self.count = 0  # of the kinds in it
         self.tensors: dict[type, list[Callable[..., Any]]] = {}  # fast paths, for the processor and for CUDA
@@ -114,17 +114,17 @@ class Chooser:
         request = op.request(args, kwargs, candidates)
         if request.caller.kind == "torch" and (tensor := type(request.first)) not in self.tensors:
             self.tensors[tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
-        choice = self.choice(request, selector, candidates)
-        chosen = self._chosen(choice, request)
+        decision = self.decision(request, selector, candidates)
+        chosen = self._chosen(decision, request)
         if chosen.rejection is not None:
-            raise none_can_run(op, request, selector, choice.considered)
+            raise none_can_run(op, request, selector, decision.considered)
         if logger.isEnabledFor(logging.DEBUG):
             self._trace(chosen, request)
-        elif kind and choice.lasting and (serves := self._serves(choice, request)):
+        elif kind and decision.lasting and (serves := self._serves(decision, request)):
             self._keep(kind, serves)
         return op.run(chosen.variant, op.zoo.function(chosen.variant), request, chosen.cost.options if chosen.cost else {})
 
-    def _trace(self, chosen: Candidate, request: Call) -> None:
+    def _trace(self, chosen: Candidate, request: Request) -> None:
         op = self.op
         given = {name: array for name in op.contract.ARRAYS if (array := request.arguments[name]) is not None}
         shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in given.items())
@@ -132,19 +132,19 @@ class Chooser:
         logger.debug("%s: %s serves %s, %s: %s", op.name, chosen.variant.name, shapes, _arrays.dtype_name(request.dtype), why)
 
     def considered(
-        self, request: Call, selector: str, candidates: Sequence[Variant], *, looks: bool
+        self, request: Request, selector: str, candidates: Sequence[Variant], *, looks: bool
     ) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
         """Return what is considered for a call, the one that runs first, and on what that rests; nothing is recorded."""
         self.records = False
-        op, choice = self.op, self.choice(request, selector, candidates)
-        considered = choice.considered
-        if choice.by_facts is not None and looks:
+        op, decision = self.op, self.decision(request, selector, candidates)
+        considered = decision.considered
+        if decision.by_facts is not None and looks:
             numbers = self._numbers(*op.contract.signature.as_call(request.arguments))
-            considered = tuple(self._order(choice, numbers, request.caller.kind, request.options))
+            considered = tuple(self._order(decision, numbers, request.caller.kind, request.options))
         origins = {each.cost.origin for each in considered if each.cost is not None}
         return considered, notes(op.contract, origins)
 
-    def choice(self, request: Call, selector: str, candidates: Sequence[Variant]) -> Choice:
+    def decision(self, request: Request, selector: str, candidates: Sequence[Variant]) -> Decision:
         """Return what is decided for the kind of a call."""
         op, arguments = self.op, request.arguments
         passed = op.contract.signature.as_call(arguments)
@@ -157,25 +157,25 @@ class Chooser:
         buckets = tuple((name, calls.bucket(extent)) for name, extent in described.extents.items())
         key = (op.zoo.generation, request.caller.kind, request.caller.device, described.dtype, buckets, apart, selector,
                *map(_hashable, (question.forbidden, described.parameters, request.options)))  # fmt: skip
-        choice = self.choices.get(key)
-        if choice is None:
+        decision = self.decisions.get(key)
+        if decision is None:
             stands = described._replace(extents=_standing(described.extents, costs.measured))
-            choice = self._decided(request, question, candidates, stands, costs)
+            decision = self._decided(request, question, candidates, stands, costs)
             if frozen is not None:
-                choice = self._frozen(choice, request, described, question)
-            if choice.lasting and choice.considered[0].rejection is None:
-                _remember(self.choices, key, choice)
-        return choice
+                decision = self._frozen(decision, request, described, question)
+            if decision.lasting and decision.considered[0].rejection is None:
+                _remember(self.decisions, key, decision)
+        return decision
 
     def _decided(
-        self, request: Call, question: Question, candidates: Sequence[Variant], stands: calls.Call, costs: Costs
-    ) -> Choice:
+        self, request: Request, question: Question, candidates: Sequence[Variant], stands: calls.Call, costs: Costs
+    ) -> Decision:
         """Decide for the kind of a call, and find out what the decision hangs on."""
         op, kind, options = self.op, request.caller.kind, request.options
         considered = able(op, request, question, candidates)
         order = ordered(considered, kind, options, stands, costs)
         if len(candidates) == 1:
-            return Choice(tuple(order), stands)
+            return Decision(tuple(order), stands)
         order = first_that_loads(op, order)
         by_facts: dict[tuple[int, ...], Candidate] | None = None
         # The contents of a dask array are not there to be looked at.
@@ -193,9 +193,9 @@ class Chooser:
             and ordered(freed, kind, options, stands, costs)[0].variant is order[0].variant
             and by_facts is None
         )
-        return Choice(tuple(order), stands, by_facts, lasting)
+        return Decision(tuple(order), stands, by_facts, lasting)
 
-    def _settled(self, variant: Variant, request: Call, stands: calls.Call) -> bool:
+    def _settled(self, variant: Variant, request: Request, stands: calls.Call) -> bool:
         """Whether a variant's limits say the same of all calls of the kind."""
         op = self.op
         settled = {*op.contract.DISCRETE, *op.keyed}
@@ -214,52 +214,52 @@ class Chooser:
             said.add(beyond_limits(op, limited, *calls.stand_ins(op.contract, call)) is None)
         return len(said) == 1
 
-    def _chosen(self, choice: Choice, request: Call) -> Candidate:
+    def _chosen(self, decision: Decision, request: Request) -> Candidate:
         """Return what runs a call; where its facts decide, by a look at it."""
-        if choice.by_facts is None:
-            return choice.considered[0]
+        if decision.by_facts is None:
+            return decision.considered[0]
         numbers = self._numbers(*self.op.contract.signature.as_call(request.arguments))
-        return self._by_facts(choice, numbers, request.caller.kind, request.options)
+        return self._by_facts(decision, numbers, request.caller.kind, request.options)
 
     def _numbers(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         """Look at a normalised call, and return the buckets of its facts."""
         return calls.fact_buckets(self.op.contract.costs.look(*args, **kwargs))
 
-    def _by_facts(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> Candidate:
-        known = {} if choice.by_facts is None else choice.by_facts
+    def _by_facts(self, decision: Decision, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> Candidate:
+        known = {} if decision.by_facts is None else decision.by_facts
         chosen = known.get(numbers)
         if chosen is None:
-            chosen = first_that_loads(self.op, self._order(choice, numbers, kind, options))[0]
+            chosen = first_that_loads(self.op, self._order(decision, numbers, kind, options))[0]
             _remember(known, numbers, chosen)
         return chosen
 
-    def _order(self, choice: Choice, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
+    def _order(self, decision: Decision, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
         """Return what is considered for calls whose facts are in some buckets, the one that runs first."""
-        stands = choice.described
+        stands = decision.described
         facts = calls.of_buckets(calls.bounds(self.op.contract, stands.extents, stands.parameters), numbers)
-        return ordered(choice.considered, kind, options, stands._replace(facts=facts), costs_of(self.op.contract))
+        return ordered(decision.considered, kind, options, stands._replace(facts=facts), costs_of(self.op.contract))
 
-    def _serves(self, choice: Choice, request: Call) -> Served | None:
+    def _serves(self, decision: Decision, request: Request) -> Served | None:
         """Return what serves all ordinary calls of a kind; None where their arrays must be adapted first."""
-        op, (kind, _, device), (first, *_) = self.op, request.caller, choice.considered
-        running = [first] if choice.by_facts is None else [each for each in choice.considered if each.rejection is None]
+        op, (kind, _, device), (first, *_) = self.op, request.caller, decision.considered
+        running = [first] if decision.by_facts is None else [each for each in decision.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
         whole = op.contract.signature.is_core(request.arguments)
         if first.variant not in rivals or not (whole or all(v.batches for v in rivals)):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
-            chosen = self._by_facts(choice, self._numbers(args, kwargs), kind, {})
+            chosen = self._by_facts(decision, self._numbers(args, kwargs), kind, {})
             if chosen.variant not in rivals:
                 return None  # the slow path adapts the arrays to it
             return op.zoo.load(chosen.variant)(*args, **kwargs, **_options(chosen))
 
-        one = choice.by_facts is None
+        one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
         serves = served(op, first.variant, kernel, options).get(request.first.dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
-    def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:
+    def _frozen(self, decision: Decision, request: Request, described: calls.Call, question: Question) -> Decision:
         """Return the choice that the file in effect holds for a kind of call."""
         op, held = self.op, self.op.zoo.choices
         extents = [f"{name}={calls.ends(calls.bucket(extent))[0]}" for name, extent in sorted(described.extents.items())]
@@ -270,17 +270,17 @@ class Chooser:
         key = f"{op.name}: {where}, {', '.join(extents + stated)}"
         made = held.of(key)
         if made is None:
-            first = self._chosen(choice, request)
+            first = self._chosen(decision, request)
             if first.rejection is not None or not self.records:
-                return choice
+                return decision
             made = held.add(key, first.variant.name, dict(first.cost.options) if first.cost else {})
-        them = [each for each in choice.considered if each.variant.name == made["variant"]]
+        them = [each for each in decision.considered if each.variant.name == made["variant"]]
         if not them or them[0].rejection is not None:
             why = them[0].rejection.reason if them and them[0].rejection else "there is no such variant"
             raise VariantUnavailable(f"{held.path}: {op.name}: variant {made['variant']!r} cannot run here: {why}")
         cost = them[0].cost
         kept = them[0]._replace(cost=cost._replace(options=made["options"]) if cost else None)
-        return choice._replace(considered=(kept, *(each for each in choice.considered if each is not them[0])), by_facts=None)
+        return decision._replace(considered=(kept, *(each for each in decision.considered if each is not them[0])), by_facts=None)
 
 
 def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]]) -> dict[str, int]:

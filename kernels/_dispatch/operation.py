@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registry import Variant, Zoo
 
 
-class Call(NamedTuple):
+class Request(NamedTuple):
     """One call as its contract normalised it, its arguments by name; its first array; and what it asks of a variant."""
 
     arguments: dict[str, Any]
@@ -57,7 +57,7 @@ class Operation:
         self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own or self.keyed)
         self.leading = len(asks.arrays) - len(self.keyed)  # arrays come first by position, then by keyword
 
-    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Call:
+    def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Request:
         """Validate a call; what the operation has no name for is an option of some candidate.
 
         What no candidate takes is refused here, before the contract looks at the values, in one line.
@@ -90,7 +90,7 @@ class Operation:
         arguments = dict(zip(self.by_position, args, strict=True)) | kwargs
         if distributed and given.get("check_finite", True):
             arguments |= finite_blocks(self, arguments)
-        return Call(arguments, first, options, caller, dtype)
+        return Request(arguments, first, options, caller, dtype)
 
     def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
         """Name the keywords that nobody knows, each with the nearest that the operation or a variant has."""
@@ -121,7 +121,7 @@ class Operation:
                     f"{self.name}: no variant has an argument {key!r}; their options are: {', '.join(known) or 'none'}"
                 )
 
-    def run(self, variant: Variant, kernel: Callable[..., Any], call: Call, options: Mapping[str, Any] = {}) -> Any:
+    def run(self, variant: Variant, kernel: Callable[..., Any], request: Request, options: Mapping[str, Any] = {}) -> Any:
         """Adapt the arrays to the kernel's kind, run it, and convert the result back to the caller's kind.
 
         `options` take the place of the variant's defaults, where the call states none.
@@ -131,8 +131,8 @@ class Operation:
         ConformanceError
             If what the kernel returns is not such a result, with what was expected and what came.
         """
-        signature, arguments = self.contract.signature, call.arguments | self._adapted(variant, call)
-        options = {**variant.options, **options, **call.options}
+        signature, arguments = self.contract.signature, request.arguments | self._adapted(variant, request)
+        options = {**variant.options, **options, **request.options}
 
         def checked(*arrays: Any) -> Any:
             own = arguments | dict(zip(signature.arrays, arrays, strict=True))
@@ -148,14 +148,15 @@ class Operation:
             result = checked(*(arguments[key] for key in signature.arrays))
         else:
             result = results.over_batches(signature, checked, arguments)
-        return results.map_parts(lambda part: _arrays.convert_back(part, call.caller, call.first), result)
+        return results.map_parts(lambda part: _arrays.convert_back(part, request.caller, request.first), result)
 
-    def _adapted(self, variant: Variant, call: Call) -> dict[str, Any]:
-        """Return a call's arrays by name, made into the kernel's kind, dtype and layout."""
+    def _adapted(self, variant: Variant, request: Request) -> dict[str, Any]:
+        """Return the arrays by name, made into the kernel's kind, dtype and layout."""
         together = self.contract.signature.group
-        given = {key: array for key in self.contract.ARRAYS if (array := call.arguments[key]) is not None}
+        given = {key: array for key in self.contract.ARRAYS if (array := request.arguments[key]) is not None}
         adapted = {  # x as data too stays one
-            id(array): self._adapt(variant, array, call.dtype if key in together else array.dtype) for key, array in given.items()
+            id(array): self._adapt(variant, array, request.dtype if key in together else array.dtype)
+            for key, array in given.items()
         }
         return {key: adapted[id(array)] for key, array in given.items()}
 
