@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Question, able, none_can_run
 from kernels._dispatch.choosing import Chooser
 from kernels._dispatch.fast_path import of_variant
 from kernels._dispatch.operation import Operation
-from registry import Explanation
-
-if TYPE_CHECKING:
-    from registry import Variant, Zoo
+from kernels._explanation import Explanation
+from kernels._variant import Variant
+from kernels._zoo import Catalogue
 
 __all__ = ["Operation", "explain", "fixed", "make_callable"]
 
 
-def make_callable(zoo: Zoo, operation: str, selector: str, precision: str | None = None) -> Callable[..., Any]:
+def make_callable(zoo: Catalogue, operation: str, selector: str, precision: str | None = None) -> Callable[..., Any]:
     """Return the function that `registry.get` hands out."""
     forces.require_known(zoo, operation)
     op = Operation(zoo, operation)
@@ -59,7 +58,7 @@ def fixed(op: Operation, variant: Variant, kernel: Callable[..., Any], precision
 
 
 def explain(
-    zoo: Zoo,
+    zoo: Catalogue,
     operation: str,
     selector: str,
     args: tuple[Any, ...],

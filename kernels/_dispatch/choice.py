@@ -20,11 +20,10 @@ from kernels._costs import calls
 from kernels._dispatch.operation import Operation, Request, wrong_dtype
 from kernels._dispatch.strength import no_weaker
 from kernels._explanation import Cost
-from registry import VariantUnavailable
+from kernels._variant import Variant, VariantUnavailable
 
 if TYPE_CHECKING:
     from kernels._costs.model import Costs
-    from registry import Variant
 
 NEAR = 1.01  # costs within this factor are tied
 

@@ -21,12 +21,10 @@ from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
 from kernels._dispatch.operation import Operation, Request
-from kernels._variant import SELECTORS
-from registry import VariantUnavailable
+from kernels._variant import SELECTORS, Variant, VariantUnavailable
 
 if TYPE_CHECKING:
     from kernels._costs.model import Costs
-    from registry import Variant
 
 MOST = 4096  # kinds of call that are remembered
 logger = logging.getLogger("kernel_zoo")

@@ -10,12 +10,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from registry import UnknownOperation, UnknownVariant, VariantUnavailable
-
-if TYPE_CHECKING:
-    from registry import Variant, Zoo
+from kernels._variant import UnknownOperation, UnknownVariant, Variant, VariantUnavailable
+from kernels._zoo import Catalogue
 
 USE, AVOID = "KERNEL_ZOO_USE", "KERNEL_ZOO_AVOID"
 
@@ -53,7 +51,7 @@ def _pairs(variable: str) -> Iterator[tuple[str, str, str]]:
         yield operation, name, variable
 
 
-def require_known(zoo: Zoo, operation: str) -> None:
+def require_known(zoo: Catalogue, operation: str) -> None:
     """Refuse names in the environment that the catalogue does not have: operations at any time, variants of this operation.
 
     Raises
@@ -75,7 +73,7 @@ def require_known(zoo: Zoo, operation: str) -> None:
 
 
 @contextmanager
-def use(zoo: Zoo, operation: str, selector: str) -> Iterator[None]:
+def use(zoo: Catalogue, operation: str, selector: str) -> Iterator[None]:
     """See `registry.use`."""
     zoo.candidates(operation, selector)
     before = in_effect()
@@ -85,7 +83,7 @@ def use(zoo: Zoo, operation: str, selector: str) -> Iterator[None]:
 
 
 @contextmanager
-def avoid(zoo: Zoo, operation: str, names: Iterable[str]) -> Iterator[None]:
+def avoid(zoo: Catalogue, operation: str, names: Iterable[str]) -> Iterator[None]:
     """See `registry.avoid`."""
     before = in_effect()
     known = {force[:2] for force in before.avoid}
@@ -104,7 +102,7 @@ def _held(forces: Forces) -> Iterator[None]:
         in_block.reset(token)
 
 
-def narrowed(zoo: Zoo, operation: str, selector: str) -> tuple[str, tuple[Variant, ...]]:
+def narrowed(zoo: Catalogue, operation: str, selector: str) -> tuple[str, tuple[Variant, ...]]:
     """Return the selector that is in effect for a call, and the variants that it may mean.
 
     Raises

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import registry
+from kernels._definition.signature import Signature
 from kernels._dispatch.arguments import numpy_error
-
-if TYPE_CHECKING:
-    from kernels._dispatch.operation import Operation
+from kernels._zoo import Catalogue
 
 Array = Any
 
@@ -38,18 +36,18 @@ def _one_block(array: Array) -> Array:
     return da.from_delayed(client.scatter(array), array.shape, meta=array[(slice(0),) * array.ndim])
 
 
-def finite_blocks(op: Operation, arguments: Mapping[str, Any]) -> dict[str, Array]:
+def finite_blocks(zoo: Catalogue, signature: Signature, arguments: Mapping[str, Any]) -> dict[str, Array]:
     """Return arrays of a normalised call whose blocks, once they are computed, raise ValueError for what the contract refuses."""
     checked: dict[int, Array] = {}
-    given = {key: array for key in op.contract.ARRAYS if (array := arguments[key]) is not None}
+    given = {key: array for key in signature.arrays if (array := arguments[key]) is not None}
     for key, array in given.items():
-        if key in op.contract.signature.finite and id(array) not in checked:  # x as data too stays one
-            ask = functools.partial(_finite, op.name, key)
+        if key in signature.finite and id(array) not in checked:  # x as data too stays one
+            ask = functools.partial(_finite, zoo, signature.name, key)
             checked[id(array)] = array.map_blocks(ask, name=None, dtype=array.dtype, meta=array._meta)
     return {key: checked.get(id(array), array) for key, array in given.items()}
 
 
-def _finite(operation: str, key: str, block: Array) -> Array:
-    signature = registry.contract(operation).signature
+def _finite(zoo: Catalogue, operation: str, key: str, block: Array) -> Array:
+    signature = zoo.contract(operation).signature
     (signature.require_nonnegative if key in signature.nonnegative else signature.require_finite)(key, block)
     return block

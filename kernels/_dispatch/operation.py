@@ -6,7 +6,7 @@ import difflib
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import array_api_compat
 
@@ -14,10 +14,8 @@ from kernels import _arrays
 from kernels._definition import results
 from kernels._dispatch.arguments import require_arrays
 from kernels._dispatch.lazy import beside_dask, finite_blocks
-from registry import ConformanceError
-
-if TYPE_CHECKING:
-    from registry import Variant, Zoo
+from kernels._variant import ConformanceError, Variant
+from kernels._zoo import Catalogue
 
 
 class Request(NamedTuple):
@@ -41,7 +39,7 @@ class Core(NamedTuple):
 class Operation:
     """An operation's contract, with what dispatch needs to know of its signature."""
 
-    def __init__(self, zoo: Zoo, name: str) -> None:
+    def __init__(self, zoo: Catalogue, name: str) -> None:
         self.zoo = zoo
         self.name = name
         self.contract = zoo.contract(name)
@@ -71,6 +69,7 @@ class Operation:
         given = bound.arguments
         defaults = {key: self.signature.parameters[key].default for key in self.contract.ARRAYS}
         brought = {key: given[key] for key in defaults if key in given and given[key] is not defaults[key]}
+        signature = self.contract.signature
         distributed = any(map(array_api_compat.is_dask_array, brought.values()))
         if distributed:
             brought = beside_dask(brought)
@@ -78,7 +77,7 @@ class Operation:
         require_arrays(self.name, brought)
         first = next(iter(brought.values()))
         caller = _arrays.caller_of(first)
-        together = {key: brought[key] for key in self.contract.signature.group if key in brought}  # an index keeps its dtype
+        together = {key: brought[key] for key in signature.group if key in brought}  # an index keeps its dtype
         try:
             dtype = _arrays.promoted(caller, tuple(together.values()))
         except TypeError as error:
@@ -89,7 +88,7 @@ class Operation:
         args, kwargs = self.function(*bound.args, **bound.kwargs)
         arguments = dict(zip(self.by_position, args, strict=True)) | kwargs
         if distributed and given.get("check_finite", True):
-            arguments |= finite_blocks(self, arguments)
+            arguments |= finite_blocks(self.zoo, signature, arguments)
         return Request(arguments, first, options, caller, dtype)
 
     def misspelt(self, options: Mapping[str, Any], candidates: Sequence[Variant]) -> str:
