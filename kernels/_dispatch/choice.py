@@ -148,21 +148,22 @@ def ordered(
     running = [candidate.variant for candidate in considered if candidate.rejection is None]
     converted = _for_tensors(running, costs) if caller == "torch" else lambda _, cost: cost
     bounds = {} if described.facts else calls.bounds(costs.contract, described.extents, described.parameters)
-    worst: list[Candidate] = []
-    regrets = dict.fromkeys((variant.name for variant in running), 0.0)
-    for facts in calls.corners(bounds) if bounds else [described.facts]:
+
+    def with_costs(facts: Mapping[str, float]) -> list[Candidate]:
         call = described._replace(facts=facts)
-        worst = [Candidate(variant, None, converted(variant, costs.of(variant.name, call, options))) for variant in running]
-        seconds = _placed(worst)
+        return [Candidate(variant, None, converted(variant, costs.of(variant.name, call, options))) for variant in running]
+
+    corners = [with_costs(facts) for facts in (calls.corners(bounds) if bounds else [described.facts])]
+    regrets = dict.fromkeys((variant.name for variant in running), 0.0)
+    for seconds in map(_placed, corners):
         least = min(seconds.values(), default=0.0)
         for name, own in seconds.items():
             regrets[name] = max(regrets[name], own / least if math.isfinite(own) else own if math.isfinite(least) else 1.0)
-    if bounds:
-        least_facts = next(calls.corners(bounds))
-        best = {v.name: converted(v, costs.of(v.name, described._replace(facts=least_facts), options)) for v in running}
-        worst = [each._replace(cost=each.cost and each.cost._replace(at_most=each.cost != best[each.variant.name]))
-                 for each in worst]  # fmt: skip
     tied = NEAR * min(regrets.values(), default=0.0)
+    worst = [
+        each._replace(cost=each.cost and each.cost._replace(at_most=each.cost != best.cost))
+        for best, each in zip(corners[0], corners[-1], strict=True)
+    ]
     place = _placed(worst)
 
     def order(candidate: Candidate) -> tuple[Any, ...]:
