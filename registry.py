@@ -178,7 +178,6 @@ class Zoo(Catalogue):
         return self._forces().avoid(self, operation, names)  # type: ignore[no-any-return]
 
     def _forces(self) -> Any:
-        import_module("kernels._dispatch", self.folder)
         return import_module("kernels._dispatch.forces", self.folder)
 
     @contextmanager
@@ -211,7 +210,6 @@ class Zoo(Catalogue):
         >>> with registry.frozen("choices.json"):
         ...     program()  # from then on
         """
-        import_module("kernels._dispatch", self.folder)
         choices: Any = import_module("kernels._dispatch.frozen", self.folder).Choices(Path(path), record)
         before, self.choices = self.choices, choices
         self.generation += 1

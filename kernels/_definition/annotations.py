@@ -142,7 +142,8 @@ def array_argument(name: str, annotation: str) -> ArrayArgument | None:
     node = ast.parse(annotation, mode="eval").body
     while isinstance(node, ast.BinOp):
         node = node.left
-    if not (isinstance(node, ast.Subscript) and getattr(node.value, "id", getattr(node.value, "attr", "")) in KINDS):
+    kind = getattr(node.value, "id", getattr(node.value, "attr", "")) if isinstance(node, ast.Subscript) else ""
+    if not (isinstance(node, ast.Subscript) and kind in KINDS):
         return None
     words = node.slice.elts[1] if isinstance(node.slice, ast.Tuple) else None
     if not (isinstance(words, ast.Constant) and isinstance(words.value, str)):
@@ -155,7 +156,7 @@ def array_argument(name: str, annotation: str) -> ArrayArgument | None:
             f"argument {name}: the extents in {annotation} are names, with * before a batch and ? behind what may miss"
         )
     optional = frozenset(extent[:-1] for extent in extents if extent.endswith("?"))
-    return ArrayArgument(name, getattr(node.value, "id", getattr(node.value, "attr", "")), plain, optional, batch)
+    return ArrayArgument(name, kind, plain, optional, batch)
 
 
 def parameter(name: str, annotation: Any, default: Any) -> Parameter:

@@ -78,14 +78,12 @@ def error_of(exact: Array, known: Any, dtype: str) -> Array:
         return np.zeros(exact.shape)
     with np.errstate(invalid="ignore"):
         apart = np.abs(known.value - exact) if known.value is not exact else 0.0
-    error: Array = np.broadcast_to(known.error, exact.shape) * (1 + reference_share(dtype)) + np.where(
-        np.isnan(apart), 0.0, apart
-    )
-    return error
+    own: Array = np.broadcast_to(known.error, exact.shape) * (1 + reference_share(dtype))
+    return own + np.where(np.isnan(apart), 0.0, apart)
 
 
 def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any) -> Agreement:
-    """Hold one array of a result to what is known of it.
+    """Hold one array of a result, of the right shape, to what is known of it.
 
     Parameters
     ----------
@@ -98,12 +96,9 @@ def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any
     scale : ndarray or float
         A bound above this says nothing.
     """
-    if result.shape != exact.shape:
-        return Agreement(np.inf, (), 0.0)
     if isinstance(known, Choice):
-        if result.dtype.kind not in "iu":
-            return Agreement(np.inf, (), 0.0)
-        return _agreement(known.allows(result), np.isinf(known.most) & (known.most > 0))
+        right = known.allows(result) if result.dtype.kind in "iu" else np.zeros(result.shape, bool)
+        return _agreement(right, np.isinf(known.most) & (known.most > 0))
     if isinstance(known, Truth):
         return _agreement((result == known.value) | ~known.certain if result.dtype == bool else np.zeros(result.shape, bool))
     if not hasattr(known, "error"):
@@ -123,8 +118,6 @@ def _agreement(right: Array, open_: Any = False) -> Agreement:
 def worded(name: str, agreement: Agreement, result: Array, exact: Array, known: Any) -> str:
     """Say what is wrong with one array of a result."""
     where = "" if name == "return" else f"{name}: "
-    if result.shape != exact.shape:
-        return f"{where}the result has shape {result.shape}, expected {exact.shape}"
     if result.dtype.kind != exact.dtype.kind:
         return f"{where}the result has dtype {result.dtype}, expected {exact.dtype}"
     at: Any = agreement.worst

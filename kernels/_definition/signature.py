@@ -207,11 +207,8 @@ class Signature:
             present = argument.present(len(shape))
             where = f"{self.name}: argument {key}: expected"
             if len(shape) < argument.least or (len(shape) > len(argument.extents) and not argument.batch):
-                missing = (
-                    ""
-                    if len(shape) >= argument.least or len(argument.extents) - len(shape) != 1
-                    else f"; {key}[None] has one more"
-                )
+                one_short = len(shape) < argument.least and len(shape) == len(argument.extents) - 1
+                missing = f"; {key}[None] has one more" if one_short else ""
                 likes = next((f" like {source[extent]}" for extent in argument.extents if extent in known), "")
                 raise ValueError(f"{where} shape {argument.patterns(known)}{likes}, got {shape}{missing}")
             own = dict(zip(present, shape[len(shape) - len(present) :], strict=True))
