@@ -62,7 +62,9 @@ class ArrayArgument(NamedTuple):
 
     def present(self, ndim: int) -> tuple[str, ...]:
         """Return the core extents that an array of so many dimensions has."""
-        gone = [extent for extent in self.extents if extent in self.optional][: max(0, len(self.extents) - ndim)]
+        if ndim >= len(self.extents):
+            return self.extents
+        gone = [extent for extent in self.extents if extent in self.optional][: len(self.extents) - ndim]
         return tuple(extent for extent in self.extents if extent not in gone)
 
     def pattern(self, known: Mapping[str, int]) -> str:

@@ -34,8 +34,7 @@ def map_parts(function: Callable[..., Any], result: Any, *others: Any) -> Any:
 def shapes(signature: Signature, call: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the shape that each part of a normalised call's result has."""
     extents = signature.extents(call) | {key: value for key, value in call.items() if type(value) is int}
-    batch = np.broadcast_shapes(*signature.batches(call).values())
-    lacking = signature.lacking(call)
+    batch, lacking = signature.batch(call), signature.lacking(call)
     return {
         key: (*(batch if part.batch else ()), *(extents[extent] for extent in part.extents if extent not in lacking))
         for key, part in signature.results.items()
@@ -91,7 +90,7 @@ def over_batches(signature: Signature, core: Callable[..., Any], call: Mapping[s
             full[key] = array[tuple(slice(None) if extent in present else None for extent in stated.extents)]
     batches, first = signature.batches(full), full[signature.group[0]]
     whole = [_empty(first, shape, signature.results[key]) for key, shape in shapes(signature, full).items()]
-    for index in itertools.product(*map(range, np.broadcast_shapes(*batches.values()))):
+    for index in itertools.product(*map(range, signature.batch(full))):
         own = (None if full[key] is None else full[key][_within(index, batch)] for key, batch in batches.items())
         for place, part in zip(whole, parts(core(*own)), strict=True):
             place[index] = part

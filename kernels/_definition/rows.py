@@ -66,11 +66,10 @@ class Rows:
         return (axes, [own.index(rows) - len(own) for own in given]) if all(rows in own for own in given) else ({}, [])
 
     def _first_of_batch(self) -> tuple[dict[str, int], list[int]]:
-        batches, parts = self.signature.batches(self.call), self.signature.results.values()
-        shape = np.broadcast_shapes(*batches.values())
+        shape, parts = self.signature.batch(self.call), self.signature.results.values()
         if not shape or not all(part.batch for part in parts):
             return {}, []
-        axes = {key: 0 for key, own in batches.items() if len(own) == len(shape) and own[0] == shape[0]}
+        axes = {key: 0 for key, own in self.signature.batches(self.call).items() if len(own) == len(shape) and own[0] == shape[0]}
         return axes, [-len(shape) - len(part.extents) for part in parts]
 
     def cut(self, index: Array | slice) -> dict[str, Any]:

@@ -106,8 +106,9 @@ class Signature:
                 continue
             shape = arrays[key].shape
             present = argument.present(len(shape))
-            found |= dict.fromkeys(argument.extents, 1) | found
-            found |= dict(zip(present, shape[len(shape) - len(present) :], strict=True))
+            for extent in argument.extents:
+                found.setdefault(extent, 1)
+            found.update(zip(present, shape[len(shape) - len(present) :], strict=True))
         return found
 
     def with_defaults(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,12 +118,8 @@ class Signature:
 
     def lacking(self, arrays: Mapping[str, Any]) -> set[str]:
         """Return the extents that an array of a call lacks."""
-        return {
-            extent
-            for key, argument in self.arrays.items()
-            for extent in argument.optional
-            if arrays[key] is not None and extent not in argument.present(arrays[key].ndim)
-        }
+        given = [(each, arrays[key].ndim) for key, each in self.arrays.items() if each.optional and arrays[key] is not None]
+        return {extent for each, ndim in given for extent in each.optional.difference(each.present(ndim))}
 
     # The validator
 
@@ -250,13 +247,18 @@ class Signature:
 
     def extents_of(self, call: Mapping[str, Any]) -> dict[str, int]:
         """Return the extents of a normalised call by name; that of a batch is the product of its dimensions."""
-        batch = np.broadcast_shapes(*self.batches(call).values())
+        batch = self.batch(call)
         return self.extents(call) | ({"batch": math.prod(batch)} if batch else {})
 
     def batches(self, call: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the batch dimensions of each array; one that is left out has none."""
         shapes = {key: () if call[key] is None else tuple(call[key].shape) for key in self.arrays}
         return {key: shape[: max(0, len(shape) - len(self.arrays[key].extents))] for key, shape in shapes.items()}
+
+    def batch(self, call: Mapping[str, Any]) -> tuple[int, ...]:
+        """Return the batch dimensions of a call's result: those of the arrays, broadcast."""
+        own = [shape for shape in self.batches(call).values() if shape]
+        return np.broadcast_shapes(*own) if own else ()
 
     def is_core(self, call: Mapping[str, Any]) -> bool:
         """Whether the arrays have their core dimensions alone, so that a kernel for these can take them as they are."""

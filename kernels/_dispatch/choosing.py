@@ -91,7 +91,7 @@ class Chooser:
         return fast_path(self.op, arrays, device, names, state)
 
     def _takes(self, dtype: Any) -> bool:
-        return any(_arrays.dtype_name(dtype) in variant.dtypes for variant in self.op.zoo.variants(self.op.name))
+        return any(_arrays.dtype_name(dtype) in variant.dtypes for variant in self.op.zoo.candidates(self.op.name, "auto"))
 
     def _keep(self, kind: tuple[Any, ...], serves: Served) -> None:
         """Keep what serves a kind of call; what would be too much is forgotten, all at once."""
