@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from kernels._compute.simd import BYTES, Lanes, Vector, emit_call, emit_splat, emit_sum, entry_pointer, pack_tuple, unpack_tuple
+from kernels._compute.simd import Lanes, Vector, emit_call, emit_splat, emit_sum, entry_pointer, pack_tuple, unpack_tuple
+from kernels._compute.simd_tiles import load_tile, store_tile
 
 
 def _column(context: Any, builder: Any, array: Any, value: Any, count: int, column: Any) -> list[Any]:
@@ -19,32 +20,16 @@ def _column(context: Any, builder: Any, array: Any, value: Any, count: int, colu
     return [entry_pointer(context, builder, array, value, column.type(k), column) for k in range(count)]
 
 
-@intrinsic
-def load_points(_, array, like, column):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def load_points(array, like, column):  # type: ignore[no-untyped-def]
     """Read the points in the columns of an array from `column` on, as many as there are lanes."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(array.dtype)
-        places = _column(context, builder, array, operands[0], len(like), operands[2])
-        rows = [builder.bitcast(place, vector.ir.as_pointer()) for place in places]
-        loaded = [builder.load(row, align=BYTES // vector.lanes) for row in rows]
-        return pack_tuple(context, builder, sig.return_type, loaded)
-
-    return types.UniTuple(Lanes(array.dtype), len(like))(array, like, types.intp), generate
+    return load_tile(array, like, (0,), 0, column)
 
 
-@intrinsic
-def store_points(_, array, column, points):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def store_points(array, column, points):  # type: ignore[no-untyped-def]
     """Write points to the columns of an array from `column` on, as many as there are lanes."""
-
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
-        vector = Vector(array.dtype)
-        places = _column(context, builder, array, operands[0], len(points), operands[1])
-        for place, entries in zip(places, unpack_tuple(builder, operands[2]), strict=True):
-            builder.store(entries, builder.bitcast(place, vector.ir.as_pointer()), align=BYTES // vector.lanes)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, points), generate
+    store_tile(array, (0,), 0, column, points)
 
 
 @intrinsic
