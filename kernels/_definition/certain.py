@@ -14,18 +14,24 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """A comparison: what it is without rounding, and where rounding cannot change it."""
+class Valued:
+    """What has an array of values, and more that is known of each of them."""
 
     __array_ufunc__ = None  # NumPy leaves operators to this class
 
-    value: Array
-    certain: Array
-
+    value: Any
     shape = property(lambda self: self.value.shape)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.value.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth(Valued):
+    """A comparison: what it is without rounding, and where rounding cannot change it."""
+
+    value: Array
+    certain: Array
 
     def __and__(self, other: Any) -> Truth:
         other = truth(other)
@@ -61,7 +67,7 @@ def truth(condition: Any) -> Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(Valued):
     """Indices into candidates: those without rounding, and which others rounding may make of them.
 
     Parameters
@@ -76,19 +82,12 @@ class Choice:
         An axis of `value` along which no candidate may be chosen twice.
     """
 
-    __array_ufunc__ = None
-
     value: Array
     low: Array
     high: Array
     least: Array
     most: Array
     alone: int | None = None
-
-    shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    dtype = property(lambda self: self.value.dtype)
 
     @property
     def possible(self) -> Array:

@@ -33,16 +33,12 @@ def inner(a: Rounded, b: Rounded, share: float, accumulator: Precision | None = 
         least = 2 * format.tiny  # of a product, and of the sum so far
     size_a, size_b = np.abs(a.value), np.abs(b.value)
     sizes = full(a.magnitude, a) @ full(b.magnitude, b)
-    error: Any = 0.0
-    if np.any(b.error):
-        error = error + size_a @ full(b.error, b)
-    if np.any(a.error):
-        error = error + full(a.error, a) @ (size_b + b.error)
-    drift: Any = 0.0
-    if np.any(b.drift):
-        drift = drift + size_a @ full(b.drift, b)
-    if np.any(a.drift):
-        drift = drift + full(a.drift, a) @ (size_b + b.drift)
+
+    def carried(of_a: Any, of_b: Any) -> Any:
+        total = size_a @ full(of_b, b) if np.any(of_b) else 0.0
+        return total + full(of_a, a) @ (size_b + of_b) if np.any(of_a) else total
+
+    error, drift = carried(a.error, b.error), carried(a.drift, b.drift)
     with np.errstate(invalid="ignore"):
         # Each part of a complex product is made of two products, and each of those may underflow.
         each = 2 * math.sqrt(2) if np.iscomplexobj(a.value) or np.iscomplexobj(b.value) else 1

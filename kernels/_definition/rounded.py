@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels._definition.certain import Choice, Truth, truth
+from kernels._definition.certain import Choice, Truth, Valued, truth
 from kernels._definition.elementary import Elementary
 from kernels._definition.moving import full, moved
 from kernels._definition.numerics import Precision, gamma
@@ -41,7 +41,7 @@ Array = np.ndarray[Any, Any]
 DTYPES = ("bool", "int32", "int64", "float32", "float64")  # that a definition may name
 
 
-class Rounded:
+class Rounded(Valued):
     """An array of values with a bound on the error of each, in one floating-point format.
 
     Parameters
@@ -57,19 +57,13 @@ class Rounded:
         depend on a drift; the sizes of intermediate numbers, and so their roundings, do.
     """
 
-    __array_ufunc__ = None  # NumPy leaves operators to this class
+    device = "cpu"
 
     def __init__(self, value: Any, error: Any = 0.0, *, format: Precision, drift: Any = 0.0) -> None:
         self.value, self.error, self.drift, self.format = np.asarray(value), _known(error), _known(drift), format
 
     def __array_namespace__(self, api_version: str | None = None) -> Namespace:
         return _namespace(self.format)
-
-    shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    dtype = property(lambda self: self.value.dtype)
-    device = "cpu"
 
     @property
     def T(self) -> Rounded:
