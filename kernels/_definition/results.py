@@ -14,7 +14,6 @@ import numpy as np
 from kernels import _arrays
 
 if TYPE_CHECKING:
-    from kernels._definition.annotations import ArrayArgument
     from kernels._definition.signature import Signature
 
 
@@ -88,26 +87,30 @@ def over_batches(signature: Signature, core: Callable[..., Any], call: Mapping[s
         if array.ndim < len(stated.extents):
             present = stated.present(array.ndim)
             full[key] = array[tuple(slice(None) if extent in present else None for extent in stated.extents)]
-    batches, first = signature.batches(full), full[signature.group[0]]
-    whole = [_empty(first, shape, signature.results[key]) for key, shape in shapes(signature, full).items()]
+    batches, expected, whole = signature.batches(full), shapes(signature, full), list[Any]()
     for index in itertools.product(*map(range, signature.batch(full))):
         own = (None if full[key] is None else full[key][_within(index, batch)] for key, batch in batches.items())
-        for place, part in zip(whole, parts(core(*own)), strict=True):
+        made = parts(core(*own))
+        whole = whole or [_empty(part, shape) for part, shape in zip(made, expected.values(), strict=True)]
+        for place, part in zip(whole, made, strict=True):
             place[index] = part
+    if not whole:  # no core was called, so that the signature says what the dtypes are
+        first = full[signature.group[0]]
+        dtypes = {key: part.dtypes("")[0] if part.apart else None for key, part in signature.results.items()}
+        whole = [_empty(first, shape, dtypes[key]) for key, shape in expected.items()]
     if lacking := signature.lacking(call):
         kept = [[0 if extent in lacking else slice(None) for extent in part.extents] for part in signature.results.values()]
         whole = [part[(..., *axes)] for part, axes in zip(whole, kept, strict=True)]
     return signature.result_type(*whole) if signature.result_type else whole[0]
 
 
-def _empty(like: Any, shape: tuple[int, ...], part: ArrayArgument) -> Any:
-    """Return an array for a part of a result, of the kind of an argument and of its dtype unless the part has its own."""
-    own = part.dtypes("")[0] if part.apart else None
-    if isinstance(like, np.ndarray):
-        return np.empty(shape, own or like.dtype)
+def _empty(like: Any, shape: tuple[int, ...], dtype: str | None = None) -> Any:
+    """Return an array of a shape, of another's kind and dtype unless a dtype is given."""
+    if isinstance(like, np.ndarray | np.generic):
+        return np.empty(shape, dtype or like.dtype)
     import torch
 
-    return like.new_empty(shape, dtype=getattr(torch, own) if own else like.dtype)
+    return like.new_empty(shape, dtype=getattr(torch, dtype) if dtype else like.dtype)
 
 
 def _within(index: tuple[int, ...], batch: tuple[int, ...]) -> tuple[int, ...]:

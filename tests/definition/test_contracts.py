@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import sys
+import types
 from fractions import Fraction
 
 import mpmath
@@ -13,7 +14,8 @@ from numpy._core.tests.test_multiarray import MatmulCommon
 import registry
 from kernels._conformance import cases
 from kernels._definition import contract as contract_module
-from kernels._definition import numerics
+from kernels._definition import numerics, results
+from kernels._definition.signature import Signature
 
 OPERATIONS = registry.operations()
 
@@ -216,6 +218,17 @@ class TestCompare:
     def test_shapes_must_be_equal(self):
         with pytest.raises(ValueError, match="shape"):
             numerics.compare(np.ones((1, 3)), self.ones, self.ones)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (0,), (2, 3)])
+def test_what_is_computed_core_by_core_keeps_its_dtype(batch):
+    text = "def below(x: Shaped[Array, '*batch n'], y: Shaped[Array, '*batch n']) -> Shaped[Array, '*batch n']: ..."
+    module = types.ModuleType("below")
+    exec(f"from __future__ import annotations\n{text}", vars(module))
+    x, y = np.random.default_rng(0).normal(size=(2, *batch, 4))
+    made = results.over_batches(Signature(module.below, module), np.less, {"x": x, "y": y})
+    assert made.dtype == (bool if x.size else float)  # whether it is a comparison, a call of a core says
+    np.testing.assert_array_equal(made, x < y)
 
 
 def test_bounds_are_tight_enough_to_see_a_wrong_dtype():
