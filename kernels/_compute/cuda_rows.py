@@ -26,7 +26,7 @@ def _over_threads(combine: Callable[[Any, Any], Any]) -> Any:
     Its argument `parts` is shared memory: an entry of each of two rows for each thread.
     """
 
-    @cuda.jit(device=True)  # type: ignore[untyped-decorator]
+    @cuda.jit(device=True)
     def combined(parts: Any, first: Any, second: Any) -> tuple[Any, Any]:
         thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
         parts[0, thread], parts[1, thread] = first, second
@@ -53,7 +53,7 @@ def lengths_of(dtype: Any) -> Any:
     """Return the device function for two rows' largest magnitudes, 1 where that is 0, and their lengths as multiples of those."""
     zero, one = dtype(0), dtype(1)
 
-    @cuda.jit(device=True)  # type: ignore[untyped-decorator]
+    @cuda.jit(device=True)
     def lengths(x: Any, y: Any, i: Any, parts: Any) -> tuple[Any, Any, Any, Any]:
         of_x, of_y = zero, zero
         for k in range(cuda.threadIdx.x, x.shape[1], cuda.blockDim.x):

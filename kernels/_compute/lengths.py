@@ -10,7 +10,7 @@ from kernels._compute.jit import jit
 SUMS = {"reassoc", "contract", "nsz"}  # a sum in any order may be made in a vector's lanes; NaN and infinities stay what they are
 
 
-@jit(fastmath=SUMS, error_model="numpy")  # type: ignore[untyped-decorator]
+@jit(fastmath=SUMS, error_model="numpy")
 def length(x: Any) -> tuple[Any, Any]:
     """Return a power of two and a factor from 1 to 2 whose product is the row's length.
 

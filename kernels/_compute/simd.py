@@ -59,7 +59,7 @@ def _arithmetic(function: Any, instruction: str) -> None:
                 return signature(args[0], *args)
             return None
 
-    @lower_builtin(function, Lanes, Lanes)  # type: ignore[untyped-decorator]
+    @lower_builtin(function, Lanes, Lanes)
     def _lower(context: Any, builder: Any, sig: Any, operands: Any) -> Any:
         return getattr(builder, instruction)(*operands, flags=("contract",))
 
@@ -117,10 +117,10 @@ def unpack_tuple(builder: Any, packed: Any) -> list[Any]:
 
 
 @intrinsic
-def load(_, array, index):  # type: ignore[no-untyped-def]
+def load(_, array, index):
     """Read a vector from a contiguous array of one axis; its first lane is array[index]."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         place = vector_pointer(context, builder, array, *operands)
         return builder.load(place, align=array.dtype.bitwidth // 8)
 
@@ -128,10 +128,10 @@ def load(_, array, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store(_, array, index, entries):  # type: ignore[no-untyped-def]
+def store(_, array, index, entries):
     """Write a vector to a contiguous array of one axis; its first lane becomes array[index]."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         place = vector_pointer(context, builder, array, *operands[:2])
         builder.store(operands[2], place, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -140,44 +140,44 @@ def store(_, array, index, entries):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def splat(_, scalar):  # type: ignore[no-untyped-def]
+def splat(_, scalar):
     """Repeat a number in every lane."""
     return Lanes(scalar)(scalar), lambda _, builder, sig, operands: emit_splat(builder, Vector(sig.args[0]), operands[0])
 
 
 @intrinsic
-def fma(_, a, b, c):  # type: ignore[no-untyped-def]
+def fma(_, a, b, c):
     """Return a b + c: rounded once where the processor has such an instruction, and otherwise twice."""
     return a(a, b, c), lambda _, builder, sig, operands: emit_call(builder, "llvm.fmuladd", Vector(a.dtype), *operands)
 
 
 @intrinsic
-def root(_, a):  # type: ignore[no-untyped-def]
+def root(_, a):
     """Return the square root of each lane."""
     return a(a), lambda _, builder, sig, operands: emit_call(builder, "llvm.sqrt", Vector(a.dtype), *operands)
 
 
 @intrinsic
-def total_of(_, a):  # type: ignore[no-untyped-def]
+def total_of(_, a):
     """Return the sum of the lanes."""
     return a.dtype(a), lambda _, builder, sig, operands: emit_sum(builder, Vector(a.dtype), operands[0])
 
 
 @intrinsic
-def larger(_, a, b):  # type: ignore[no-untyped-def]
+def larger(_, a, b):
     """Return the larger number of each lane, and that of `b` where one is NaN."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         return builder.select(builder.fcmp_ordered(">", *operands), *operands)
 
     return a(a, b), generate
 
 
 @intrinsic
-def largest_of(_, a):  # type: ignore[no-untyped-def]
+def largest_of(_, a):
     """Return the largest of the lanes, none of which is NaN."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         vector = Vector(a.dtype)
         return emit_call(builder, "llvm.vector.reduce.fmax", vector, *operands, result=vector.ir.element, fastmath=("nnan",))
 
@@ -185,10 +185,10 @@ def largest_of(_, a):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
+def where_above(_, a, b, this):
     """Return `this` in the lanes where a > b, and 0 in the others, whatever `this` is there."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         above = builder.fcmp_ordered(">", operands[0], operands[1])
         return builder.select(above, operands[2], ir.Constant(operands[2].type, None))
 
@@ -196,10 +196,10 @@ def where_above(_, a, b, this):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def times_power_of_two(_, a, n):  # type: ignore[no-untyped-def]
+def times_power_of_two(_, a, n):
     """Return a 2^n, where the low bits of n's significand hold the whole number n. The result must not be subnormal."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         vector = Vector(a.dtype)
         bits, significand = (32, 23) if a.dtype.bitwidth == 32 else (64, 52)
         whole = ir.VectorType(ir.IntType(bits), vector.lanes)
@@ -221,10 +221,10 @@ _EXP2 = {
 
 
 @intrinsic
-def exp2_near_0(_, a):  # type: ignore[no-untyped-def]
+def exp2_near_0(_, a):
     """Return 2^a for -1/2 <= a <= 1/2."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         vector = Vector(a.dtype)
         *others, value = [ir.Constant(vector.ir, [c] * vector.lanes) for c in _EXP2[a.dtype.bitwidth]]
         for coefficient in reversed(others):

@@ -28,10 +28,10 @@ def _masked(builder: Any, name: str, vector: Vector, place: Any, result: Any, *o
 
 
 @intrinsic
-def load_first(_, array, index, count, other):  # type: ignore[no-untyped-def]
+def load_first(_, array, index, count, other):
     """Read the first `count` lanes of a vector from a contiguous array of one axis; the others hold `other`."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
         mask, rest = _first_lanes(builder, vector, operands[2]), emit_splat(builder, vector, operands[3])
         return _masked(builder, "load", vector, place, vector.ir, place, ir.IntType(32)(BYTES // vector.lanes), mask, rest)
@@ -40,10 +40,10 @@ def load_first(_, array, index, count, other):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def store_first(_, array, index, count, entries):  # type: ignore[no-untyped-def]
+def store_first(_, array, index, count, entries):
     """Write the first `count` lanes of a vector to a contiguous array of one axis."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
         mask, align = _first_lanes(builder, vector, operands[2]), ir.IntType(32)(BYTES // vector.lanes)
         _masked(builder, "store", vector, place, ir.VoidType(), operands[3], place, align, mask)
@@ -53,10 +53,10 @@ def store_first(_, array, index, count, entries):  # type: ignore[no-untyped-def
 
 
 @intrinsic
-def power_of_two(_, n):  # type: ignore[no-untyped-def]
+def power_of_two(_, n):
     """Return 2^(n - bias), where the low bits of n's significand hold a whole number n, and the exponent of 1 is the bias."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         vector = Vector(n.dtype)
         bits, significand = (32, 23) if n.dtype.bitwidth == 32 else (64, 52)
         whole = ir.VectorType(ir.IntType(bits), vector.lanes)
@@ -67,10 +67,10 @@ def power_of_two(_, n):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def zero_below(_, a, b, this):  # type: ignore[no-untyped-def]
+def zero_below(_, a, b, this):
     """Return 0 in the lanes where a < b, whatever `this` is there, and `this` in the others, also where a is NaN."""
 
-    def generate(_, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(_, builder, sig, operands):
         below = builder.fcmp_ordered("<", operands[0], operands[1])
         return builder.select(below, ir.Constant(operands[2].type, None), operands[2])
 
@@ -90,7 +90,7 @@ def exp_constants(real: type[Any]) -> tuple[Any, ...]:
 
 
 @njit(inline="always")
-def exp(a, c):  # type: ignore[no-untyped-def]
+def exp(a, c):
     """Return e^a for a <= 0, and 0 where that is below the smallest normal number; NaN stays NaN.
 
     Adding 1.5 x 2^23 (float32) or 1.5 x 2^52 (float64) rounds a number to a whole one, which is then in its low bits.

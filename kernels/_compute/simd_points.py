@@ -21,22 +21,22 @@ def _column(context: Any, builder: Any, array: Any, value: Any, count: int, colu
 
 
 @njit(inline="always")
-def load_points(array, like, column):  # type: ignore[no-untyped-def]
+def load_points(array, like, column):
     """Read the points in the columns of an array from `column` on, as many as there are lanes."""
     return load_tile(array, like, (0,), 0, column)
 
 
 @njit(inline="always")
-def store_points(array, column, points):  # type: ignore[no-untyped-def]
+def store_points(array, column, points):
     """Write points to the columns of an array from `column` on, as many as there are lanes."""
     store_tile(array, (0,), 0, column, points)
 
 
 @intrinsic
-def splat_point(_, array, like, column):  # type: ignore[no-untyped-def]
+def splat_point(_, array, like, column):
     """Read the one point in a column of an array, and repeat it in every lane."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         places = _column(context, builder, array, operands[0], len(like), operands[2])
         splats = [emit_splat(builder, Vector(array.dtype), builder.load(place)) for place in places]
         return pack_tuple(context, builder, sig.return_type, splats)
@@ -45,17 +45,17 @@ def splat_point(_, array, like, column):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def origin(_, array, like):  # type: ignore[no-untyped-def]
+def origin(_, array, like):
     """Return points whose coordinates are all 0."""
     kind = types.UniTuple(Lanes(array.dtype), len(like))
     return kind(array, like), lambda context, builder, sig, operands: context.get_constant_null(kind)
 
 
 @intrinsic
-def minus(_, a, b):  # type: ignore[no-untyped-def]
+def minus(_, a, b):
     """Return a - b, coordinate by coordinate."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         pairs = zip(*(unpack_tuple(builder, point) for point in operands), strict=True)
         return pack_tuple(context, builder, sig.return_type, [builder.fsub(*pair) for pair in pairs])
 
@@ -63,10 +63,10 @@ def minus(_, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def squared_length(_, a):  # type: ignore[no-untyped-def]
+def squared_length(_, a):
     """Return the squared distance of each point from the origin, as one vector."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         first, *others = unpack_tuple(builder, operands[0])
         squares = builder.fmul(first, first)
         for other in others:
@@ -77,10 +77,10 @@ def squared_length(_, a):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def add_weighted(_, sums, weight, points):  # type: ignore[no-untyped-def]
+def add_weighted(_, sums, weight, points):
     """Return sums + weight * points; the weight is one vector."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         terms = zip(unpack_tuple(builder, operands[2]), unpack_tuple(builder, operands[0]), strict=True)
         added = [emit_call(builder, "llvm.fmuladd", Vector(weight.dtype), operands[1], entry, total) for entry, total in terms]
         return pack_tuple(context, builder, sig.return_type, added)
@@ -89,10 +89,10 @@ def add_weighted(_, sums, weight, points):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def add_totals(_, array, column, points):  # type: ignore[no-untyped-def]
+def add_totals(_, array, column, points):
     """Add up the lanes of each coordinate, and add these sums to a column of an array."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         vector = Vector(array.dtype)
         places = _column(context, builder, array, operands[0], len(points), operands[1])
         for place, entries in zip(places, unpack_tuple(builder, operands[2]), strict=True):

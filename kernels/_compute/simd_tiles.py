@@ -27,10 +27,10 @@ def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width:
 
 
 @intrinsic
-def load_tile(_, array, like, vectors, row, column):  # type: ignore[no-untyped-def]
+def load_tile(_, array, like, vectors, row, column):
     """Read a tile whose first entry is array[row, column]."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         item = array.dtype.bitwidth // 8
         places = _tile(context, builder, array, operands[0], len(like), len(vectors), *operands[3:])
         return pack_tuple(context, builder, sig.return_type, [builder.load(place, align=item) for place in places])
@@ -39,10 +39,10 @@ def load_tile(_, array, like, vectors, row, column):  # type: ignore[no-untyped-
 
 
 @intrinsic
-def store_tile(_, array, vectors, row, column, tile):  # type: ignore[no-untyped-def]
+def store_tile(_, array, vectors, row, column, tile):
     """Write a tile; its first entry becomes array[row, column]."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         item = array.dtype.bitwidth // 8
         places = _tile(context, builder, array, operands[0], len(tile), len(vectors), *operands[2:4])
         for place, entries in zip(places, unpack_tuple(builder, operands[4]), strict=True):
@@ -70,11 +70,11 @@ def _over_tile(term: Any) -> Any:
     The term for tile[r, v] is made of array[row + r, column], repeated in every lane, of vectors[v], and of the entry itself.
     """
 
-    def over_tile(_, tile, array, row, column, vectors):  # type: ignore[no-untyped-def]
-        def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def over_tile(_, tile, array, row, column, vectors):
+        def generate(context, builder, sig, operands):
             entries, value, row, column, others = operands
 
-            def made(factor, other, entry, r, v):  # type: ignore[no-untyped-def]
+            def made(factor, other, entry, r, v):
                 return term(builder, Vector(array.dtype), factor, other, entry)
 
             terms = _terms(context, builder, array, value, row, column, entries, others, made)
@@ -120,10 +120,10 @@ def largest_distances(builder: Any, vector: Vector, factor: Any, other: Any, lar
 
 
 @intrinsic
-def scaled_roots(_, tile, factor):  # type: ignore[no-untyped-def]
+def scaled_roots(_, tile, factor):
     """Return the square roots of a tile's entries, times a factor."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         vector = Vector(factor)
         factors = emit_splat(builder, vector, operands[1])
         roots = [emit_call(builder, "llvm.sqrt", vector, entries) for entries in unpack_tuple(builder, operands[0])]
@@ -133,13 +133,13 @@ def scaled_roots(_, tile, factor):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def add_product(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
+def add_product(_, tile, weights, column, vectors, points, row, k):
     """Return tile[r, v] + weights[r, column] vectors[v] for all r and v."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         sums, value, column, entries, *_ = operands
 
-        def made(factor, other, total, r, v):  # type: ignore[no-untyped-def]
+        def made(factor, other, total, r, v):
             return emit_call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, other, total)
 
         terms = _terms(context, builder, weights, value, column.type(0), column, sums, entries, made)
@@ -149,15 +149,15 @@ def add_product(_, tile, weights, column, vectors, points, row, k):  # type: ign
 
 
 @intrinsic
-def add_weighted_differences(_, tile, weights, column, vectors, points, row, k):  # type: ignore[no-untyped-def]
+def add_weighted_differences(_, tile, weights, column, vectors, points, row, k):
     """Return tile[r, v] + weights[r, column] (vectors[v] - points[row + r, k:]) for all r and v."""
 
-    def generate(context, builder, sig, operands):  # type: ignore[no-untyped-def]
+    def generate(context, builder, sig, operands):
         sums, value, column, entries, points_value, row, k = operands
         places = _tile(context, builder, points, points_value, len(tile), len(vectors), row, k)
         starts = [builder.load(place, align=points.dtype.bitwidth // 8) for place in places]
 
-        def made(factor, other, total, r, v):  # type: ignore[no-untyped-def]
+        def made(factor, other, total, r, v):
             difference = builder.fsub(other, starts[r * len(vectors) + v])
             return emit_call(builder, "llvm.fmuladd", Vector(weights.dtype), factor, difference, total)
 
