@@ -133,6 +133,29 @@ def test_weights_are_looked_at_by_tasks_alone(method):
         step(x, 1.0, weights=weights, method="tiles")
 
 
+def test_values_are_looked_at_for_an_operation_of_another_catalogue(tmp_path):
+    text = (
+        'from __future__ import annotations\nFINITE = ("x",)\n\n\ndef halve(x: Float[Array, "n d"]) -> Float[Array, "n d"]: ...\n'
+    )
+    (tmp_path / "halve").mkdir()
+    (tmp_path / "halve" / "__init__.py").write_text(text)
+    zoo = registry.Zoo(tmp_path)
+    zoo.register("halve", "blocks", arrays="dask")(lambda x: x / 2)
+    result = zoo.get("halve")(da.from_array(np.full((4, 2), np.nan), chunks=2))
+    with pytest.raises(ValueError, match=r"^halve: argument x: expected finite entries"):
+        result.compute()
+
+
+def test_a_numpy_array_with_functions_of_its_own_is_refused_beside_dask_arrays():
+    class Tagged(np.ndarray):
+        def __array_function__(self, *call):
+            return NotImplemented
+
+    data = np.ones((3, 2)).view(Tagged)
+    with pytest.raises(TypeError, match="argument data: expected a plain array, got Tagged"):
+        step(da.ones((4, 2), chunks=2), 1.0, data=data)
+
+
 def test_unknown_chunks_are_refused_with_what_mends_it():
     x = da.from_array(np.arange(8.0).reshape(4, 2), chunks=2)
     with pytest.raises(ValueError, match=r"meanshift_step: argument x: .* call x\.compute_chunk_sizes\(\)"):
