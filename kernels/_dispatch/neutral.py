@@ -10,7 +10,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,9 +105,7 @@ def every_attention(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(kernel)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not ATTENTION.disturbed():
-            return kernel(*args, **kwargs)
-        with ATTENTION.held():
+        with ATTENTION.held() if ATTENTION.disturbed() else nullcontext():
             return kernel(*args, **kwargs)
 
     return call
@@ -177,15 +175,14 @@ def in_neutral_state(function: Callable[..., Any]) -> Callable[..., Any]:
         with neutral():
             return function(*args, **kwargs)
 
-    untraced: list[Callable[..., Any]] = []
+    @functools.cache
+    def untraced() -> Callable[..., Any]:
+        made: Callable[..., Any] = sys.modules["torch._dynamo"].disable(run)
+        return made
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        dynamo: Any = sys.modules.get("torch._dynamo")  # torch.compile loads it; to load it takes a second
-        if dynamo is None:
-            return run(*args, **kwargs)
-        if not untraced:
-            untraced.append(dynamo.disable(run))
-        return untraced[0](*args, **kwargs)
+        loaded = sys.modules.get("torch._dynamo")  # torch.compile loads it; to load it takes a second
+        return (untraced() if loaded else run)(*args, **kwargs)
 
     return call
