@@ -102,12 +102,9 @@ class Explanation:
         return "\n".join([f"{self.operation}, selector {self.selector!r}:", *(line(*row) for row in self.rows()), *self.notes])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         rows = [(v.name, v.device, said, cost or "") for v, said, cost in self.rows()]
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         title = f"{self.operation}, selector {self.selector!r}"
-        return _table(title, ("variant", "device", "verdict", "expected time"), rows) + notes
+        return _table(title, ("variant", "device", "verdict", "expected time"), rows, self.notes)
 
 
 class Variants(tuple[Variant, ...]):
@@ -121,12 +118,13 @@ class Variants(tuple[Variant, ...]):
         return _table(title, ("variant", "device", "framework", "precision", "rank", "here"), rows)
 
 
-def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a table in HTML."""
+def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], notes: Iterable[str] = ()) -> str:
+    """Write a table in HTML, with a paragraph below it for each note."""
     from html import escape  # only a notebook needs it
 
     def cells(values: Sequence[object], tag: str) -> str:
         return f"<tr>{''.join(f'<{tag}>{escape(str(value))}</{tag}>' for value in values)}</tr>"
 
     body = "".join(cells(row, "td") for row in rows)
-    return f"<table><caption>{escape(title)}</caption>{cells(headings, 'th')}{body}</table>"
+    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table><caption>{escape(title)}</caption>{cells(headings, 'th')}{body}</table>{below}"
