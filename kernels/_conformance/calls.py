@@ -18,7 +18,7 @@ from kernels._definition.numerics import precision_of
 from kernels._definition.results import parts
 from kernels._definition.signature import ArrayArgument, Signature
 
-FORMS = ("of one sign", "equal", "normal")  # of long sums: errors add up in the first two
+SUMMED = ("of one sign", "equal", "normal")  # how the terms of long sums are filled: errors add up in the first two
 BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two or three extents at once
 
 
@@ -86,7 +86,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
             some = zip(given[turn:] + given[:turn], drawn, strict=True)
             sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
             summed = max((size for extent, size in sizes.items() if extent not in signature.result.extents), default=0)
-            for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(FORMS))]:
+            for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(SUMMED))]:
                 case = data.draw(draws.calls(implementation, sizes, (form,), among), label="case")
                 working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
                 if working is None or summed * working.unit < 0.25:

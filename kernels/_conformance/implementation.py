@@ -20,6 +20,7 @@ from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from kernels._definition.results import map_parts, parts
+from registry import Variant, Zoo
 
 LONG = 256  # entries of an extent, past which the same call is made twice
 BRIEF = 0.1  # seconds of a processor: a call that took longer is not made twice
@@ -187,7 +188,8 @@ class Implementation:
 
     def expected(self, case: Case) -> answers.Answer:
         """Return the case's result in the reference's precision, and how far one of the claimed precision may be from it."""
-        return answers.expected(self.contract, case, self.precision)
+        answer: answers.Answer = answers.expected(self.contract, case, self.precision)
+        return answer
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
@@ -261,6 +263,17 @@ class Implementation:
         self.record.largest = max([self.record.largest, *extents])
         self.record.crossings += any(extent > 16 and extent % 16 for extent in extents)
         return case
+
+
+def on_trial(variant: Variant, contract: ModuleType, function: Callable[..., Any], **more: Any) -> Implementation:
+    """Return a function on trial with the claims of a variant."""
+    claims = {key: getattr(variant, key) for key in ("dtypes", "precision", "deterministic", "device", "limits")}
+    return Implementation(variant.operation, contract, function, **claims, **more)
+
+
+def kinds_here(zoo: Zoo) -> tuple[str, ...]:
+    """Return the kinds of array that can be brought here."""
+    return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
 
 
 def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:

@@ -143,11 +143,8 @@ def commutes_with_permutations(implementation: Implementation, data: st.DataObje
         size = _sizes(implementation, case)[extent]
         signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
         changes[extent] = _taking(rng.permutation(size), signs)
-    stated = implementation.contract.signature
-    for key, other in stated.defaults.items():  # the extents of an array that is left out are those of what stands in for it
-        if key not in case.arrays:
-            same = zip(stated.arrays[key].extents, stated.arrays[other].extents, strict=True)
-            changes |= {extent: changes[its] for extent, its in same if extent in changes and its in changes}
+    same = implementation.contract.signature.same_extents(case.arrays)
+    changes |= {extent: changes[its] for extent, its in same.items() if extent in changes and its in changes}
     _require_same_change(implementation, case, changes, "entries in another order, or with other signs, gave another result")
 
 

@@ -15,8 +15,6 @@ LINEAR beside the definition
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import inspect
 import itertools
 import math
@@ -30,7 +28,7 @@ from hypothesis import strategies as st
 
 from kernels._conformance.arguments import whole_array
 from kernels._conformance.cases import LARGE, Case
-from kernels._conformance.draws import all_arrays
+from kernels._conformance.draws import all_arrays, rounded
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
 from kernels._definition.results import map_parts
@@ -39,14 +37,12 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
+SHORT = 5  # the most of an extent while another takes every length, or is long
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
-STORED = 2**19  # entries of an array that is passed or given back
+STORED = 2**19  # entries of an array that is passed or given back: SHORT times LONGEST and more
 LONGEST = 100_000  # past 16 bits
-FIRST, STEP = (
-    3000,
-    20,
-)  # the product of the extents of the first of the calls that show how fast an implementation is, and how they grow
+# The product of the extents of the first of the calls that show how fast an implementation is, and how they grow.
+FIRST, STEP = 3000, 20
 SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 STAND_IN = 4  # of so many large calls, one is asked of a stand-in for a device
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
@@ -112,7 +108,7 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
             others = [name for name in names if name not in long]
             if count > 1:
                 yield long, dict.fromkeys(others, 1), 1.0
-            few = {name: int(rng.integers(2, FEW + 1)) for name in others}
+            few = {name: int(rng.integers(2, SHORT + 1)) for name in others}
             if others or count == 1:
                 yield long, few, 1.0
             if count == 1:
@@ -215,7 +211,7 @@ def _claimed(
     """Return a call of these extents that it takes: with an array left out or the small extents 1, if it must be."""
     able, signature = all_arrays(implementation), implementation.contract.signature
     without = {key for key in signature.nullable if key not in able or rng.random() < 0.5}
-    least = {name: size if size > FEW else 1 for name, size in sizes.items()}
+    least = {name: size if size > SHORT else 1 for name, size in sizes.items()}
     for each in (sizes, least):
         short = _left_out(implementation.contract, each)
         calls = [(each, without), (short, without | signature.defaults.keys())]
@@ -230,18 +226,14 @@ def _claimed(
 
 def _left_out(contract: Any, sizes: Sizes) -> Sizes:
     """Return the extents where arrays are left out for others: the lesser of the two."""
-    arrays = contract.signature.arrays
-    for key, other in contract.signature.defaults.items():
-        for a, b in zip(arrays[key].extents, arrays[other].extents, strict=True):
-            sizes = sizes | dict.fromkeys((a, b), min(sizes[a], sizes[b]))
+    for a, b in contract.signature.same_extents().items():
+        sizes = sizes | dict.fromkeys((a, b), min(sizes[a], sizes[b]))
     return sizes
 
 
 def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes, left_out: Any) -> Case:
     """Make a call of these extents."""
-    name = f"{contract.module.__name__}._examples"
-    own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
-    stated = getattr(importlib.import_module(name), "of_extents", None) if own else None
+    stated = getattr(contract.examples, "of_extents", None)
     given = stated(rng, sizes) if stated else {}
     arrays = {}
     for key, argument in contract.signature.arrays.items():
@@ -257,12 +249,10 @@ def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[
 
 def _as(numbers: Array, dtype: str) -> Array:
     """Return normal numbers in a dtype: whole numbers up to some hundreds, bfloat16 as float32 that it holds."""
-    if precision_of(dtype) is None:
-        whole = np.rint(50 * numbers).astype(np.int64)
-        return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
-    if dtype == "bfloat16":
-        return np.asarray((numbers.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
-    return np.asarray(numbers.astype(dtype))
+    if precision_of(dtype):
+        return rounded(numbers, dtype)
+    whole = np.rint(50 * numbers).astype(np.int64)
+    return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
 
 
 # Rows

@@ -292,7 +292,8 @@ class Contract:
 
     # What stands in files of its own
 
-    def _beside(self, file: str) -> ModuleType | None:
+    def beside(self, file: str) -> ModuleType | None:
+        """Return what stands in a file of the operation's folder, or None if it has no such file."""
         name = f"{self.module.__name__}.{file}"
         own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
         return importlib.import_module(name) if own else None
@@ -300,26 +301,27 @@ class Contract:
     @functools.cached_property
     def costs(self) -> ModuleType | None:
         """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
-        return self._beside("_costs")
+        return self.beside("_costs")
 
     @property
-    def _examples(self) -> ModuleType | None:
-        return self._beside("_examples")
+    def examples(self) -> ModuleType | None:
+        """What the operation says of its examples, and of the calls that are measured."""
+        return self.beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:
         """The named sizes of examples."""
-        stated = self._examples
+        stated = self.examples
         return stated.SIZES if stated else {"tiny": 4, "lecture": 28, "medium": 256, "large": 1024}
 
     def example(self, size: str = "lecture", **changes: Any) -> Example:
         """Return a call of a named size."""
-        stated = self._examples
+        stated = self.examples
         return stated.example(size, **changes) if stated else derived_example(self.signature, self.SIZES[size], **changes)
 
     def from_file(self, arrays: dict[str, Array], **changes: Any) -> Example:
         """Make a call from a file's arrays."""
-        stated = self._examples
+        stated = self.examples
         return stated.from_file(arrays, **changes) if stated else example_from_file(self.signature, arrays, **changes)
 
 

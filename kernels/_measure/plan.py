@@ -65,7 +65,7 @@ class Planned:
         if self.size is not None:
             made: Example = contract.example(self.size, dtype=self.dtype)._replace(steps=1)
             return made
-        rng, examples = np.random.default_rng(self.seed), contract._examples
+        rng, examples = np.random.default_rng(self.seed), contract.examples
         stated = getattr(examples, "of_extents", None)
         kind = {"contents": self.contents} if self.contents else {}
         given = dict(stated(rng, self.extents, **kind)) if stated else {}
@@ -97,7 +97,7 @@ def dimensions(contract: Any, argument: Any) -> tuple[str, ...]:
 def breadth(contract: Any) -> float:
     """Return in how many ways calls of an operation differ: in its extents, and by how often choices double their number."""
     extents = {each for argument in contract.signature.arrays.values() for each in dimensions(contract, argument)}
-    doubled = [len(every) for every in choices(contract).values()] + [len(getattr(contract._examples, "CONTENTS", (None,)))]
+    doubled = [len(every) for every in choices(contract).values()] + [len(getattr(contract.examples, "CONTENTS", (None,)))]
     return len(extents) + sum(map(math.log2, doubled))
 
 
@@ -127,7 +127,7 @@ def plan(contract: Any, seed: int = 0, named: bool = True, entries: int = ENTRIE
     """
     examples = iter([Planned(dtype, size=size) for size in contract.SIZES for dtype in DTYPES] if named else ())
     start = np.random.default_rng(seed).random()
-    contents = getattr(contract._examples, "CONTENTS", (None,))
+    contents = getattr(contract.examples, "CONTENTS", (None,))
     for index in itertools.count():
         rng = np.random.default_rng((seed, index))
         parameters = {key: every[0] if rng.random() < 0.5 else every[rng.integers(len(every))]
@@ -143,12 +143,10 @@ def plan(contract: Any, seed: int = 0, named: bool = True, entries: int = ENTRIE
 
 def _extents(contract: Any, rng: np.random.Generator, level: float, left_out: bool, entries: int) -> dict[str, int]:
     """Draw extents whose product lies so far, on a log scale, between 1 and the largest that arrays of `entries` allow."""
-    signature, grid = contract.signature, getattr(contract._examples, "GRID", {})
+    signature, grid = contract.signature, getattr(contract.examples, "GRID", {})
     arrays = {key: dimensions(contract, each) for key, each in signature.arrays.items()}
     names = list(dict.fromkeys(itertools.chain(*arrays.values())))
-    same = {name: name for name in names}  # an extent of an array that is left out is that of the one in its place
-    for key, other in signature.defaults.items() if left_out else ():
-        same |= dict(zip(arrays[key], arrays[other], strict=True))
+    same = {name: name for name in names} | (signature.same_extents() if left_out else {})
     if all(len(each.extents) > 1 for each in signature.arrays.values()):
         grid = {"batch": BATCHES} | grid
     fixed = {name: int(rng.choice(grid[name])) for name in names if name in grid}
