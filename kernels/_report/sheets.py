@@ -16,11 +16,8 @@ from kernels._measure.environment import duration
 from kernels._report.calls import Call
 from registry import Variant
 
-PLACES = {
-    str(Path(registry.__file__).parent): "",
-    sys.prefix: "",
-    str(Path.home()): "~",
-}  # what a reader of the page need not know
+# What a reader of the page need not know.
+PLACES = {str(Path(registry.__file__).parent): "", sys.prefix: "", str(Path.home()): "~"}
 
 
 class Cell(NamedTuple):
@@ -119,19 +116,7 @@ def wins(found: list[Call], repeat: Callable[[Call], str], today: datetime.date)
             Cell(repeat(c), None, "code"),
         )
 
-    headings = (
-        "shape",
-        "kind",
-        "contents",
-        "wrong",
-        "fastest",
-        "time",
-        "lead",
-        "A/A noise",
-        "of bound",
-        "measured",
-        "repeat it",
-    )
+    headings = ("shape", "kind", "contents", "wrong", "fastest", "time", "lead", "A/A noise", "of bound", "measured", "repeat it")
     return Sheet("calls", headings, [row(c) for c in sorted(found, key=lambda c: not c.wrong)])
 
 
