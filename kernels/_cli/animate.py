@@ -19,12 +19,7 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--output",
-    required=True,
-    type=OUTPUT,
-    help="What to write: FILE.gif, FILE.html, or FILE.mp4, which needs ffmpeg.",
-)
+@click.option("--output", required=True, type=OUTPUT, help="What to write: FILE.gif, FILE.html, or FILE.mp4, which needs ffmpeg.")
 @click.option("--bandwidth", type=float, help="In the points' unit; 2.5 for the lecture's points, Scott's rule for yours.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(1, 200))

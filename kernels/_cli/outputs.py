@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from kernels._cli.text import console
 
@@ -42,7 +42,7 @@ def whole(output: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def bars() -> Progress:
+def bars(clock: type[ProgressColumn] = TimeElapsedColumn) -> Progress:
     """Return bars on stderr, where somebody watches it; they disappear when they are done."""
-    columns, where = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()), console(stderr=True)
+    columns, where = (TextColumn("{task.description}", markup=False), BarColumn(), clock()), console(stderr=True)
     return Progress(*columns, console=where, transient=True, disable=not where.is_terminal)

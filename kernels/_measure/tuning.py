@@ -231,7 +231,7 @@ class Tuner:
 
     def _qualify(self, trial: Trial, variant: Variant, **options: Any) -> Measurement:
         """Check a variant, and time it for the first time if it is right and not hopeless."""
-        ((measurement, function),) = qualify(trial, [variant], self._limit(), wrap=self.wrap, options=options, zoo=self.zoo)
+        measurement, function = qualify(trial, variant, self._limit(), wrap=self.wrap, options=options, zoo=self.zoo)
         if function:
             try:
                 runs = 1 if measurement.estimate > HELD_UP_SECONDS else 3
