@@ -94,9 +94,12 @@ def of_shape(operation: str, shape: str, dtype: str, changes: tuple[str, ...], *
     return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items() if (key, value) != ("batch", 1)))
 
 
-def _extents(contract: Any, shape: str, given_too: Any) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the extents that `--shape` names, and those of arrays that are left out, which are like others."""
-    if given_too:
+def _extents(contract: Any, shape: str, excluded: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the extents that `--shape` names, and those of arrays that are left out, which are like others.
+
+    What `--shape` excludes must be empty.
+    """
+    if excluded:
         raise click.UsageError("--shape stands for a call by itself: it excludes --size, --input and --columns")
     known = dict.fromkeys(extent for array in contract.signature.arrays.values() for extent in array.extents)
     if any(array.batch for array in contract.signature.arrays.values()):

@@ -19,7 +19,8 @@ OUTPUT = click.Path(path_type=Path, dir_okay=False)
 def require_writable(option: str, output: Path, suffixes: tuple[str, ...], read: Path | None = None) -> None:
     """Refuse a name with another suffix, a folder that is not there or not to be written in, and the file that is `read`."""
     if output.suffix.lower() not in suffixes:
-        raise click.UsageError(f"{option} {output}: expected a name that ends in {', '.join(suffixes)}")
+        wanted = (" or " if len(suffixes) == 2 else ", ").join(suffixes)
+        raise click.UsageError(f"{option} {output}: expected a name that ends in {wanted}")
     folder = output.absolute().parent
     if not folder.is_dir():
         raise click.UsageError(f"{option} {output}: there is no folder {folder}")

@@ -84,7 +84,7 @@ def tune(
 
 
 @dataclass
-class Progressed:
+class Findings:
     """What a tune found of one operation."""
 
     calls: int = 0
@@ -116,7 +116,7 @@ class Run:
 
     def __init__(self, path: Path, session: dict[str, Any], timeout: float, again: bool) -> None:
         self.path, self.session, self.timeout, self.again = path, session, timeout, again
-        self.operations: dict[str, Progressed] = {}
+        self.operations: dict[str, Findings] = {}
         self.interrupted = False
         self.table = table.add(path, machine.machine(), [])  # refuses at once what cannot be written to
 
@@ -136,7 +136,7 @@ class Run:
     def _measure(self, operation: str, end: float) -> None:
         """Measure calls of an operation's plan, one after another, until its time is over."""
         known = [entry for entry in self.table.entries if entry.operation == operation]
-        found_of = self.operations[operation] = Progressed()
+        findings = self.operations[operation] = Findings()
         begun = False
         for index in itertools.count():
             if time.monotonic() >= end:
@@ -147,14 +147,14 @@ class Run:
                     begun = True
                 title, found, where = self.child.ask("measure", index)
             except Died as error:
-                found_of.wrong.append(f"call {index} of the plan: {error}")
+                findings.wrong.append(f"call {index} of the plan: {error}")
                 begun = False  # another process takes over
                 continue
             self.bar.update(self.task, completed=time.monotonic() - self.started, description=f"{operation}: {title}")
             if found is not None:
                 self.table = table.add(self.path, where, [*found.entries, *found.refused])
                 known += found.entries
-                found_of.add(found)
+                findings.add(found)
 
     def as_json(self) -> dict[str, Any]:
         """Return all that was found, but for the entries, which are in the file."""

@@ -37,9 +37,8 @@ _one_guard = threading.Lock()  # NumPy is everyone's
 
 
 def _draw(implementation: Implementation, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
-    return implementation.note(
-        data.draw(properties_of(implementation.contract).cases(implementation, min(most, implementation.most)), label=label)
-    )
+    cases = properties_of(implementation.contract).cases(implementation, min(most, implementation.most))
+    return implementation.note(data.draw(cases, label=label))
 
 
 def _poison(implementation: Implementation, case: Case) -> None:
@@ -47,8 +46,7 @@ def _poison(implementation: Implementation, case: Case) -> None:
     implementation.record.circumstances.append("# memory that is free was filled with NaN before the call")
     for array in case.arrays.values():
         for size in (array.nbytes, 4 * array.nbytes):
-            del_me = np.full(size // 8 + 1, np.nan)
-            del del_me
+            np.full(size // 8 + 1, np.nan)  # which is freed at once
 
 
 def agrees_with_reference(implementation: Implementation, data: st.DataObject) -> None:
@@ -228,11 +226,8 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
     kind = data.draw(st.sampled_from(kinds_for(implementation, dtype)), label="kind of array") if implementation.bare else "numpy"
     calls = properties_of(implementation.contract).refused(dtype)
     if isinstance(implementation.form, Bare):
-        calls = [
-            (call, error)
-            for bad, error in calls
-            if (call := _claimed(implementation, implementation.form, bad, kind)) is not None
-        ]
+        asked = [(_claimed(implementation, implementation.form, bad, kind), error) for bad, error in calls]
+        calls = [(call, error) for call, error in asked if call is not None]
     arguments, error = data.draw(st.sampled_from(calls), label="call")
     own = np.dtype("float32" if dtype == "bfloat16" else dtype)
     presented = {

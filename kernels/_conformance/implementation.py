@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -120,10 +119,10 @@ class Implementation:
         seconds = time.process_time() - started
         if case.dtype == "object" and np.ndim(result) == 0:
             result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
+        first = next(iter(given_arrays.values()))
         if self.contract.signature.uniform:
-            result = _sound(result, next(iter(given_arrays.values())))
+            result = _sound(result, first)
         else:  # its parts were looked at by the dispatcher
-            first = next(iter(given_arrays.values()))
             result = map_parts(lambda part: _usable(part, first), result)
         self.record.called, self.record.brief = (case, kind, result), seconds < BRIEF
         return result
@@ -173,10 +172,10 @@ class Implementation:
 
     def within(self, key: str, choices: Iterable[Any]) -> list[Any]:
         """Return the choices for an argument, or for a quantity of the operation's `work`, that the limits allow."""
-        limit = self.limits.get(key, math.inf)
-        return [
-            each for each in choices if key not in self.limits or (each in limit if isinstance(limit, tuple) else each <= limit)
-        ]
+        if key not in self.limits:
+            return list(choices)
+        limit = self.limits[key]
+        return [each for each in choices if (each in limit if isinstance(limit, tuple) else each <= limit)]
 
     def reference(self, case: Case) -> np.ndarray[Any, Any]:
         """Return the case's result in the reference's precision."""

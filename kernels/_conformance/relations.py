@@ -194,20 +194,15 @@ def commutes_with_translations(implementation: Implementation, data: st.DataObje
     moves: Mapping[str, str] = data.draw(st.sampled_from(properties_of(implementation.contract).SHIFTS), label="what is moved")
     bits = int(-np.log2(require_precision(case.dtype).unit))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the offset"))
-    far = rng.integers(
-        2 ** (bits // 2 + 1), size=[_sizes(implementation, case)[extent] for extent in next(iter(moves.values())).split()]
-    )
-    grid = 2.0 ** (bits // 3)
-    case = replace(
-        case, arrays={key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
-    )
+    sizes, grid = _sizes(implementation, case), 2.0 ** (bits // 3)
+    far = rng.integers(2 ** (bits // 2 + 1), size=[sizes[extent] for extent in next(iter(moves.values())).split()])
+    whole = {key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
+    case = replace(case, arrays=whole)
     signature: Signature = implementation.contract.signature
 
     def placed(argument: ArrayArgument) -> Any:
         """Return the offset with an axis for each of the array's."""
-        return far.reshape(
-            [_sizes(implementation, case)[e] if e in moves[argument.name].split() else 1 for e in argument.extents]
-        )
+        return far.reshape([sizes[e] if e in moves[argument.name].split() else 1 for e in argument.extents])
 
     arrays = {
         key: draws.rounded(array + placed(signature.arrays[key]), case.dtype) if key in moves else array

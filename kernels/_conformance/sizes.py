@@ -265,10 +265,6 @@ def _sizes(contract: Any, case: Case) -> Sizes:
     return found
 
 
-def _work(contract: Any, case: Case) -> int:
-    return math.prod(_sizes(contract, case).values())
-
-
 def _rows(contract: Any) -> str:
     """Return the extent along which the result's entries are computed apart, "" if there is none."""
     batches = [name for name in _names(contract) if name.startswith("*")]
@@ -297,8 +293,9 @@ def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
 
 def _sample(implementation: Implementation, case: Case, rng: np.random.Generator) -> Array:
     """Draw rows to judge, the first and the last among them."""
-    count = _sizes(implementation.contract, case)[_rows(implementation.contract)]
-    drawn = int(min(SAMPLE, max(2, JUDGED * count // _work(implementation.contract, case))))
+    sizes = _sizes(implementation.contract, case)
+    count = sizes[_rows(implementation.contract)]
+    drawn = int(min(SAMPLE, max(2, JUDGED * count // math.prod(sizes.values()))))
     return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
 
 

@@ -25,7 +25,7 @@ import registry
 from kernels._costs import calls
 from kernels._costs.table import Entry
 from kernels._definition.examples import Example
-from kernels._measure.timing import Measurement, describe, qualify, settle
+from kernels._measure.timing import ERRORS, Measurement, describe, qualify, settle
 from kernels._measure.trial import Runs, Trial
 from registry import Variant, Zoo
 
@@ -237,7 +237,7 @@ class Tuner:
                 runs = 1 if measurement.estimate > HELD_UP_SECONDS else 3
                 measurement.samples.append(Runs(trial, function).seconds(runs))
                 self._timed.append((measurement, function))
-            except Exception as error:
+            except ERRORS as error:
                 measurement.reject(f"in a timed run, {describe(error, variant.file)}")
         if measurement.status == "wrong":
             self._wrong.append(measurement)
