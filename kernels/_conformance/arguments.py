@@ -43,10 +43,9 @@ def _numbers(parameter: Parameter, extents: dict[str, int]) -> st.SearchStrategy
         step = step or 1
         return st.integers(math.ceil(low / step), math.floor(high / step)).map(lambda count: count * step)
     numbers = st.floats(low, high)
-    # A number of few digits is the same in every dtype.
-    return (
-        numbers.map(lambda value: float(np.float16(value))) if max(abs(low), abs(high)) < 1024 <= 1024 * (high - low) else numbers
-    )
+    if max(abs(low), abs(high)) < 1024 <= 1024 * (high - low):  # a number of few digits is the same in every dtype
+        return numbers.map(lambda value: float(np.float16(value)))
+    return numbers
 
 
 def whole_numbers(

@@ -134,6 +134,12 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     return scaled(case, draw(_exponents(implementation, case.dtype)))
 
 
+def drawn(implementation: Implementation, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
+    """Draw a call of at most so much work, as the operation has its calls drawn; it is the one under trial."""
+    own = properties_of(implementation.contract).cases(implementation, min(most, implementation.most))
+    return implementation.note(data.draw(own, label=label))
+
+
 @st.composite
 def _shapes(draw: st.DrawFn, arrays: Mapping[str, ArrayArgument]) -> dict[str, tuple[Any, ...]]:
     """Draw each array's shape in names and numbers: half of the time its core extents, else in a batch, or without some."""
