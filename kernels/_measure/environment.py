@@ -1,4 +1,4 @@
-"""The machine, the versions and the commit that a figure belongs to, and figures as people write them."""
+"""The machine, the versions and the commit that a figure belongs to, and a rate as people write it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from kernels._costs.machine import cores, machine
-from kernels._explanation import duration
-
-__all__ = ["busy", "duration", "environment", "rate"]
 
 BUSY = 0.5  # the load on each core from which on a machine counts as busy
 

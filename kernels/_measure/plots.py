@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._measure.timing import Measurement
 
 

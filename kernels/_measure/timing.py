@@ -17,7 +17,7 @@ from typing import Any
 
 import registry
 from kernels._definition.numerics import Agreement
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._measure.trial import SAMPLES, Runs, Trial
 from registry import Variant, Zoo
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import registry
 from kernels._costs.table import Table
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._report.calls import Call
 from registry import Variant
 
