@@ -33,54 +33,25 @@ def require(condition: Any, failure: str) -> None:
 
 @dataclass
 class Record:
-    """What a property saw of an implementation: how much it asked, and how close it came.
+    """What a property saw of an implementation: how much it asked, and how close it came."""
 
-    Attributes
-    ----------
-    examples, entries : int
-        Examples completed, and entries of results compared.
-    worst : float
-        The largest error as a share of its bound.
-    vacuous : float
-        The number of entries whose bound said nothing.
-    largest, crossings : int
-        The largest extent of an array, and the calls in which one goes past a tile of 16 and ends inside another.
-    seconds : float
-        What it took.
-    case, kind : Case or None, str
-        The last call that was tried, and the kind of its arrays.
-    left_out : bool
-        Whether the function is called without what it has defaults for.
-    before : Case or None
-        The call before it, where the last result may hang on that.
-    in_place : bool
-        Whether the arrays of the call before are those of the last, with other contents.
-    circumstances : list of str
-        Further code that comes before the call.
-    called : tuple of Case, str and array, or None
-        The last call that returned, the kind of its arrays, and its result.
-    brief : bool
-        Whether it took little time.
-    changed : list of str
-        What the implementation changed for the whole process.
-    """
-
-    examples: int = 0
-    worst: float = 0.0
-    entries: int = 0
-    vacuous: float = 0.0
-    largest: int = 0
-    crossings: int = 0
-    seconds: float = 0.0
-    case: Case | None = None
-    kind: str = "numpy"
-    left_out: bool = False
-    before: Case | None = None
-    in_place: bool = False
-    circumstances: list[str] = field(default_factory=list)
+    examples: int = 0  # that were completed
+    worst: float = 0.0  # the largest error as a share of its bound
+    entries: int = 0  # of results that were compared
+    vacuous: float = 0.0  # how many of them had a bound that said nothing
+    largest: int = 0  # the largest extent of an array
+    crossings: int = 0  # the calls in which an extent goes past a tile of 16 and ends inside another
+    seconds: float = 0.0  # what all of it took
+    case: Case | None = None  # the last call that was tried
+    kind: str = "numpy"  # the kind of arrays in the last call
+    left_out: bool = False  # whether the last call leaves out what the function has defaults for
+    before: Case | None = None  # the call before the last one, where the last result may hang on it
+    in_place: bool = False  # whether the call before had the arrays of the last one, with other contents
+    circumstances: list[str] = field(default_factory=list)  # further code that comes before the call
+    # The last call that returned, the kind of its arrays, and its result.
     called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
-    brief: bool = True
-    changed: list[str] = field(default_factory=list)
+    brief: bool = True  # whether the last call that returned took little time
+    changed: list[str] = field(default_factory=list)  # what the implementation changed for the whole process
 
     @property
     def vacuous_share(self) -> float:

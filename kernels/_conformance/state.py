@@ -28,39 +28,20 @@ NEVER_SAID = ("ignore", None, BytesWarning, None, 424_242)  # a filter of warnin
 
 
 class Shared(NamedTuple):
-    """A state that all of a process, or of a thread, shares.
+    """A state that all of a process, or of a thread, shares."""
 
-    Attributes
-    ----------
-    name : str
-        What a failure calls it.
-    read : callable
-    write : callable or None
-        Takes what `read` returned; None where it cannot be put back.
-    unusual : callable or None
-        Makes an unusual value of the present one; None where any would change what a kernel must do.
-    code : str
-        What makes it unusual in the code of a failure, where a result may hang on it.
-    at_first : bool
-        Whether it is unusual in a first call too.
-    behind_dispatch : bool
-        Whether it is unusual only for a function that is called through dispatch, which makes it neutral.
-    added : callable or None
-        Of a state that importing a module may change: makes of the usual value, and of those before and after the import,
-        the usual one with what the import added.
-    module : str
-        The module that has it: what was never imported has no state.
-    """
-
-    name: str
+    name: str  # what a failure calls it
     read: Callable[[], Any]
-    write: Callable[[Any], Any] | None = None
+    write: Callable[[Any], Any] | None = None  # takes what `read` returned; None where it cannot be put back
+    # Makes an unusual value of the present one; None where any would change what a kernel must do.
     unusual: Callable[[Any], Any] | None = None
-    code: str = ""
-    at_first: bool = True
-    behind_dispatch: bool = False
+    code: str = ""  # what makes it unusual in the code of a failure, where a result may hang on it
+    at_first: bool = True  # whether it is unusual in a first call too
+    behind_dispatch: bool = False  # whether it is unusual only for a function called through dispatch, which makes it neutral
+    # Of a state that importing a module may change: makes of the usual value, and of those before and after the import, the usual
+    # one with what the import added.
     added: Callable[[Any, Any, Any], Any] | None = None
-    module: str = "numpy"
+    module: str = "numpy"  # the module that has it: what was never imported has no state
 
 
 def _silent(*_: object) -> None:

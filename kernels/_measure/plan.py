@@ -31,29 +31,14 @@ BATCHES = (1, 1, 1, 16)  # before core dimensions that are matrices
 
 @dataclass(frozen=True)
 class Planned:
-    """A call that is to be measured.
-
-    Attributes
-    ----------
-    dtype : str
-    extents : mapping
-    parameters : mapping
-        Those that are one of few choices.
-    left_out : bool
-        Whether arrays that another stands for are left out. Those that nothing stands for always are.
-    contents : str or None
-        The kind of contents, where the operation knows several.
-    size : str or None
-        The name of an example, which states all that is above.
-    seed : int
-    """
+    """A call that is to be measured."""
 
     dtype: str
     extents: Mapping[str, int] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    left_out: bool = False
-    contents: str | None = None
-    size: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # those that are one of few choices
+    left_out: bool = False  # whether arrays that another stands for are left out; those that nothing stands for always are
+    contents: str | None = None  # the kind of contents, where the operation knows several
+    size: str | None = None  # the name of an example, which states all that is above
     seed: int = 0
 
     def __str__(self) -> str:

@@ -29,34 +29,16 @@ ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as w
 
 @dataclass
 class Measurement:
-    """One variant on one example.
-
-    Attributes
-    ----------
-    variant : Variant
-    status : {"timed", "wrong", "skipped", "unavailable"}
-    reason : str
-        Why it has no time.
-    agreement : Agreement or None
-        How its result compares with the reference.
-    samples : list of float
-        Seconds per run.
-    units : float
-        The work of a run: floating-point operations, or pairs.
-    options : mapping
-        The variant's own keyword arguments in this measurement, where they are not the defaults.
-    estimate : float
-        The seconds of a run, as estimated before the check; 0 if it did not come to that.
-    """
+    """One variant on one example."""
 
     variant: Variant
-    status: str = "timed"
-    reason: str = ""
-    agreement: Agreement | None = None
-    samples: list[float] = field(default_factory=list)
-    units: float = 0.0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    estimate: float = 0.0
+    status: str = "timed"  # or "wrong", "skipped" or "unavailable"
+    reason: str = ""  # why it has no time
+    agreement: Agreement | None = None  # how its result compares with the reference
+    samples: list[float] = field(default_factory=list)  # seconds a run
+    units: float = 0.0  # the work of a run: floating-point operations, or pairs
+    options: Mapping[str, Any] = field(default_factory=dict)  # the variant's own keyword arguments that are not the defaults
+    estimate: float = 0.0  # the seconds of a run, as estimated before the check; 0 if it did not come to that
 
     @property
     def label(self) -> str:

@@ -43,21 +43,11 @@ FACTORS = (1 / 4, 4)  # by which an option that counts something is changed to l
 
 
 class Pace(NamedTuple):
-    """How thoroughly to measure.
+    """How thoroughly to measure."""
 
-    Attributes
-    ----------
-    limit : float
-        What takes more seconds a run is left out.
-    samples : int
-        How many samples are taken of the variants that come near the best.
-    entries : int
-        How many entries an array has at most.
-    """
-
-    limit: float
-    samples: int
-    entries: int
+    limit: float  # what takes more seconds a run is left out
+    samples: int  # how many are taken of the variants that come near the best
+    entries: int  # how many an array has at most
 
 
 QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
@@ -65,24 +55,12 @@ QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
 
 @dataclass
 class Measured:
-    """What was measured on one call.
+    """What was measured on one call."""
 
-    Attributes
-    ----------
-    entries : list of Entry
-        Empty if no variant takes the call within the limit.
-    refused : list of Entry
-        Of the variants that gave a wrong result.
-    before : str or None
-        The variant that served such a call until now.
-    wrong : list of str
-        Variants that gave a wrong result, each with what was wrong.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    refused: list[Entry] = field(default_factory=list)
-    before: str | None = None
-    wrong: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # none if no variant takes the call within the limit
+    refused: list[Entry] = field(default_factory=list)  # of the variants that gave a wrong result
+    before: str | None = None  # the variant that served such a call until now
+    wrong: list[str] = field(default_factory=list)  # variants that gave a wrong result, each with what was wrong
 
     @property
     def best(self) -> Entry | None:
