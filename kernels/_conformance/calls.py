@@ -11,7 +11,7 @@ from hypothesis import assume, reject
 from hypothesis import strategies as st
 
 from kernels._conformance import draws
-from kernels._conformance.cases import LARGE, LAYOUTS, Case, in_layouts, long_tiles, plain
+from kernels._conformance.cases import LAYOUTS, Case, in_layouts, long_tiles, plain
 from kernels._conformance.draws import properties_of
 from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import precision_of
@@ -73,7 +73,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
     blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
     asked = [*((tile,) for tile in long_tiles(most)), *blocks[(first := int(rng.integers(1 + len(blocks)))) : first + 1]]
     turns = range(len(given))
-    if implementation.most < LARGE:  # a stand-in for a device takes long for a call: it is asked one of them
+    if implementation.stands_in:  # it is asked one of them
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
         asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
     for tiles in asked:

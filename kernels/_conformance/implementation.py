@@ -137,6 +137,11 @@ class Implementation:
         )
 
     @property
+    def stands_in(self) -> bool:
+        """Whether it runs on a stand-in for its device, which takes long for the smallest call."""
+        return self.most < LARGE
+
+    @property
     def small(self) -> int:
         """The most work of an ordinary case."""
         return min(SMALL, self.most)

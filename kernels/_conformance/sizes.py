@@ -56,7 +56,7 @@ def agrees_at_every_length(implementation: Implementation, data: st.DataObject) 
         others = {other: int(rng.integers(2, SHORT + 1)) for other in names}
         call = functools.partial(_claimed, implementation, rng, *next(choices))
         lengths = range(1, SWEEP + 1)
-        if implementation.most < LARGE:  # a stand-in for a device takes long for the smallest call
+        if implementation.stands_in:
             lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, implementation.most // SHORT**2)), 24)
         for length in lengths:
             case = call(others | {name: length})
@@ -69,7 +69,7 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
     rng = _generator(data)
     choices = _all_choices(implementation, rng)
     plan = list(_plan(implementation.contract, rng))
-    if implementation.most < LARGE:  # a stand-in for a device takes long for a call: each seed asks it for others of them
+    if implementation.stands_in:  # each seed asks it for others of them
         plan = [plan[i] for i in sorted(rng.permutation(len(plan))[: math.ceil(len(plan) / STAND_IN)])]
     for long, others, share in plan:
         dtype, parameters = next(choices)
@@ -145,7 +145,7 @@ def _longest(dtype: str) -> int:
 def _largest(implementation: Implementation, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
     room = min(FIRST, implementation.most)
-    most = implementation.most if implementation.most < LARGE else most
+    most = implementation.most if implementation.stands_in else most
     case: Any = calls(room)
     while True:
         for _ in range(2):  # the first call may compile
@@ -185,7 +185,7 @@ def _all_choices(implementation: Implementation, rng: np.random.Generator) -> It
     """Draw a dtype and parameters again and again; for a stand-in, which compiles a kernel for each of them, once."""
     while True:
         drawn = _choices(implementation, rng)
-        yield from itertools.repeat(drawn) if implementation.most < LARGE else (drawn,)
+        yield from itertools.repeat(drawn) if implementation.stands_in else (drawn,)
 
 
 def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:

@@ -39,7 +39,8 @@ class Sheet(NamedTuple):
 def public(text: str) -> str:
     """Return a text without the names of this machine's folders."""
     for place, name in PLACES.items():
-        text = text.replace(place + "/", name and name + "/").replace(place, name or ".") if place not in ("", "/") else text
+        if place not in ("", "/"):
+            text = text.replace(place + "/", name and name + "/").replace(place, name or ".")
     return text
 
 
