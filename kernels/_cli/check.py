@@ -82,7 +82,7 @@ def check(
             died = error
         for i, name in enumerate(properties):
             show(f"{name:40} ", nl=False)
-            row = _ask(child, session, name, source, died)
+            row = _ask(child, operation, name, source, died)
             rows.append(row)
             show(_verdict(row, stats) if row["passed"] else f"refused\n{_failure(row, explained)}")
             if not row["passed"] and not ask_all:
@@ -122,14 +122,14 @@ def _claimed(claims: tuple[str, ...]) -> dict[str, Any]:
     return read
 
 
-def _ask(child: Child, session: dict[str, Any], name: str, source: str, died: Died | None) -> dict[str, Any]:
+def _ask(child: Child, operation: str, name: str, source: str, died: Died | None) -> dict[str, Any]:
     """Ask one property; a function that ends its process, or that did so before it could be asked, is refused by it."""
     try:
         if died:
             raise died
         answer: dict[str, Any] = child.ask("ask", name, file=_file(source))
     except Died as error:
-        failure = f"{session['operation']}: {name} failed: {error}"
+        failure = f"{operation}: {name} failed: {error}"
         return {"property": name, "passed": False, "failure": failure, "place": error.place or source}
     return answer
 

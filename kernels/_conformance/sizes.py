@@ -80,10 +80,10 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
         if first is None:
             continue
         apart = _rows_are_apart(implementation, first)
-        case, result = _largest(implementation, calls, WORK if apart and precision_of(dtype) else LARGE)
+        case, result = _largest(implementation, first, calls, WORK if apart and precision_of(dtype) else LARGE)
         if apart:
-            rows = _sample(implementation, case, own())
-            implementation.judge(_cut(implementation, case, rows), _rows_of(implementation.contract, result, rows))
+            rows = _sample(implementation.contract, case, own())
+            implementation.judge(_cut(implementation.contract, case, rows), _rows_of(implementation.contract, result, rows))
             _sums_agree(implementation, case, result, own())
         else:
             implementation.judge(case, result)
@@ -142,11 +142,10 @@ def _longest(dtype: str) -> int:
     return LONGEST if working is None else int(min(LONGEST, 0.25 / working.unit))
 
 
-def _largest(implementation: Implementation, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
+def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
     room = min(FIRST, implementation.most)
     most = implementation.most if implementation.stands_in else most
-    case: Any = calls(room)
     while True:
         for _ in range(2):  # the first call may compile
             started = time.process_time()
@@ -281,33 +280,34 @@ def _rows_of(contract: Any, result: Any, rows: Array) -> Any:
     return map_parts(chosen, result, stated if isinstance(result, tuple) else stated[0])
 
 
-def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
+def _cut(contract: Any, case: Case, rows: Array) -> Case:
     """Return the call whose result is these rows of a call's result."""
-    arrays = implementation.contract.signature.with_defaults(case.arrays)
+    arrays = contract.signature.with_defaults(case.arrays)
     for key, array in arrays.items():
-        dimensions = _dimensions(implementation.contract, implementation.contract.signature.arrays[key])
-        if _rows(implementation.contract) in dimensions:
-            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(implementation.contract)))
+        dimensions = _dimensions(contract, contract.signature.arrays[key])
+        if _rows(contract) in dimensions:
+            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(contract)))
     return replace(case, arrays=arrays)
 
 
-def _sample(implementation: Implementation, case: Case, rng: np.random.Generator) -> Array:
+def _sample(contract: Any, case: Case, rng: np.random.Generator) -> Array:
     """Draw rows to judge, the first and the last among them."""
-    sizes = _sizes(implementation.contract, case)
-    count = sizes[_rows(implementation.contract)]
+    sizes = _sizes(contract, case)
+    count = sizes[_rows(contract)]
     drawn = int(min(SAMPLE, max(2, JUDGED * count // math.prod(sizes.values()))))
     return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
 
 
 def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    if not (_rows(implementation.contract) and implementation.contract.rows_are_apart(case.parameters)):
+    contract = implementation.contract
+    if not (_rows(contract) and contract.rows_are_apart(case.parameters)):
         return False
     if implementation.precision == "working":
         return True
-    rows = np.arange(0, _sizes(implementation.contract, case)[_rows(implementation.contract)], 2)
-    whole = _rows_of(implementation.contract, implementation.bound(case), rows)
-    return bool((implementation.bound(_cut(implementation, case, rows)) >= whole * (1 - 2.0**-20)).all())
+    rows = np.arange(0, _sizes(contract, case)[_rows(contract)], 2)
+    whole = _rows_of(contract, implementation.bound(case), rows)
+    return bool((implementation.bound(_cut(contract, case, rows)) >= whole * (1 - 2.0**-20)).all())
 
 
 def _sums_agree(implementation: Implementation, case: Case, result: Array, rng: np.random.Generator) -> None:
