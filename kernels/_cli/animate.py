@@ -32,7 +32,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     The points are the lecture's six clusters, or those of FILE: .npy, .npz, a table, or a picture's pixels. Of more than two
     columns it shows the first two principal components. Each step moves all points towards each other (the blurring mean shift).
     """
-    _require_writable(output, file)
+    require_writable("--output", output, SUFFIXES, file)
+    _require_programs(output)
     call = _points(file, **options)
     step = registry.get("meanshift_step", variant)
     with bars() as progress:
@@ -48,8 +49,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     click.echo(f"wrote {output}", err=True)
 
 
-def _require_writable(output: Path, file: Path | None) -> None:
-    require_writable("--output", output, SUFFIXES, file)
+def _require_programs(output: Path) -> None:
+    """Refuse a format that nothing here can write."""
     if reason := registry.missing("matplotlib"):
         raise click.UsageError(f"--output {reason}")
     if output.suffix.lower() == ".mp4":

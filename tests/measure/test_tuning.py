@@ -158,8 +158,9 @@ def test_what_ends_the_process_in_a_timed_run_is_wrong_and_the_others_are_timed(
 
     found = measured(tuning.Tuner("power", zoo=zoo, pace=PACE), call({"n": 8, "d": 1}))
     assert any(line.startswith("tires on ") and "in a timed run, SystemExit: tired" in line for line in found.wrong)
-    assert found.best.variant == "right"
     assert "tires" in {each.variant for each in found.refused}
+    assert {each.variant for each in found.entries} >= {"right", "in_batches"}
+    assert "tires" not in {each.variant for each in found.entries}
 
 
 def test_options_of_what_comes_near_the_best_are_tried(zoo):
