@@ -37,12 +37,14 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT = 5  # the most of an extent while another takes every length, or is long
+SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
-STORED = 2**19  # entries of an array that is passed or given back: SHORT times LONGEST and more
+STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
-# The product of the extents of the first of the calls that show how fast an implementation is, and how they grow.
-FIRST, STEP = 3000, 20
+FIRST, STEP = (
+    3000,
+    20,
+)  # the product of the extents of the first of the calls that show how fast an implementation is, and how they grow
 SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 STAND_IN = 4  # of so many large calls, one is asked of a stand-in for a device
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
@@ -108,7 +110,7 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
             others = [name for name in names if name not in long]
             if count > 1:
                 yield long, dict.fromkeys(others, 1), 1.0
-            few = {name: int(rng.integers(2, SHORT + 1)) for name in others}
+            few = {name: int(rng.integers(2, FEW + 1)) for name in others}
             if others or count == 1:
                 yield long, few, 1.0
             if count == 1:
@@ -210,7 +212,7 @@ def _claimed(
     """Return a call of these extents that it takes: with an array left out or the small extents 1, if it must be."""
     able, signature = all_arrays(implementation), implementation.contract.signature
     without = {key for key in signature.nullable if key not in able or rng.random() < 0.5}
-    least = {name: size if size > SHORT else 1 for name, size in sizes.items()}
+    least = {name: size if size > FEW else 1 for name, size in sizes.items()}
     for each in (sizes, least):
         short = _left_out(implementation.contract, each)
         calls = [(each, without), (short, without | signature.defaults.keys())]
@@ -232,7 +234,7 @@ def _left_out(contract: Any, sizes: Sizes) -> Sizes:
 
 def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes, left_out: Any) -> Case:
     """Make a call of these extents."""
-    stated = getattr(contract.examples, "of_extents", None)
+    stated = getattr(contract.beside("_examples"), "of_extents", None)
     given = stated(rng, sizes) if stated else {}
     arrays = {}
     for key, argument in contract.signature.arrays.items():

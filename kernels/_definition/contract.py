@@ -304,24 +304,23 @@ class Contract:
         return self.beside("_costs")
 
     @property
-    def examples(self) -> ModuleType | None:
-        """What the operation says of its examples, and of the calls that are measured."""
+    def _examples(self) -> ModuleType | None:
         return self.beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:
         """The named sizes of examples."""
-        stated = self.examples
+        stated = self._examples
         return stated.SIZES if stated else {"tiny": 4, "lecture": 28, "medium": 256, "large": 1024}
 
     def example(self, size: str = "lecture", **changes: Any) -> Example:
         """Return a call of a named size."""
-        stated = self.examples
+        stated = self._examples
         return stated.example(size, **changes) if stated else derived_example(self.signature, self.SIZES[size], **changes)
 
     def from_file(self, arrays: dict[str, Array], **changes: Any) -> Example:
         """Make a call from a file's arrays."""
-        stated = self.examples
+        stated = self._examples
         return stated.from_file(arrays, **changes) if stated else example_from_file(self.signature, arrays, **changes)
 
 
