@@ -51,6 +51,15 @@ class Work:
         return Example(tuple(array.astype(dtype) for array in arrays), dict(self.parameters), self.title, self.steps)
 
 
+def normal(*shapes):
+    """Return a function that draws arrays from the standard normal distribution, whose shapes name extents, such as "m k"."""
+
+    def draw(rng, **extents):
+        return tuple(rng.standard_normal([extents[name] for name in shape.split()]) for shape in shapes)
+
+    return draw
+
+
 def of(operation, what, default=None):
     """Return what an operation's file here calls by a name, or the default."""
     if importlib.util.find_spec(f"{__name__}.{operation}") is None:

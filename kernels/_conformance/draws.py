@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
 from kernels._conformance.arguments import (
+    WHOLE,
     long_extent,
     magnitudes,
     outside,
     parameter_values,
     sound_array,
-    whole_numbers,
+    whole_array,
     with_special,
 )
 from kernels._conformance.cases import SMALL, Case, extents
@@ -197,7 +198,8 @@ def filled(
     arrays = {}
     for key, argument in stated.items():
         if argument.apart:
-            whole = whole_numbers(draw, rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")))
+            whole_dtype = draw(st.sampled_from(WHOLE[argument.kind]))
+            whole = whole_array(rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")), whole_dtype)
             arrays[key] = whole.astype(dtype) if key in signature.group else whole
         else:
             arrays[key] = with_special(draw, rng, fill(rng, shapes[key], dtype, forms[key]), signature.special.get(key, ()))
