@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-import tempfile
 from contextlib import closing
 from typing import Any
 
@@ -74,7 +73,7 @@ def check(
     rows, not_asked = [], []
     explained: set[str] = set()
     source, properties, notes, died = "", [FIRST], [], None
-    with tempfile.TemporaryDirectory() as scratch, closing(Child("Checking", {**session, "scratch": scratch}, timeout)) as child:
+    with closing(Child("Checking", session, timeout)) as child:
         try:
             source = child.ask("load")
             properties, notes = child.ask("prepare", file=_file(source))

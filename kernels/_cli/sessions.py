@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -112,13 +111,10 @@ class Tuning:
 class Checking:
     """A function on trial."""
 
-    def __init__(
-        self, limit: Limit, operation: str, target: str, claims: dict[str, Any], examples: int, seed: int, scratch: str
-    ) -> None:
+    def __init__(self, limit: Limit, operation: str, target: str, claims: dict[str, Any], examples: int, seed: int) -> None:
         self.limit = limit
         self.operation, self.target, self.claims = operation, target, claims
         self.examples, self.seed = examples, seed
-        self.scratch = scratch
         self.properties: dict[str, Any] = {}
 
     def load(self) -> str:
@@ -131,8 +127,6 @@ class Checking:
 
     def prepare(self) -> tuple[list[str], list[str]]:
         """Call the function for the first time, perhaps; return the properties that it can be asked about, and notes."""
-        # Hypothesis reads it later; without it, it leaves a folder .hypothesis where the command was given.
-        os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", self.scratch)
         from kernels import _conformance
         from kernels._cli import targets
 
