@@ -95,12 +95,10 @@ def _write(walk: list[Any], title: str, output: Path, tell: Any) -> None:
     """Draw a frame for the points as they were and one for each step, and write the file whole or not at all."""
     import matplotlib as mpl
     from matplotlib.animation import FFMpegWriter, FuncAnimation, HTMLWriter, PillowWriter
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     plane, labels = _plane(walk)
     figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot(xlabel=labels[0], ylabel=labels[1])
     size = min(16.0, max(4.0, 9000 / len(plane[0])))
     x, y = plane[0].T

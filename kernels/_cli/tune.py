@@ -161,13 +161,13 @@ class Run:
         return {
             "path": str(self.path),
             "interrupted": self.interrupted,
-            "machine": dict(self.table.machine),
+            "machine": self.table.machine,
             "entries": len(self.table.entries),
             "operations": {
                 name: {
                     "calls": found.calls,
                     "left_out": found.left_out,
-                    "fastest": dict(found.wins),
+                    "fastest": found.wins,
                     "changes": [
                         {"before": before, "fastest": after, "calls": len(gains), "median_ratio": statistics.median(gains)}
                         for (before, after), gains in found.changes.items()

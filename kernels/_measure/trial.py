@@ -73,7 +73,8 @@ class Trial:
         self.estimates = 2
         self.before_run: Callable[[], None] = lambda: None
         self.clock: Callable[[Callable[[], None], Callable[[], None]], float] = host_clock
-        self._change = max(2.0**-10, 16 * (precision.unit if (precision := precision_of(dtype)) else 0.0))
+        precision = precision_of(dtype)
+        self._change = max(2.0**-10, 16 * precision.unit if precision else 0.0)
         self._place = CHANCE.random()
         self._expected: dict[str, tuple[Any, Any]] = {}
         self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
