@@ -36,7 +36,7 @@ def runs():
 def test_speed(benchmark, request, operation, size, variant):
     on_trial = trial(operation, size)
     benchmark.group = f"{operation} {size}: {on_trial.example.title}"
-    ((measurement, function),) = _measure.qualify(on_trial, [variant], request.config.getoption("--limit"))
+    measurement, function = _measure.qualify(on_trial, variant, request.config.getoption("--limit"))
     if measurement.status in ("unavailable", "skipped"):
         pytest.skip(measurement.reason)
     assert measurement.status == "timed", measurement.reason

@@ -26,9 +26,8 @@ def measure(work, limit):
     few = len(example.args[0]) <= 10_000
     trial = _measure.Trial(catalogue.contract(work.operation), example, work.dtype, rows=256 if few else 32)
     taking_part = [catalogue.variant(work.operation, name) for name in (*work.ours, *work.peers)]
-    checked = list(_measure.qualify(trial, taking_part, limit, zoo=catalogue))
-    for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
-        pass
+    checked = [_measure.qualify(trial, variant, limit, zoo=catalogue) for variant in taking_part]
+    _measure.interleave(trial, checked)
     return [record(work, trial, measurement, measurement.variant.name in work.ours) for measurement, _ in checked]
 
 

@@ -29,14 +29,8 @@ from kernels.meanshift_step import KERNELS, of_kernel
 from kernels.segment import segment
 
 HERE = Path(__file__).parent
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)  # of Okabe and Ito's, which colour-blind readers tell apart
+# Of Okabe and Ito's colours, which colour-blind readers tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "o^svDP"
 LINES = ("-", "--", "-.", ":")
 LEGIBLE = {"font.size": 13, "lines.linewidth": 2.2, "axes.spines.top": False, "axes.spines.right": False}
@@ -117,9 +111,8 @@ def measure(name, n, limit=10.0):
     work: Work = step(clusters, n, 2, ours=(name,))
     trial = _measure.Trial(registry.contract(work.operation), work.example(), work.dtype)
     variant = registry.variant(work.operation, name)
-    checked = [pair for size in BATCH_SIZES for pair in _measure.qualify(trial, [variant], limit, options={"batch_size": size})]
-    for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
-        pass
+    checked = [_measure.qualify(trial, variant, limit, options={"batch_size": size}) for size in BATCH_SIZES]
+    _measure.interleave(trial, checked)
     fastest = [{"fastest": min(measurement.samples, default=None)} for measurement, _ in checked]
     return [record(work, trial, measurement, True) | more for (measurement, _), more in zip(checked, fastest, strict=True)]
 

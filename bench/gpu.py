@@ -50,12 +50,11 @@ def measure(work, limit, clock, device="cuda"):
     checked = []
     for options in [{option: value} for option, values in work.options.items() for value in values] or [{}]:
         taking_part = [v for v in everyone if options.keys() <= v.options.keys()]
-        checked += _measure.qualify(trial, taking_part, limit, options=options, zoo=catalogue)
+        checked += [_measure.qualify(trial, v, limit, options=options, zoo=catalogue) for v in taking_part]
     for measurement, _ in checked:
         if measurement.reason.startswith("OutOfMemoryError"):
             measurement.status = "skipped"
-    for _ in _measure.interleave(trial, [(measurement, function) for measurement, function in checked if function]):
-        pass
+    _measure.interleave(trial, checked)
     moved = contract.work(*trial.args, **trial.example.kwargs)["bytes"] * work.steps
     records = [
         record(work, trial, measurement, bool(work.options or {"numba", "triton"} & set(measurement.variant.requires)))
@@ -142,14 +141,9 @@ def products(clock, dtype, precision, side=8192, device="cuda"):
     return trial.work / statistics.median(seconds)
 
 
-def ceiling(r, found):
-    """Return what was measured of the ceiling that a record cannot pass, or None where none was measured."""
-    return found.get(r["ceiling"])
-
-
 def roof(r, found):
     """Return the most units of work a second that the ceilings allow a record, or None where none was measured."""
-    peak = ceiling(r, found)
+    peak = found.get(r["ceiling"])
     return peak and min(peak, found["copy"] * r["units"] / r["bytes"])
 
 
@@ -159,9 +153,8 @@ def naive(work):
     contract, whole = registry.contract(work.operation), work.example()
     args, kwargs = contract.rows(np.arange(rows), *whole.args, **whole.kwargs)
     trial = _measure.Trial(contract, whole._replace(args=args, kwargs=kwargs), work.dtype)
-    ((measurement, function),) = _measure.qualify(trial, [registry.variant(work.operation, name)], np.inf)
-    for _ in _measure.interleave(trial, [(measurement, function)] if function else []):
-        pass
+    measurement, function = _measure.qualify(trial, registry.variant(work.operation, name), np.inf)
+    _measure.interleave(trial, [(measurement, function)])
     if measurement.status != "timed":
         raise click.ClickException(f"{work.operation} {name}: {measurement.reason}")
     scaled = measurement.median * contract.work(*whole.args, **whole.kwargs)[trial.unit] / trial.work

@@ -21,40 +21,20 @@ from kernels._definition.examples import Example
 
 @dataclass(frozen=True)
 class Work:
-    """One example of an operation, and what takes part.
-
-    Attributes
-    ----------
-    operation : str
-    draw : callable
-        Called with a generator of random numbers and the extents; returns the arrays, in float64.
-    extents : mapping
-    heading : str
-        A format of the extents, the parameters and the dtype.
-    parameters : mapping
-        The operation's further arguments.
-    dtype : str
-    steps : int
-        How often the operation is applied, each time with the last result in place of the first array.
-    ours, peers : tuple of str
-        The names of what takes part on the CPU.
-    options : mapping
-        For an option of variants, the values to compare; then those variants alone take part that have the option.
-    naive : tuple of (str, int), optional
-        A slow variant, and on how many rows it is timed so that its time for the whole work can be estimated.
-    """
+    """One example of an operation, and what takes part."""
 
     operation: str
-    draw: Callable[..., tuple[np.ndarray, ...]]
+    draw: Callable[..., tuple[np.ndarray, ...]]  # of a generator of random numbers and the extents; the arrays are float64
     extents: Mapping[str, int]
-    heading: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    heading: str  # a format of the extents, the parameters and the dtype
+    parameters: Mapping[str, object] = field(default_factory=dict)  # the operation's further arguments
     dtype: str = "float32"
-    steps: int = 1
-    ours: tuple[str, ...] = ()
-    peers: tuple[str, ...] = ()
+    steps: int = 1  # how often the operation is applied, each time with the last result in place of the first array
+    ours: tuple[str, ...] = ()  # the names of the zoo's variants that take part on the CPU
+    peers: tuple[str, ...] = ()  # the names of the peers, and of variants that are peers themselves, that take part there
+    # For an option of variants, the values to compare; then those variants alone take part that have the option.
     options: Mapping[str, tuple] = field(default_factory=dict)
-    naive: tuple[str, int] | None = None
+    naive: tuple[str, int] | None = None  # a slow variant, and on how many rows it is timed to estimate its time for all
 
     @property
     def title(self):
@@ -69,6 +49,15 @@ class Work:
         dtype = "float32" if self.dtype == "bfloat16" else self.dtype
         arrays = self.draw(np.random.default_rng(0), **self.extents)
         return Example(tuple(array.astype(dtype) for array in arrays), dict(self.parameters), self.title, self.steps)
+
+
+def normal(*shapes):
+    """Return a function that draws arrays from the standard normal distribution, whose shapes name extents, such as "m k"."""
+
+    def draw(rng, **extents):
+        return tuple(rng.standard_normal([extents[name] for name in shape.split()]) for shape in shapes)
+
+    return draw
 
 
 def of(operation, what, default=None):

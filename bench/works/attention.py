@@ -2,18 +2,15 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
-
-def normal(rng, n, m, d, e):
-    """Draw queries, keys and values from the standard normal distribution."""
-    return rng.standard_normal((n, d)), rng.standard_normal((m, d)), rng.standard_normal((m, e))
+queries_keys_values = normal("n d", "m d", "m e")
 
 
 def softmax_mean(n, m, d, causal=False, **more):
     """Return attention with as many entries in a value as in a key as a work."""
     heading = "attention {n:,} x {m:,}, d = {d}, causal {causal}, {dtype}"
-    return Work("attention", normal, {"n": n, "m": m, "d": d, "e": d}, heading, {"causal": causal}, **more)
+    return Work("attention", queries_keys_values, {"n": n, "m": m, "d": d, "e": d}, heading, {"causal": causal}, **more)
 
 
 PEERS = ("torch", "torch is_causal", "NumPy")
@@ -42,4 +39,4 @@ def crossing_tiles(stand_in):
     rng = np.random.default_rng(0)
     for n, m, d, e in [(5, 9, 3, 2), (9, 5, 17, 18)] if stand_in else [(70, 150, 30, 20), (150, 70, 140, 150)]:
         for causal in (False, True):
-            yield normal(rng, n, m, d, e), {"causal": causal}
+            yield queries_keys_values(rng, n=n, m=m, d=d, e=e), {"causal": causal}

@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
-
-def normal(rng, m, n):
-    """Draw a matrix from the standard normal distribution."""
-    return (rng.standard_normal((m, n)),)
+matrix = normal("m n")
 
 
 def huge(rng, m, n):
@@ -15,7 +12,7 @@ def huge(rng, m, n):
     return (1e200 * rng.standard_normal((m, n)),)
 
 
-def of(m, n, draw=normal, **more):
+def of(m, n, draw=matrix, **more):
     """Return a norm as a work."""
     heading = "frobenius_norm of {m:,} x {n:,}, {dtype}" + (", entries of 1e200" if draw is huge else "")
     return Work("frobenius_norm", draw, {"m": m, "n": n}, heading, **more)
@@ -42,6 +39,6 @@ def crossing_tiles(stand_in):
     """Yield matrices of fewer entries than a block has threads, and of more than all blocks have; large ones, and small."""
     rng = np.random.default_rng(0)
     for m, n in [(1, 1), (7, 5)] if stand_in else [(1, 1), (33, 31), (1000, 301)]:
-        (x,) = normal(rng, m, n)
+        (x,) = matrix(rng, m=m, n=n)
         for scale in (1.0, 1e-30, 1e30):
             yield (scale * x,), {}

@@ -2,20 +2,17 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
 PROMPT, LATENT = (77, 768), 4 * 64 * 64  # a prompt's tokens and their dimensions, and the entries of a picture's latent
 
-
-def normal(rng, rows, n):
-    """Draw predictions from the standard normal distribution."""
-    return tuple(rng.standard_normal((rows, n)) for _ in range(2))
+predictions = normal("rows n", "rows n")
 
 
 def guided(rows, n, rescale, **more):
     """Return a guidance of so many rows as a work."""
     heading = "guidance of {rows:,} x {n:,}, scale = {scale}, rescale = {rescale}, {dtype}"
-    return Work("guidance", normal, {"rows": rows, "n": n}, heading, {"scale": 7.5, "rescale": rescale}, **more)
+    return Work("guidance", predictions, {"rows": rows, "n": n}, heading, {"scale": 7.5, "rescale": rescale}, **more)
 
 
 WORKS = [
@@ -34,4 +31,4 @@ def crossing_tiles(stand_in):
     """Yield rows that are shorter than a block, and longer; a stand-in's blocks are smaller."""
     rng = np.random.default_rng(0)
     for rows, n in [(3, 1), (2, 7)] if stand_in else [(7, 1), (5, 31), (3, 300)]:
-        yield normal(rng, rows, n), {"scale": 7.5, "rescale": 0.7}
+        yield predictions(rng, rows=rows, n=n), {"scale": 7.5, "rescale": 0.7}

@@ -2,19 +2,16 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
 LECTURE = 50_000, 784, 10  # all images of the lecture, by weights for ten digits
 
-
-def normal(rng, m, k, n):
-    """Draw matrices from the standard normal distribution."""
-    return rng.standard_normal((m, k)), rng.standard_normal((k, n))
+matrices = normal("m k", "k n")
 
 
 def product(m, k, n, **more):
     """Return a product as a work."""
-    return Work("matmul", normal, {"m": m, "k": k, "n": n}, "matmul {m}x{k} @ {k}x{n}, {dtype}", **more)
+    return Work("matmul", matrices, {"m": m, "k": k, "n": n}, "matmul {m}x{k} @ {k}x{n}, {dtype}", **more)
 
 
 WORKS = [
@@ -48,4 +45,4 @@ def crossing_tiles(stand_in):
     """Yield products whose extents are no multiples of a tile's, and one whose are; a stand-in's tiles are smaller."""
     rng = np.random.default_rng(0)
     for m, k, n in [(1, 1, 1), (17, 9, 18)] if stand_in else [(1, 1, 1), (150, 70, 270), (256, 64, 256)]:
-        yield normal(rng, m, k, n), {}
+        yield matrices(rng, m=m, k=k, n=n), {}

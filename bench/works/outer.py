@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
-
-def normal(rng, m, n):
-    """Draw vectors from the standard normal distribution."""
-    return rng.standard_normal(m), rng.standard_normal(n)
+vectors = normal("m", "n")
 
 
 def labels(rng, m, n):
@@ -15,7 +12,7 @@ def labels(rng, m, n):
     return rng.integers(0, n, m), np.arange(n)
 
 
-def pairs(m, n, function="multiply", draw=normal, **more):
+def pairs(m, n, function="multiply", draw=vectors, **more):
     """Return a function of all pairs as a work."""
     heading = "outer {function}, {m:,} by {n:,}, {dtype}"
     return Work("outer", draw, {"m": m, "n": n}, heading, {"function": function}, **more)
@@ -39,4 +36,4 @@ def crossing_tiles(stand_in):
     rng = np.random.default_rng(0)
     for m, n in [(1, 1), (3, 17)] if stand_in else [(1, 1), (37, 300), (64, 512)]:
         for function in ("subtract", "less"):
-            yield normal(rng, m, n), {"function": function}
+            yield vectors(rng, m=m, n=n), {"function": function}

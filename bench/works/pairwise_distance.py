@@ -2,20 +2,17 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 
-
-def normal(rng, n, m, d):
-    """Draw two arrays of points from the standard normal distribution."""
-    return rng.standard_normal((n, d)), rng.standard_normal((m, d))
+points = normal("n d", "m d")
 
 
 def distances(n, m, d, metric="euclidean", **more):
     """Return all distances of some points from others as a work."""
     heading = "{metric}, {dtype}, {n:,} x {m:,} points, d = {d}"
-    return Work("pairwise_distance", normal, {"n": n, "m": m, "d": d}, heading, {"metric": metric}, **more)
+    return Work("pairwise_distance", points, {"n": n, "m": m, "d": d}, heading, {"metric": metric}, **more)
 
 
 EXACT = ("SciPy", "torch.cdist, differences")
@@ -35,7 +32,7 @@ def crossing_tiles(stand_in):
     """Yield points whose numbers are no multiples of a tile's, in more coordinates than a tile has, and some far too small."""
     rng = np.random.default_rng(0)
     for n, m, d in [(1, 1, 1), (9, 17, 5)] if stand_in else [(1, 1, 1), (70, 130, 19)]:
-        x, y = normal(rng, n, m, d)
+        x, y = points(rng, n=n, m=m, d=d)
         for metric in METRICS:
             yield (x, y), {"metric": metric}
         yield (x * 1e-30, y * 1e-30), {}

@@ -2,19 +2,16 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
 PROMPT, LATENT = (77, 768), 4 * 64 * 64  # a prompt's tokens and their dimensions, and the entries of a picture's latent
 
-
-def normal(rng, rows, n):
-    """Draw rows from the standard normal distribution."""
-    return tuple(rng.standard_normal((rows, n)) for _ in "ab")
+ends = normal("rows n", "rows n")
 
 
 def between(rows, n, **more):
     """Return an interpolation between so many rows as a work."""
-    return Work("slerp", normal, {"rows": rows, "n": n}, "slerp of {rows:,} x {n:,}, t = {t}, {dtype}", {"t": 0.25}, **more)
+    return Work("slerp", ends, {"rows": rows, "n": n}, "slerp of {rows:,} x {n:,}, t = {t}, {dtype}", {"t": 0.25}, **more)
 
 
 WORKS = [
@@ -33,4 +30,4 @@ def crossing_tiles(stand_in):
     """Yield rows that are shorter than a block, and longer; a stand-in's blocks are smaller."""
     rng = np.random.default_rng(0)
     for rows, n in [(3, 1), (2, 7)] if stand_in else [(7, 1), (5, 31), (3, 300)]:
-        yield normal(rng, rows, n), {"t": 0.25}
+        yield ends(rng, rows=rows, n=n), {"t": 0.25}

@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from works import Work
+from works import Work, normal
 
-
-def normal(rng, n, d):
-    """Draw columns from the standard normal distribution."""
-    return (rng.standard_normal((n, d)),)
+matrix = normal("n d")
 
 
 def columns(rng, n, d):
@@ -15,7 +12,7 @@ def columns(rng, n, d):
     return (rng.standard_normal((d, n)).T,)
 
 
-def of(n, d, draw=normal, **more):
+def of(n, d, draw=matrix, **more):
     """Return a standardized matrix as a work."""
     heading = "standardize {n:,} x {d:,}, {dtype}" + (", columns contiguous" if draw is columns else "")
     return Work("standardize", draw, {"n": n, "d": d}, heading, **more)
@@ -43,6 +40,6 @@ def crossing_tiles(stand_in):
     """Yield matrices that fill no tile, with a constant column, in one part of the rows and in several."""
     rng = np.random.default_rng(0)
     for n, d in [(5, 3), (37, 9)] if stand_in else [(70, 31), (1100, 33), (40_000, 3)]:
-        (x,) = normal(rng, n, d)
+        (x,) = matrix(rng, n=n, d=d)
         x[:, 1] = 0.1
         yield (x,), {}

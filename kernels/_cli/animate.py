@@ -19,12 +19,7 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--output",
-    required=True,
-    type=OUTPUT,
-    help="What to write: FILE.gif, FILE.html, or FILE.mp4, which needs ffmpeg.",
-)
+@click.option("--output", required=True, type=OUTPUT, help="What to write: FILE.gif, FILE.html, or FILE.mp4, which needs ffmpeg.")
 @click.option("--bandwidth", type=float, help="In the points' unit; 2.5 for the lecture's points, Scott's rule for yours.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(1, 200))
@@ -37,7 +32,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     The points are the lecture's six clusters, or those of FILE: .npy, .npz, a table, or a picture's pixels. Of more than two
     columns it shows the first two principal components. Each step moves all points towards each other (the blurring mean shift).
     """
-    _require_writable(output, file)
+    require_writable("--output", output, SUFFIXES, file)
+    _require_programs(output)
     call = _points(file, **options)
     step = registry.get("meanshift_step", variant)
     with bars() as progress:
@@ -53,8 +49,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     click.echo(f"wrote {output}", err=True)
 
 
-def _require_writable(output: Path, file: Path | None) -> None:
-    require_writable("--output", output, SUFFIXES, file)
+def _require_programs(output: Path) -> None:
+    """Refuse a format that nothing here can write."""
     if reason := registry.missing("matplotlib"):
         raise click.UsageError(f"--output {reason}")
     if output.suffix.lower() == ".mp4":
@@ -99,12 +95,10 @@ def _write(walk: list[Any], title: str, output: Path, tell: Any) -> None:
     """Draw a frame for the points as they were and one for each step, and write the file whole or not at all."""
     import matplotlib as mpl
     from matplotlib.animation import FFMpegWriter, FuncAnimation, HTMLWriter, PillowWriter
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     plane, labels = _plane(walk)
     figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot(xlabel=labels[0], ylabel=labels[1])
     size = min(16.0, max(4.0, 9000 / len(plane[0])))
     x, y = plane[0].T

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import functools
 import sys
-import tempfile
+from contextlib import closing
 from typing import Any
 
 import click
 
 import registry
-from kernels._cli.child import Child, Died
-from kernels._cli.compare import TIMEOUT
+from kernels._cli.child import TIMEOUT, Child, Died
 from kernels._cli.text import JSON, OPERATION, dumps
+
+FIRST = "answers_a_first_call"  # stands for the properties of a function that ends its process before any can be asked
 
 
 @click.command()
@@ -60,27 +61,32 @@ def check(
     """
     if registry.missing("hypothesis"):
         raise click.UsageError(f"check {registry.missing('hypothesis')}")
-    if ":" not in target and (device or dtypes or claims or bare):
+    given = {"device": device, "dtypes": dtypes, "bare": bare}
+    claimed = {word: value for word, value in given.items() if value} | _claimed(claims)
+    if ":" not in target and claimed:
         what = "--device, --dtype, --claim and --bare are a function's"
         raise click.UsageError(f"{what} claims; what the variant {target} claims is registered")
     show = functools.partial(click.echo, err=as_json)
-    claimed = ({"device": device} if device else {}) | ({"dtypes": dtypes} if dtypes else {}) | _claimed(claims)
-    claimed |= {"bare": True} if bare else {}
     session = {"operation": operation, "target": target, "claims": claimed, "examples": examples, "seed": seed}
     if ":" in target:
         show(f"{target} held to the contract of {operation}:")  # before its first call, which may hang
     rows, not_asked = [], []
     explained: set[str] = set()
-    with tempfile.TemporaryDirectory() as scratch, Questions({**session, "scratch": scratch}, timeout) as questions:
-        for i, name in enumerate(questions.properties):
+    source, properties, notes, died = "", [FIRST], [], None
+    with closing(Child("Checking", session, timeout)) as child:
+        try:
+            source = child.ask("load")
+            properties, notes = child.ask("prepare", file=_file(source))
+        except Died as error:
+            died = error
+        for i, name in enumerate(properties):
             show(f"{name:40} ", nl=False)
-            row = questions.ask(name)
+            row = _ask(child, operation, name, source, died)
             rows.append(row)
             show(_verdict(row, stats) if row["passed"] else f"refused\n{_failure(row, explained)}")
             if not row["passed"] and not ask_all:
-                not_asked = questions.properties[i + 1 :]
+                not_asked = properties[i + 1 :]
                 break
-        notes = questions.notes
     passed = all(row["passed"] for row in rows)
     for note in notes:
         show(f"note: {note}")
@@ -115,58 +121,21 @@ def _claimed(claims: tuple[str, ...]) -> dict[str, Any]:
     return read
 
 
-class Questions:
-    """A function on trial in a process of its own, which is started anew when the function has ended it; a context ends it."""
+def _ask(child: Child, operation: str, name: str, source: str, died: Died | None) -> dict[str, Any]:
+    """Ask one property; a function that ends its process, or that did so before it could be asked, is refused by it."""
+    try:
+        if died:
+            raise died
+        answer: dict[str, Any] = child.ask("ask", name, file=_file(source))
+    except Died as error:
+        failure = f"{operation}: {name} failed: {error}"
+        return {"property": name, "passed": False, "failure": failure, "place": error.place or source}
+    return answer
 
-    FIRST = "answers_a_first_call"  # stands for the properties of a function that ends its process before any can be asked
 
-    def __init__(self, session: dict[str, Any], timeout: float) -> None:
-        self.session = session
-        self.timeout = timeout
-        self.child: Child | None = None
-        self.source = ""
-        self.properties: list[str] = []
-        self.notes: list[str] = []
-        self.died: Died | None = None
-
-    def __enter__(self) -> Questions:
-        try:
-            self._start()
-        except Died as error:
-            self.__exit__()
-            self.properties, self.died = [self.FIRST], error
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.child:
-            self.child.close()
-            self.child = None
-
-    def ask(self, name: str) -> dict[str, Any]:
-        """Ask one property; a function that ends its process is refused by it."""
-        try:
-            if self.died:
-                raise self.died
-            answer: dict[str, Any] = (self.child or self._start()).ask("ask", name, file=self._file)
-        except Died as error:
-            self.__exit__()
-            failure = f"{self.session['operation']}: {name} failed: {error}"
-            return {"property": name, "passed": False, "failure": failure, "place": error.place or self.source}
-        return answer
-
-    @property
-    def _file(self) -> str:
-        file, _, _ = self.source.rpartition(":")
-        return file
-
-    def _start(self) -> Child:
-        self.child = Child("Checking", self.session, self.timeout)
-        self.source = str(self.child.ask("load"))
-        self.properties, self.notes = self.child.ask("prepare", file=self._file)
-        return self.child
+def _file(source: str) -> str:
+    """Return the file of a place that is written as ``file:line``."""
+    return source.rpartition(":")[0]
 
 
 def _failure(row: dict[str, Any], explained: set[str]) -> str:

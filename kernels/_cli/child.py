@@ -20,8 +20,18 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click
+
 import registry
 from kernels._cli.limits import Limit
+
+TIMEOUT = click.option(
+    "--timeout",
+    default=300.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds that one call of a kernel may take, compilation included, before its process is ended.",
+)
 
 
 class Died(RuntimeError):
@@ -39,7 +49,7 @@ class Died(RuntimeError):
 
 
 class Child:
-    """A process that answers for one session; use it as a context, which ends it.
+    """A process that answers for one session: it starts when it is first asked, and anew when it is asked after it died.
 
     Parameters
     ----------
@@ -52,12 +62,16 @@ class Child:
     """
 
     def __init__(self, session: str, arguments: dict[str, Any], timeout: float) -> None:
+        self._served = session, arguments, timeout
+        self._process: Any = None
+
+    def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")
-        self._timeout = timeout
         self._connection, connection = spawn.Pipe()
         self._trace, trace = spawn.Pipe(duplex=False)
-        self._process = spawn.Process(target=registry._serve, args=(connection, trace, session, arguments, timeout))
-        self._process.start()
+        process = spawn.Process(target=registry._serve, args=(connection, trace, *self._served))
+        process.start()
+        self._process = process
         connection.close()
         trace.close()
 
@@ -69,11 +83,15 @@ class Child:
         Died
             If the process ends first; the place is a line of `file` if it was there.
         """
+        if self._process is None:
+            self._start()
         try:
             self._connection.send((method, args))
             fine, answer = self._connection.recv()
         except (EOFError, OSError):
-            raise self._died(file) from None
+            died = self._died(file)
+            self.close()
+            raise died from None
         if fine:
             return answer
         raise answer
@@ -85,7 +103,7 @@ class Child:
             trace += part
         said, code = trace.decode(errors="replace"), self._process.exitcode or 0
         if said.startswith("Timeout"):
-            cause = f"a call did not return within {self._timeout:g} s; --timeout sets another limit"
+            cause = f"a call did not return within {self._served[2]:g} s; --timeout sets another limit"
         elif code < 0:
             cause = f"it ended its process with the signal {signal.Signals(-code).name}"
         else:
@@ -93,7 +111,9 @@ class Child:
         return Died(cause, _place(said, file))
 
     def close(self) -> None:
-        """End the process, and what it has started."""
+        """End the process, if there is one, and what it has started."""
+        if self._process is None:
+            return
         if hasattr(os, "killpg") and self._process.pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or leads no group yet
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -101,12 +121,7 @@ class Child:
         self._process.join()
         self._connection.close()
         self._trace.close()
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._process = None
 
 
 def _place(trace: str, file: str | None) -> str | None:

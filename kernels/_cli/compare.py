@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 import registry
-from kernels._cli.child import Child, Died
+from kernels._cli.child import TIMEOUT, Child, Died
 from kernels._cli.inputs import SHAPE, example_options
-from kernels._cli.text import JSON, OPERATION, console, dumps, print_table
+from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.text import JSON, OPERATION, dumps, print_reasons, print_table
 from registry import Variant
-
-TIMEOUT = click.option(
-    "--timeout",
-    default=300.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds that one call of a kernel may take, compilation included, before its process is ended.",
-)
 
 
 @click.command()
 @OPERATION
 @example_options
 @SHAPE
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Draw the ladder: FILE.png or FILE.svg.")
+@click.option("--plot", type=OUTPUT, help="Draw the ladder: FILE.png or FILE.svg.")
 @click.option(
     "--limit",
     default=10.0,
@@ -46,18 +41,17 @@ def compare(operation: str, plot: Path | None, limit: float, timeout: float, as_
     of the median. "of bound" is the largest error as a share of what rounding allows: at most 100 % for a right result, and
     results of the timed runs count. Exits with 1 if a variant is wrong.
     """
-    if plot and plot.suffix.lower() not in (".png", ".svg"):
-        raise click.UsageError(f"--plot {plot}: expected a name that ends in .png or .svg")
-    if plot and not plot.absolute().parent.is_dir():
-        raise click.UsageError(f"--plot {plot}: there is no folder {plot.absolute().parent}")
+    if plot:
+        require_writable("--plot", plot, (".png", ".svg"), options["file"])
     if plot and registry.missing("matplotlib"):
         raise click.UsageError(f"--plot {registry.missing('matplotlib')}")
     from kernels import _measure
 
     variants, busy = registry.variants(operation), _measure.busy()
-    with Comparison(operation, options, limit, timeout) as comparison:
+    with closing(Comparison(operation, options, limit, timeout)) as comparison:
+        about = comparison.about()
         comparison.measure(variants)
-    every, about = comparison.measurements, comparison.about
+    every = comparison.measurements
     timed = sorted((m for m in every if m.status == "timed"), key=lambda m: -m.median)
     untimed = [m for m in every if m.status != "timed"]
     title = f"{operation}, {about['example']}, {about['dtype']}"
@@ -74,44 +68,41 @@ def compare(operation: str, plot: Path | None, limit: float, timeout: float, as_
     if plot and timed:
         from kernels._measure import plots
 
-        plots.ladder(timed, title, plot)
+        with whole(plot) as unfinished:
+            plots.ladder(timed, title, unfinished)
         click.echo(f"wrote {plot}", err=True)
     if any(m.status == "wrong" for m in every):
         sys.exit(1)
 
 
 class Comparison:
-    """The measurements of all variants, made in processes of their own; use it as a context, which ends them.
+    """The measurements of all variants, made in processes of their own, which `close` ends.
 
     The variants of one file outside of the zoo share a process, and so do all of the zoo's own. A process that dies costs the
     variant that it was asked about; for the others another process takes over.
     """
 
     def __init__(self, operation: str, options: dict[str, Any], limit: float, timeout: float) -> None:
+        session = {"operation": operation, "options": options}
+        self.children = defaultdict[str, Child](lambda: Child("Comparing", session, timeout))
         self.limit = limit
-        self.timeout = timeout
-        self.session = {"operation": operation, "options": options}
         self.measurements: list[Any] = []
         self.interrupted = False
-        self.children: dict[str, Child] = {}
-        try:
-            self.about: dict[str, Any] = self._child("").ask("about")
-        except BaseException:
-            self.__exit__()
-            raise
 
-    def __enter__(self) -> Comparison:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the processes."""
         for child in self.children.values():
             child.close()
 
+    def about(self) -> dict[str, Any]:
+        """Return what the comparison is on."""
+        about: dict[str, Any] = self.children[""].ask("about")
+        return about
+
     def measure(self, variants: tuple[Variant, ...]) -> None:
         """Check and time the variants behind a progress bar on standard error; Ctrl-C leaves what was measured until then."""
-        columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
         try:
-            with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+            with bars() as progress:
                 self._measure(variants, progress)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -148,29 +139,15 @@ class Comparison:
         measurement = self.measurements[i]
         if measurement.status == "timed":
             try:
-                self.measurements[i] = self._ask(measurement.variant, "take", measurement.variant.name, index) or measurement
+                self.measurements[i] = self._ask(measurement.variant, "take", measurement, index) or measurement
             except Died as error:
                 measurement.reject(f"in a timed run, {error}")
 
     def _ask(self, variant: Variant, method: str, *args: Any) -> Any:
-        group = _group(variant)
-        if group not in self.children:
-            self._child(group)
-            for m in self.measurements:  # those that qualified in another process
-                if method == "take" and m.status == "timed" and _group(m.variant) == group:
-                    self._resume(m)
         try:
-            return self.children[group].ask(method, *args, file=variant.file)
+            return self.children[_group(variant)].ask(method, *args, file=variant.file)
         except Died as error:
-            self.children.pop(group).close()
             raise error if error.place else Died(str(error), variant.source) from None
-
-    def _resume(self, measurement: Any) -> None:
-        self.children[_group(measurement.variant)].ask("resume", measurement, file=measurement.variant.file)
-
-    def _child(self, group: str) -> Child:
-        self.children[group] = Child("Comparing", self.session, self.timeout)
-        return self.children[group]
 
 
 def _group(variant: Variant) -> str:
@@ -195,14 +172,11 @@ def _show_ladder(timed: list[Any], untimed: list[Any], unit: str, title: str) ->
             _measure.rate(m.rate, unit),
             f"{m.agreement.share:.1%}",
         )
-    names_for: dict[str, list[str]] = {}
     for m in untimed:
         if m.status == "wrong":
             table.add_row(m.variant.name, "WRONG", style="red")
-        names_for.setdefault(f"{'WRONG' if m.status == 'wrong' else m.status}, {m.reason}", []).append(m.variant.name)
     print_table(table)
-    for reason, names in names_for.items():
-        click.echo(f"{', '.join(names)}: {reason}")
+    print_reasons((m.variant.name, f"{'WRONG' if m.status == 'wrong' else m.status}, {m.reason}") for m in untimed)
 
 
 def _show_environment(where: dict[str, Any]) -> None:

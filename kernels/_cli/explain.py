@@ -30,7 +30,7 @@ def explain(operation: str, shape: str, selector: str, precision: str | None, as
     if as_json:
         considered: list[dict[str, Any]] = [{"variant": v.name, "rejected": reason} for v, reason in explanation.considered]
         for row, cost in zip(considered, explanation.costs, strict=True):
-            row |= {} if cost is None else {**cost._asdict(), "seconds": cost.seconds if cost.seconds < float("inf") else None}
+            row |= cost._asdict() if cost else {}
         chosen = explanation.chosen and explanation.chosen.name
         facts = {"operation": operation, "selector": selector, "chosen": chosen, "considered": considered}
         click.echo(dumps({**facts, "notes": explanation.notes}))

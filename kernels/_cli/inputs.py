@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,12 @@ def example(
 ) -> Any:
     """Return the call that the options ask for, as a `kernels._definition.examples.Example`."""
     contract: Any = registry.contract(operation)
-    parameters = _parameters(operation, contract.signature.parameters, changes)
+    parameters = _parameters(contract, changes)
     if shape:
         from kernels._measure.plan import Planned
 
-        extents, likes = _extents(operation, shape, size, file, columns)
-        drawn: Any = Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
-        return drawn
+        extents, likes = _extents(contract, shape, size or file or columns)
+        return Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
     if columns and file is None:
         raise click.UsageError("--columns chooses among the columns of --input, and there is none")
     if file is not None:
@@ -79,23 +78,14 @@ def example(
     return contract.example(size, dtype=dtype, **parameters)
 
 
-def of_shape(
-    operation: str,
-    shape: str,
-    size: str | None,
-    file: Path | None,
-    columns: str,
-    sample: int,
-    dtype: str,
-    changes: tuple[str, ...],
-) -> Any:
+def of_shape(operation: str, shape: str, dtype: str, changes: tuple[str, ...], **others: Any) -> Any:
     """Return a call whose arrays have the extents that `--shape` names, and take the memory of one entry."""
     from kernels._costs import calls
     from kernels._definition.examples import Example
 
     contract: Any = registry.contract(operation)
-    extents, likes = _extents(operation, shape, size, file, columns)
-    given = _parameters(operation, contract.signature.parameters, changes)
+    extents, likes = _extents(contract, shape, others["size"] or others["file"] or others["columns"])
+    given = _parameters(contract, changes)
     discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
     extents = {"batch": 1} | extents | likes
     args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
@@ -104,13 +94,13 @@ def of_shape(
     return Example(args, kwargs, ", ".join(f"{key}={value}" for key, value in extents.items() if (key, value) != ("batch", 1)))
 
 
-def _extents(
-    operation: str, shape: str, size: str | None, file: Path | None, columns: str
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the extents that `--shape` names, and those of arrays that are left out, which are like others."""
-    if size or file is not None or columns:
+def _extents(contract: Any, shape: str, excluded: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the extents that `--shape` names, and those of arrays that are left out, which are like others.
+
+    What `--shape` excludes must be empty.
+    """
+    if excluded:
         raise click.UsageError("--shape stands for a call by itself: it excludes --size, --input and --columns")
-    contract: Any = registry.contract(operation)
     known = dict.fromkeys(extent for array in contract.signature.arrays.values() for extent in array.extents)
     if any(array.batch for array in contract.signature.arrays.values()):
         known["batch"] = None
@@ -123,32 +113,22 @@ def _extents(
             )
         extents[key] = int(value)
     lacking = [key for key in known if key not in extents and key != "batch"]
-    likes = {key: extents[other] for key, other in same_extents(contract).items() if key in lacking and other in extents}
+    same = contract.signature.same_extents()
+    likes = {key: extents[same[key]] for key in lacking if same.get(key) in extents}
     if left := [key for key in lacking if key not in likes]:
-        raise click.UsageError(f"--shape {shape}: {operation} has further extents: {', '.join(left)}")
+        raise click.UsageError(f"--shape {shape}: {contract.operation} has further extents: {', '.join(left)}")
     return extents, likes
 
 
-def same_extents(contract: Any) -> dict[str, str]:
-    """Return the extents of an array that stands for another if it is not given, each with that of the other."""
-    arrays = contract.signature.arrays
-    return {
-        mine: theirs
-        for key, other in contract.signature.defaults.items()
-        for mine, theirs in zip(arrays[key].extents, arrays[other].extents, strict=True)
-        if mine != theirs
-    }
-
-
-def _parameters(operation: str, known: Mapping[str, Any], changes: tuple[str, ...]) -> dict[str, float | str]:
+def _parameters(contract: Any, changes: tuple[str, ...]) -> dict[str, float | str]:
     """Read the pairs of --set; refuse what the operation has no parameter for."""
     parameters: dict[str, float | str] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise click.UsageError(f"--set {change}: expected KEY=VALUE, such as bandwidth=8")
-        if key not in known:
-            raise click.UsageError(f"--set {change}: {operation} has no parameter {key} to set")
+        if key not in contract.signature.parameters:
+            raise click.UsageError(f"--set {change}: {contract.operation} has no parameter {key} to set")
         try:
             parameters[key] = float(value)
         except ValueError:

@@ -8,32 +8,16 @@ import click
 from rich.table import Table
 
 import registry
-from kernels._cli.text import JSON, dumps, print_table
+from kernels._cli.text import JSON, dumps, print_reasons, print_table
 from registry import Variant
+
+FACTS = ("operation", "name", "device", "framework", "arrays", "layout", "available", "reason", "simulated", "requires", "dtypes",
+         "options", "precision", "deterministic", "rank", "limits", "source", "doc")  # fmt: skip
 
 
 def facts(variant: Variant) -> dict[str, Any]:
     """Return all that is declared of a variant, and whether it can run here."""
-    return {
-        "operation": variant.operation,
-        "name": variant.name,
-        "device": variant.device,
-        "framework": variant.framework,
-        "arrays": variant.arrays,
-        "layout": variant.layout,
-        "available": variant.available,
-        "reason": variant.reason,
-        "simulated": _simulated(variant),
-        "requires": list(variant.requires),
-        "dtypes": list(variant.dtypes),
-        "options": dict(variant.options),
-        "precision": variant.precision,
-        "deterministic": variant.deterministic,
-        "rank": variant.rank,
-        "limits": dict(variant.limits),
-        "source": variant.source,
-        "doc": variant.doc,
-    }
+    return {name: _simulated(variant) if name == "simulated" else getattr(variant, name) for name in FACTS}
 
 
 def _simulated(variant: Variant) -> bool:
@@ -67,16 +51,12 @@ def list_(operation: str | None, as_json: bool, as_markdown: bool) -> None:
 def _show(title: str, variants: tuple[Variant, ...]) -> None:
     """Print the ideas of all variants, then each reason why some cannot run here, once."""
     table = Table("variant", "device", "framework", "runs here", "idea", title=title, title_justify="left")
-    names_for: dict[str, list[str]] = {}
     for variant in variants:
-        if variant.reason:
-            names_for.setdefault(variant.reason, []).append(variant.name)
         here = "yes" if not variant.reason else "simulated" if _simulated(variant) else "no"
         style = "dim" if variant.reason else None
         table.add_row(variant.name, variant.device, variant.framework, here, variant.doc.partition("\n")[0], style=style)
     print_table(table)
-    for reason, names in names_for.items():
-        click.echo(f"{', '.join(names)}: unavailable, {reason}")
+    print_reasons((variant.name, f"unavailable, {variant.reason}") for variant in variants if variant.reason)
 
 
 def _markdown(operation: str, variants: tuple[Variant, ...]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
+import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -92,11 +94,6 @@ from $module import $operation
 test_$operation = registry.conformance_test("$operation", $operation)
 ''')
 
-AFTER_KERNEL = """put the kernel in the place of the definition, and its idea in the first line, which `kernel-zoo list` shows
-kernel-zoo check {operation} {name}    is it right?
-kernel-zoo compare {operation}    is it fast?
-pytest -m quick    then pytest: the tests find it by themselves"""
-
 
 @click.group()
 def new() -> None:
@@ -122,7 +119,12 @@ def new_kernel(operation: str, name: str, arrays: str, device: str) -> None:
             f"OP {operation}: it comes from another distribution ({contract.module.__name__}); add the file there"
         )
     _write({file: _kernel(operation, name, arrays, device)})
-    _say_next(AFTER_KERNEL.format(operation=operation, name=name))
+    _say_next(
+        f"""put the kernel in the place of the definition, and its idea in the first line, which `kernel-zoo list` shows
+kernel-zoo check {operation} {name}    is it right?
+kernel-zoo compare {operation}    is it fast?
+pytest -m quick    then pytest: the tests find it by themselves"""
+    )
 
 
 @new.command("operation")
@@ -158,12 +160,11 @@ def new_package(name: str, operation: str, into: Path) -> None:
     """Write NAME/, a distribution of its own with an entry point, a kernel, and a test of three lines."""
     package = name.replace("-", "_")
     _require_name("NAME", package)
-    folder, known = into / name, operation in registry.operations()
+    folder = into / name
     inside = folder / package
-    if known:
-        kernel, module = "first", f"{package}.{operation}"
+    if operation in registry.operations():
+        kernel, module = package, f"{package}.{operation}"
         code = {inside / f"{operation}.py": _kernel(operation, package, "numpy", "cpu")}
-        kernel = package
     else:
         _require_operation(operation, "--operation")
         kernel, module = "einsum", f"{package}.{operation}.einsum"
@@ -235,26 +236,17 @@ def _write(files: dict[Path, str]) -> None:
     for file in files:
         if file.exists():
             raise click.UsageError(f"{file} exists already; nothing was written")
-    made: list[Path] = []
-    try:
+    with ExitStack() as undo:
         for file, text in files.items():
             for folder in reversed([each for each in file.parents if not each.exists()]):
                 folder.mkdir()
-                made.append(folder)
-            made.append(file)
+                undo.callback(folder.rmdir)
+            undo.callback(file.unlink, missing_ok=True)
             file.write_text(text, encoding="utf-8")
-    except BaseException:
-        for path in reversed(made):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     for file in files:
         click.echo(f"wrote {file}")
 
 
 def _say_next(steps: str) -> None:
-    click.echo("next:")
-    for step in steps.splitlines():
-        click.echo(f"  {step}")
+    click.echo("next:\n" + textwrap.indent(steps, "  "))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from kernels._cli.text import console
 
@@ -19,7 +19,8 @@ OUTPUT = click.Path(path_type=Path, dir_okay=False)
 def require_writable(option: str, output: Path, suffixes: tuple[str, ...], read: Path | None = None) -> None:
     """Refuse a name with another suffix, a folder that is not there or not to be written in, and the file that is `read`."""
     if output.suffix.lower() not in suffixes:
-        raise click.UsageError(f"{option} {output}: expected a name that ends in {', '.join(suffixes)}")
+        wanted = (" or " if len(suffixes) == 2 else ", ").join(suffixes)
+        raise click.UsageError(f"{option} {output}: expected a name that ends in {wanted}")
     folder = output.absolute().parent
     if not folder.is_dir():
         raise click.UsageError(f"{option} {output}: there is no folder {folder}")
@@ -42,7 +43,7 @@ def whole(output: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def bars() -> Progress:
+def bars(clock: type[ProgressColumn] = TimeElapsedColumn) -> Progress:
     """Return bars on stderr, where somebody watches it; they disappear when they are done."""
-    columns, where = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()), console(stderr=True)
+    columns, where = (TextColumn("{task.description}", markup=False), BarColumn(), clock()), console(stderr=True)
     return Progress(*columns, console=where, transient=True, disable=not where.is_terminal)

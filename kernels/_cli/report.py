@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.inputs import same_extents
+from kernels._cli.outputs import OUTPUT, require_writable, whole
 
 RESULTS = Path(registry.__file__).parent / "bench" / "results"
 
 
 @click.command()
-@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="What to write: FILE.html.")
+@click.option("--output", required=True, type=OUTPUT, help="What to write: FILE.html.")
 @click.option(
     "--results",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -29,10 +28,7 @@ def report(output: Path, results: Path | None) -> None:
     Nothing is measured: kernel-zoo tune does that. The page stands alone: it asks no server for anything, and holds no name of
     this machine or of a folder on it.
     """
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise click.UsageError(f"--output {output}: expected a name that ends in .html")
-    if not output.absolute().parent.is_dir():
-        raise click.UsageError(f"--output {output}: there is no folder {output.absolute().parent}")
+    require_writable("--output", output, (".html", ".htm"))
     for package in ("jinja2", "vl_convert"):
         if reason := registry.missing(package):
             raise click.UsageError(f"the page {reason}")
@@ -41,18 +37,14 @@ def report(output: Path, results: Path | None) -> None:
 
     found = results or (RESULTS if RESULTS.is_dir() else None)
     text = _report.page(current(), found, registry.operations(), datetime.date.today(), repeat)
-    unfinished = output.with_name(f".{output.name}.unfinished")
-    try:
+    with whole(output) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, output)
-    finally:
-        unfinished.unlink(missing_ok=True)
     click.echo(f"wrote {output}", err=True)
 
 
 def repeat(call: Any) -> str:
     """Return the command that measures a call of a page again: of the same shape, with contents of its own."""
-    likes = same_extents(registry.contract(call.operation))
+    likes = registry.contract(call.operation).signature.same_extents()
     left_out = all(call.extents.get(mine) == call.extents.get(other) for mine, other in likes.items())
     said = {k: v for k, v in call.extents.items() if (k, v) != ("batch", 1) and not (left_out and k in likes)}
     words = ["kernel-zoo", "compare", call.operation, "--shape", ",".join(f"{k}={v}" for k, v in said.items())]

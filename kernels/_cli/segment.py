@@ -77,7 +77,10 @@ def segment(
     registry.get("meanshift_step", variant)  # says what is wrong with its name before the picture is read
     if "spatial" in given:
         given["spatial_bandwidth"] = given.pop("spatial")
+    import numpy as np
+
     from kernels import _inputs
+    from kernels.segment import segment as segmented
 
     with bars() as progress:
         reading = progress.add_task("reading", total=None)
@@ -90,15 +93,14 @@ def segment(
         def walked(_: int, places: Any, moving: int) -> None:
             progress.update(task, completed=len(places) - moving, total=len(places))
 
-        from kernels.segment import segment as segmented
-
         since = time.perf_counter()
         found = segmented(colours, space=space, range_bandwidth=range_, variant=variant, callback=walked, **given)
         seconds = time.perf_counter() - since
         painted = found.filtered if filtered else found.colours[found.labels]
         _write(painted, opacity, found.labels if boundaries else None, output)
         if labels is not None:
-            _write_labels(found.labels, labels)
+            with whole(labels) as unfinished:
+                np.save(unfinished, found.labels)
     _report(photo, found, f"{space}, {options['kernel']}", seconds, as_json)
     for path in filter(None, (output, labels)):
         click.echo(f"wrote {path}", err=True)
@@ -118,14 +120,6 @@ def _write(painted: Any, opacity: Any, regions: Any, output: Path) -> None:
         channels = np.dstack([channels, img_as_ubyte(opacity)])
     with whole(output) as unfinished:
         Image.fromarray(channels).save(unfinished)
-
-
-def _write_labels(labels: Any, path: Path) -> None:
-    """Write the labels, whole or not at all."""
-    import numpy as np
-
-    with whole(path) as unfinished:
-        np.save(unfinished, labels)
 
 
 def _report(photo: Path, found: Any, how: str, seconds: float, as_json: bool) -> None:

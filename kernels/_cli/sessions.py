@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -51,20 +50,22 @@ class Comparing:
         """Check a variant, unless a run would take more seconds than the limit."""
         variant = registry.variant(self.operation, name)
         self.limit.start_import()
-        ((measurement, function),) = _measure.qualify(self.trial, [variant], limit, wrap=functools.partial(limited, self.limit))
+        measurement, function = _measure.qualify(self.trial, variant, limit, wrap=functools.partial(limited, self.limit))
         if function:
             self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         return measurement
 
-    def resume(self, measurement: _measure.Measurement) -> None:
-        """Go on with a variant that qualified in another process, which has ended; a run warms it up."""
-        self.limit.start_import()
-        function = registry.get(self.operation, measurement.variant.name)
-        self.trial.run(limited(self.limit, function))
-        self.samplers[measurement.variant.name] = _measure.Sampler(self.trial, measurement, function)
+    def take(self, measurement: _measure.Measurement, index: int) -> _measure.Measurement | None:
+        """Take a variant's sample of this index; return what is known of the variant now, or None if it has all its samples.
 
-    def take(self, name: str, index: int) -> _measure.Measurement | None:
-        """Take a variant's sample of this index; return what is known of the variant now, or None if it has all its samples."""
+        A run warms up a variant that qualified in another process, which has ended.
+        """
+        name = measurement.variant.name
+        if name not in self.samplers:
+            self.limit.start_import()
+            function = registry.get(self.operation, name)
+            self.trial.run(limited(self.limit, function))
+            self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         sampler = self.samplers[name]
         try:
             return sampler.measurement if sampler.take(index) else None
@@ -110,21 +111,11 @@ class Tuning:
 class Checking:
     """A function on trial."""
 
-    def __init__(
-        self,
-        limit: Limit,
-        operation: str,
-        target: str,
-        claims: dict[str, Any],
-        examples: int,
-        seed: int,
-        scratch: str,
-    ) -> None:
+    def __init__(self, limit: Limit, operation: str, target: str, claims: dict[str, Any], examples: int, seed: int) -> None:
         self.limit = limit
         self.operation, self.target, self.claims = operation, target, claims
         self.examples, self.seed = examples, seed
-        self.scratch = scratch
-        self.source = ""
+        self.properties: dict[str, Any] = {}
 
     def load(self) -> str:
         """Import the function; return where it stands, as ``file:line``."""
@@ -136,9 +127,6 @@ class Checking:
 
     def prepare(self) -> tuple[list[str], list[str]]:
         """Call the function for the first time, perhaps; return the properties that it can be asked about, and notes."""
-        os.environ.setdefault(
-            "HYPOTHESIS_STORAGE_DIRECTORY", self.scratch
-        )  # read later, or it leaves .hypothesis/ where one stands
         from kernels import _conformance
         from kernels._cli import targets
 
@@ -151,6 +139,10 @@ class Checking:
         """Ask one property; return what was seen."""
         from kernels import _conformance
 
+        if not self.properties:  # the process that prepared has ended, and this one takes its place
+            self.load()
+            self.prepare()
+            self.limit.stop()
         row: dict[str, Any] = {"property": name, "passed": True, "failure": None}
         try:
             record = _conformance.run(self.properties[name], self.implementation, self.examples, self.seed)

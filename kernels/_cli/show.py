@@ -21,7 +21,7 @@ def show(operation: str, variant: str, as_json: bool) -> None:
     about = facts(chosen)
     if not as_json:
         for key, value in about.items():
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            text = ", ".join(map(str, value)) if isinstance(value, tuple) else value
             click.echo(f"{key + ':':15}{'-' if text in (None, '', {}) else text}")
     times = _measure.first_calls(chosen) if chosen.available and chosen.module else None
     if as_json:

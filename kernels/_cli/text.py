@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 import click
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +16,7 @@ OPERATION = click.argument("operation", metavar="OP")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 SPELLINGS = {"µ": "u", "²": "2", "…": ".", "·": "*", "é": "e", "–": "-", "—": "-", "’": "'"}
 UNWATCHED_COLUMNS = 200  # of a table that goes to a file or a pipe
+WIDEST = 10_000  # columns: more than any table needs so that no word of it is broken
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
@@ -45,7 +46,7 @@ def print_table(table: Table) -> None:
     where = console()
     if not where.is_terminal:
         where.width = UNWATCHED_COLUMNS
-    if _needed(table) <= where.width:
+    if where.measure(table, options=where.options.update_width(WIDEST)).minimum <= where.width:
         where.print(table)
         return
     if table.title:
@@ -58,13 +59,13 @@ def print_table(table: Table) -> None:
                 click.echo(f"  {heading}: {cell}")
 
 
-def _needed(table: Table) -> int:
-    """Return how wide a table must be so that no word of it is broken; a column's own rules and spaces take three."""
-    needed = 1
-    for column in table.columns:
-        words = [word for text in (column.header, *column.cells) for word in str(text).split()]
-        needed += max(map(cell_len, words), default=0) + 3
-    return needed
+def print_reasons(reasons: Iterable[tuple[str, str]]) -> None:
+    """Print each reason once, after the names of all that it is given for."""
+    names_for: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names_for.setdefault(reason, []).append(name)
+    for reason, names in names_for.items():
+        click.echo(f"{', '.join(names)}: {reason}")
 
 
 def dumps(value: Any) -> str:
@@ -75,7 +76,7 @@ def dumps(value: Any) -> str:
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]

@@ -8,18 +8,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TimeRemainingColumn
 from rich.table import Table as RichTable
 
 import registry
-from kernels._cli.child import Child, Died
-from kernels._cli.compare import TIMEOUT
-from kernels._cli.text import JSON, console, dumps, print_table
+from kernels._cli.child import TIMEOUT, Child, Died
+from kernels._cli.outputs import OUTPUT, bars
+from kernels._cli.text import JSON, dumps, print_table
 from kernels._costs import machine, table
 
 QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
@@ -34,9 +35,7 @@ QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
 )
 @click.option("--again", is_flag=True, help="Measure anew what this machine's table has already.")
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write to this file instead of this machine's table, which the choice of variants follows.",
+    "--output", type=OUTPUT, help="Write to this file instead of this machine's table, which the choice of variants follows."
 )
 @TIMEOUT
 @JSON
@@ -85,7 +84,7 @@ def tune(
 
 
 @dataclass
-class Progressed:
+class Findings:
     """What a tune found of one operation."""
 
     calls: int = 0
@@ -117,7 +116,7 @@ class Run:
 
     def __init__(self, path: Path, session: dict[str, Any], timeout: float, again: bool) -> None:
         self.path, self.session, self.timeout, self.again = path, session, timeout, again
-        self.operations: dict[str, Progressed] = {}
+        self.operations: dict[str, Findings] = {}
         self.interrupted = False
         self.table = table.add(path, machine.machine(), [])  # refuses at once what cannot be written to
 
@@ -126,23 +125,18 @@ class Run:
         from kernels._measure.plan import breadth
 
         weights = {operation: breadth(registry.contract(operation)) for operation in operations}
-        end = time.monotonic() + seconds
-        columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-            self.bar, self.started, self.end = progress, time.monotonic(), end
-            self.task = progress.add_task("starting", total=seconds)
-            self.child = Child("Tuning", self.session, self.timeout)
-            try:
-                for operation in operations:
-                    now, left = time.monotonic(), sum(weights.values())
-                    self._measure(operation, now + (end - now) * weights.pop(operation) / left)
-            finally:
-                self.child.close()
+        self.started = time.monotonic()
+        end = self.started + seconds
+        with bars(TimeRemainingColumn) as self.bar, closing(Child("Tuning", self.session, self.timeout)) as self.child:
+            self.task = self.bar.add_task("starting", total=seconds)
+            for operation in operations:
+                now, left = time.monotonic(), sum(weights.values())
+                self._measure(operation, now + (end - now) * weights.pop(operation) / left)
 
     def _measure(self, operation: str, end: float) -> None:
         """Measure calls of an operation's plan, one after another, until its time is over."""
         known = [entry for entry in self.table.entries if entry.operation == operation]
-        found_of = self.operations[operation] = Progressed()
+        findings = self.operations[operation] = Findings()
         begun = False
         for index in itertools.count():
             if time.monotonic() >= end:
@@ -153,29 +147,27 @@ class Run:
                     begun = True
                 title, found, where = self.child.ask("measure", index)
             except Died as error:
-                self.child.close()
-                found_of.wrong.append(f"call {index} of the plan: {error}")
-                self.child, begun = Child("Tuning", self.session, self.timeout), False
+                findings.wrong.append(f"call {index} of the plan: {error}")
+                begun = False  # another process takes over
                 continue
-            completed = min(time.monotonic(), self.end) - self.started
-            self.bar.update(self.task, completed=completed, description=f"{operation}: {title}")
+            self.bar.update(self.task, completed=time.monotonic() - self.started, description=f"{operation}: {title}")
             if found is not None:
                 self.table = table.add(self.path, where, [*found.entries, *found.refused])
                 known += found.entries
-                found_of.add(found)
+                findings.add(found)
 
     def as_json(self) -> dict[str, Any]:
         """Return all that was found, but for the entries, which are in the file."""
         return {
             "path": str(self.path),
             "interrupted": self.interrupted,
-            "machine": dict(self.table.machine),
+            "machine": self.table.machine,
             "entries": len(self.table.entries),
             "operations": {
                 name: {
                     "calls": found.calls,
                     "left_out": found.left_out,
-                    "fastest": dict(found.wins),
+                    "fastest": found.wins,
                     "changes": [
                         {"before": before, "fastest": after, "calls": len(gains), "median_ratio": statistics.median(gains)}
                         for (before, after), gains in found.changes.items()

@@ -43,7 +43,7 @@ from kernels._conformance.calls import agrees_where_extents_are_long
 from kernels._conformance.claims import implementation_from
 from kernels._conformance.draws import properties_of
 from kernels._conformance.general import GENERAL, SHARES, Property
-from kernels._conformance.implementation import Implementation, Record
+from kernels._conformance.implementation import Implementation, Record, kinds_here, on_trial
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
 from kernels._conformance.snippet import hints, snippet
 from kernels._conformance.state import watched
@@ -64,17 +64,8 @@ def all_properties(contract: ModuleType) -> tuple[Property, ...]:
 
 def implementation_of(zoo: Zoo, variant: Variant) -> Implementation:
     """Put a registered variant on trial, called through dispatch with every kind of array."""
-    return Implementation(
-        variant.operation,
-        zoo.contract(variant.operation),
-        zoo.get(variant.operation, variant.name),
-        variant.dtypes,
-        variant.precision,
-        variant.deterministic,
-        variant.device,
-        ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package))),
-        variant.limits,
-    )
+    function = zoo.get(variant.operation, variant.name)
+    return on_trial(variant, zoo.contract(variant.operation), function, kinds=kinds_here(zoo))
 
 
 def _require_examples(max_examples: int) -> None:
@@ -114,7 +105,8 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
         if form and form.varies:
             form.leaves_out = record.left_out = data.draw(st.booleans(), label="what has a default is left out")
         try:
-            with _unwarned() if implementation.bare else nullcontext():
+            # Behind dispatch NumPy gives no warnings; those of a bare function do not decide its verdict.
+            with warnings.catch_warnings(action="ignore") if implementation.bare else nullcontext():
                 property_(implementation, data)
         except SystemExit as end:
             ended = AssertionError(f"it ends the process with SystemExit({end})")
@@ -131,14 +123,6 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
         asking.explore(ask, property_, implementation, examples, seed, large=large, shrinks=SHRINKS)
     implementation.record.seconds = time.perf_counter() - started
     return implementation.record
-
-
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Let no warning of a bare function decide its verdict: behind dispatch NumPy gives none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextmanager

@@ -6,6 +6,7 @@ are there for the next one. They are remembered by the call's contents: changed 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Hashable
 from types import ModuleType
@@ -27,52 +28,49 @@ class Answer(NamedTuple):
 _remembered: dict[Hashable, tuple[ModuleType, Any]] = {}
 
 
+def _once(compute: Callable[..., Any], by_contents: bool = True) -> Callable[..., Any]:
+    """Return the function with a memory: of calls by all that they are, or without `by_contents` by all but what arrays hold."""
+
+    @functools.wraps(compute)
+    def remembered(contract: ModuleType, case: Case, *precision: str) -> Any:
+        arrays = list(case.arrays.values())
+        if by_contents and any(array.dtype.hasobject for array in arrays):  # whose bytes are addresses
+            return compute(contract, case, *precision)
+        facts = (
+            id(contract),  # which is remembered too, so that no other gets its place
+            compute,
+            precision,
+            case.dtype,
+            repr(case.parameters),
+            tuple(case.arrays),
+            tuple([id(other) for other in arrays].index(id(array)) for array in arrays),  # one array given twice is one
+            tuple((array.dtype.str, array.shape) for array in arrays),
+            tuple(hashlib.sha256(array.tobytes()).digest() for array in arrays) if by_contents else None,
+        )
+        if facts not in _remembered:
+            _remembered[facts] = contract, compute(contract, case, *precision)
+            if len(_remembered) > REMEMBERED:
+                del _remembered[next(iter(_remembered))]
+        return _remembered[facts][1]
+
+    return remembered
+
+
+@_once
 def expected(contract: ModuleType, case: Case, precision: str) -> Answer:
-    """Return what an operation's contract expects of a case, within a class of error: from memory where it was asked before."""
-    return _once(_expected, contract, case, precision)  # type: ignore[no-any-return]
-
-
-def reference(contract: ModuleType, case: Case) -> Any:
-    """Return a case's result in the reference's precision, from memory where it was asked before."""
-    return _once(_reference, contract, case)
-
-
-def work(contract: ModuleType, case: Case) -> dict[str, float]:
-    """Return what a case takes, which hangs on its shapes and parameters alone, from memory where it was asked before."""
-    return _once(_work, contract, case, by_contents=False)  # type: ignore[no-any-return]
-
-
-def _once(compute: Callable[..., Any], contract: ModuleType, case: Case, *precision: str, by_contents: bool = True) -> Any:
-    arrays = list(case.arrays.values())
-    if by_contents and any(array.dtype.hasobject for array in arrays):  # whose bytes are addresses
-        return compute(contract, case, *precision)
-    facts = (
-        id(contract),  # which is remembered too, so that no other gets its place
-        compute,
-        precision,
-        case.dtype,
-        repr(case.parameters),
-        tuple(case.arrays),
-        tuple(next(i for i, other in enumerate(arrays) if other is array) for array in arrays),  # one array given twice is one
-        tuple((array.dtype.str, array.shape) for array in arrays),
-        tuple(hashlib.sha256(array.tobytes()).digest() for array in arrays) if by_contents else None,
-    )
-    if facts not in _remembered:
-        _remembered[facts] = contract, compute(contract, case, *precision)
-        if len(_remembered) > REMEMBERED:
-            del _remembered[next(iter(_remembered))]
-    return _remembered[facts][1]
-
-
-def _expected(contract: ModuleType, case: Case, precision: str) -> Answer:
+    """Return what an operation's contract expects of a case, within a class of error."""
     given = {**case.arrays, **case.parameters}
     reference, bound = contract.expected(**given, dtype=case.dtype, precision=precision)
     return Answer(reference, bound, contract.scale(reference, **given))
 
 
-def _reference(contract: ModuleType, case: Case) -> Any:
+@_once
+def reference(contract: ModuleType, case: Case) -> Any:
+    """Return a case's result in the reference's precision."""
     return contract.reference(**case.arrays, **case.parameters, dtype=case.dtype)
 
 
-def _work(contract: ModuleType, case: Case) -> Any:
+@functools.partial(_once, by_contents=False)
+def work(contract: ModuleType, case: Case) -> Any:
+    """Return what a case takes, which hangs on its shapes and parameters alone."""
     return contract.work(**case.arrays, **case.parameters)

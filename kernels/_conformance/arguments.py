@@ -43,23 +43,15 @@ def _numbers(parameter: Parameter, extents: dict[str, int]) -> st.SearchStrategy
         step = step or 1
         return st.integers(math.ceil(low / step), math.floor(high / step)).map(lambda count: count * step)
     numbers = st.floats(low, high)
-    # A number of few digits is the same in every dtype.
-    return (
-        numbers.map(lambda value: float(np.float16(value))) if max(abs(low), abs(high)) < 1024 <= 1024 * (high - low) else numbers
-    )
-
-
-def whole_numbers(
-    draw: st.DrawFn, rng: np.random.Generator, argument: ArrayArgument, shape: tuple[int, ...], count: int | None
-) -> np.ndarray[Any, Any]:
-    """Draw an array of truth values or of whole numbers, in a dtype that the argument may have."""
-    return whole_array(rng, argument, shape, count, draw(st.sampled_from(WHOLE[argument.kind])))
+    if max(abs(low), abs(high)) < 1024 <= 1024 * (high - low):  # a number of few digits is the same in every dtype
+        return numbers.map(lambda value: float(np.float16(value)))
+    return numbers
 
 
 def whole_array(
     rng: np.random.Generator, argument: ArrayArgument, shape: Sequence[int], count: int | None, dtype: str = ""
 ) -> np.ndarray[Any, Any]:
-    """Return an array of truth values or of whole numbers: indices below a count, where it is given."""
+    """Return an array of truth values or of whole numbers, in a dtype of `WHOLE`: indices below a count, where it is given."""
     dtype = dtype or WHOLE[argument.kind][0]
     most = 2 if dtype == "bool" else min(count or 8, np.iinfo(dtype).max)
     return rng.integers(0, most, shape).astype(dtype)

@@ -11,23 +11,23 @@ from hypothesis import assume, reject
 from hypothesis import strategies as st
 
 from kernels._conformance import draws
-from kernels._conformance.cases import LARGE, LAYOUTS, Case, in_layouts, long_tiles, plain
+from kernels._conformance.cases import LAYOUTS, Case, in_layouts, long_tiles, plain
 from kernels._conformance.draws import properties_of
 from kernels._conformance.implementation import Implementation, require
 from kernels._definition.numerics import precision_of
 from kernels._definition.results import parts
 from kernels._definition.signature import ArrayArgument, Signature
 
-FORMS = ("of one sign", "equal", "normal")  # of long sums: errors add up in the first two
+SUMMED = ("of one sign", "equal", "normal")  # how the terms of long sums are filled: errors add up in the first two
 BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two or three extents at once
 
 
 def ordinary(implementation: Implementation, data: st.DataObject) -> Case:
     """Draw a call whose arrays have their core extents, all of them."""
-    case: Case = data.draw(properties_of(implementation.contract).cases(implementation, implementation.small), label="case")
+    case = draws.drawn(implementation, data)
     signature: Signature = implementation.contract.signature
     assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
-    return implementation.note(case)
+    return case
 
 
 def explicit(implementation: Implementation, case: Case) -> Case | None:
@@ -73,7 +73,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
     blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
     asked = [*((tile,) for tile in long_tiles(most)), *blocks[(first := int(rng.integers(1 + len(blocks)))) : first + 1]]
     turns = range(len(given))
-    if implementation.most < LARGE:  # a stand-in for a device takes long for a call: it is asked one of them
+    if implementation.stands_in:  # it is asked one of them
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
         asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
     for tiles in asked:
@@ -86,7 +86,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
             some = zip(given[turn:] + given[:turn], drawn, strict=True)
             sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
             summed = max((size for extent, size in sizes.items() if extent not in signature.result.extents), default=0)
-            for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(FORMS))]:
+            for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(SUMMED))]:
                 case = data.draw(draws.calls(implementation, sizes, (form,), among), label="case")
                 working = precision_of(case.dtype) if draws.is_inexact(case.dtype) else None
                 if working is None or summed * working.unit < 0.25:

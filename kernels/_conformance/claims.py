@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,8 @@ from kernels import _dispatch
 from kernels._conformance import asking
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.draws import properties_of
-from kernels._conformance.forms import Bare, Form
-from kernels._conformance.implementation import Implementation
+from kernels._conformance.forms import Bare, Form, parameters_of
+from kernels._conformance.implementation import Implementation, kinds_here, on_trial
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
 from kernels._variant import declare
@@ -65,18 +64,7 @@ def implementation_from(
     def implementation(arrays: str) -> Implementation:
         own = replace(variant, arrays=arrays)
         form = Form(own, function, op.function, keywords)
-        return Implementation(
-            operation,
-            op.contract,
-            _dispatch.fixed(op, own, form),
-            own.dtypes,
-            own.precision,
-            own.deterministic,
-            own.device,
-            limits=own.limits,
-            form=form,
-            first=first,
-        )
+        return on_trial(own, op.contract, _dispatch.fixed(op, own, form), form=form, first=first)
 
     case = _smallest(implementation("numpy"), name)
     with watched(unusual=False):
@@ -92,19 +80,8 @@ def _bare_implementation(
 ) -> Implementation:
     """Put a function on trial as it is, with each kind of array that it does not exclude."""
     form = Bare(variant, function, op.contract.signature.public)
-    every = ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
-    implementation = Implementation(
-        op.name,
-        op.contract,
-        form,
-        variant.dtypes,
-        variant.precision,
-        variant.deterministic,
-        variant.device,
-        (variant.arrays,) if "arrays" in claims else every,
-        variant.limits,
-        form=form,
-    )
+    kinds = (variant.arrays,) if "arrays" in claims else kinds_here(zoo)
+    implementation = on_trial(variant, op.contract, form, kinds=kinds, form=form)
     _smallest(implementation, variant.name.strip("<>"))
     return implementation
 
@@ -121,11 +98,7 @@ def _arrays_of(zoo: Zoo, op: _dispatch.Operation, implementation: Callable[[str]
 
 def _lacking(op: _dispatch.Operation, function: Callable[..., Any]) -> dict[str, Any]:
     """Return the limits of a function without a parameter for an array that a call may do without."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # such as a function in C
-        return {}
-    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    parameters, takes_any = parameters_of(function)
     return {} if takes_any else dict.fromkeys(op.contract.signature.nullable - parameters.keys(), (None,))
 
 

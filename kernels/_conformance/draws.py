@@ -8,11 +8,9 @@ of two calls are scaled. What `refused` returns there is refused as well.
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,12 +21,13 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
 from kernels._conformance.arguments import (
+    WHOLE,
     long_extent,
     magnitudes,
     outside,
     parameter_values,
     sound_array,
-    whole_numbers,
+    whole_array,
     with_special,
 )
 from kernels._conformance.cases import SMALL, Case, extents
@@ -51,9 +50,8 @@ BATCHES: tuple[tuple[tuple[int, ...], ...], ...] = (((2,), ()), ((3, 3), (3, 1),
 @functools.cache
 def properties_of(contract: Any) -> Any:
     """Return what an operation's `_properties.py` states, and what follows from its signature where that says nothing."""
-    name = f"{contract.module.__name__}._properties"
-    there = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
-    stated: dict[str, Any] = vars(importlib.import_module(name)) if there else {}
+    module = contract.beside("_properties")
+    stated: dict[str, Any] = vars(module) if module else {}
     own = {key: value for key, value in stated.items() if not key.startswith("_")}
     further = own.get("refused", lambda _: [])
     own["refused"] = lambda dtype: [*_refused(contract.signature, dtype), *further(dtype)]
@@ -79,22 +77,11 @@ def given_arrays(implementation: Implementation) -> st.SearchStrategy[tuple[str,
     return st.sampled_from(choices) if len(choices) > 1 else st.just(every)
 
 
-def names(implementation: Implementation, arrays: Iterable[str]) -> list[str]:
+def names(implementation: Implementation, arrays: Mapping[str, Any] | Sequence[str]) -> list[str]:
     """Return the names of the core extents of the arrays that a call gives."""
     signature: Signature = implementation.contract.signature
-    same = same_extents(signature, arrays)
+    same = signature.same_extents(arrays)
     return list(dict.fromkeys(same.get(extent, extent) for key in arrays for extent in signature.arrays[key].extents))
-
-
-def same_extents(signature: Signature, given: Iterable[str]) -> dict[str, str]:
-    """Return the extents of arrays that are left out, each with that of the array which stands in, where it is another."""
-    return {
-        own: extent
-        for key, other in signature.defaults.items()
-        if key not in given
-        for own, extent in zip(signature.arrays[key].extents, signature.arrays[other].extents, strict=True)
-        if own != extent
-    }
 
 
 def allowed(implementation: Implementation, extent: str, sizes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
@@ -133,15 +120,13 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     sizes = long_extent(draw, signature, most)
     room = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
-    same = same_extents(signature, arrays)
+    same = signature.same_extents(arrays)
     twice = set(same.values())  # such an extent stands for another as well: those of all pairs of x are squared
-    for extent in draw(
-        st.permutations([name for name in names(implementation, arrays) if name not in sizes])
-    ):  # each in turn is the one that may be largest
+    left = [name for name in names(implementation, arrays) if name not in sizes]
+    for extent in draw(st.permutations(left)):  # each in turn is the one that may be largest
         own = math.isqrt(room) if extent in twice else room
-        sizes[extent] = max(
-            1, draw(allowed(implementation, extent, extents(most, own)))
-        )  # over nothing, few reductions are defined
+        size = draw(allowed(implementation, extent, extents(most, own)))
+        sizes[extent] = max(1, size)  # over nothing, few reductions are defined
         room //= max(1, sizes[extent]) ** (2 if extent in twice else 1)
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
@@ -150,14 +135,19 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     return scaled(case, draw(_exponents(implementation, case.dtype)))
 
 
+def drawn(implementation: Implementation, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
+    """Draw a call of at most so much work, as the operation has its calls drawn; it is the one under trial."""
+    own = properties_of(implementation.contract).cases(implementation, min(most, implementation.most))
+    return implementation.note(data.draw(own, label=label))
+
+
 @st.composite
 def _shapes(draw: st.DrawFn, arrays: Mapping[str, ArrayArgument]) -> dict[str, tuple[Any, ...]]:
     """Draw each array's shape in names and numbers: half of the time its core extents, else in a batch, or without some."""
     optional = sorted(frozenset[str]().union(*(each.optional for each in arrays.values())))
     batched = any(each.batch for each in arrays.values())
-    form = draw(
-        st.sampled_from(["core"] * (batched + bool(optional)) + ["batch"] * batched + ["missing"] * bool(optional) or [""])
-    )
+    forms = ["core"] * (batched + bool(optional)) + ["batch"] * batched + ["missing"] * bool(optional)
+    form = draw(st.sampled_from(forms or [""]))
     missing = draw(st.sets(st.sampled_from(optional), min_size=1)) if form == "missing" else ()
     fitting = draw(st.sampled_from(BATCHES)) if form == "batch" else ((),)
     return {
@@ -182,7 +172,7 @@ def calls(
     """
     signature: Signature = implementation.contract.signature
     needed = [key for key, each in signature.arrays.items() if key not in signature.nullable and {*each.extents} <= sizes.keys()]
-    same = same_extents(signature, needed)
+    same = signature.same_extents(needed)
     sizes = {**sizes, **{own: sizes[extent] for own, extent in same.items() if extent in sizes}}
     free = [key for key in all_arrays(implementation) if key in signature.nullable and draw(st.booleans())]
     given = {key: each for key, each in signature.arrays.items() if key in needed + free}
@@ -208,7 +198,8 @@ def filled(
     arrays = {}
     for key, argument in stated.items():
         if argument.apart:
-            whole = whole_numbers(draw, rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")))
+            whole_dtype = draw(st.sampled_from(WHOLE[argument.kind]))
+            whole = whole_array(rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")), whole_dtype)
             arrays[key] = whole.astype(dtype) if key in signature.group else whole
         else:
             arrays[key] = with_special(draw, rng, fill(rng, shapes[key], dtype, forms[key]), signature.special.get(key, ()))

@@ -13,6 +13,15 @@ from kernels import _arrays
 from registry import Variant
 
 
+def parameters_of(function: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], bool]:
+    """Return a function's parameters, and whether it takes keyword arguments of any name, as one in C may."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # such as a function in C
+        return {}, True
+    return parameters, any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
 class Form:
     """A function that is not registered, called as dispatch calls a kernel, or as its author would.
 
@@ -28,15 +37,11 @@ class Form:
     ) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
         self._operation, self._own = operation, inspect.signature(operation).parameters
-        try:
-            parameters = dict(inspect.signature(function).parameters)
-        except (TypeError, ValueError):  # such as a function in C
-            parameters = {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+        parameters, takes_any = parameters_of(function)
         keywords = [*keywords, *variant.options]  # of a normalised call
         empty = inspect.Parameter.empty
         own = {key: parameters[key].default for key in keywords if key in parameters}
         self.defaults = {key: default for key, default in own.items() if default is not empty}
-        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
         lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._own]
         self.lacking = {key: self._own[key].default for key in lacking}
         self.varies = bool(self.defaults)
@@ -86,11 +91,7 @@ class Bare:
     def __init__(self, variant: Variant, function: Callable[..., Any], public: inspect.Signature) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
         self._public = public.parameters
-        try:
-            own = inspect.signature(function).parameters
-        except (TypeError, ValueError):  # such as a function in C
-            own = self._public
-        takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own.values())
+        own, takes_any = parameters_of(function)
         single = {key: limit[0] for key, limit in variant.limits.items() if isinstance(limit, tuple) and len(limit) == 1}
         self.without = {key for key, only in single.items() if only is None or not (takes_any or key in own)}
 

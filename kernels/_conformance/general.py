@@ -20,7 +20,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from kernels._conformance.cases import SMALL, Case, laid_out, plain, present
-from kernels._conformance.draws import properties_of
+from kernels._conformance.draws import drawn, properties_of
 from kernels._conformance.forms import Bare
 from kernels._conformance.implementation import Implementation, kinds_for, require, same_bits
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
@@ -36,24 +36,17 @@ GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any
 _one_guard = threading.Lock()  # NumPy is everyone's
 
 
-def _draw(implementation: Implementation, data: st.DataObject, most: int = SMALL, label: str = "case") -> Case:
-    return implementation.note(
-        data.draw(properties_of(implementation.contract).cases(implementation, min(most, implementation.most)), label=label)
-    )
-
-
 def _poison(implementation: Implementation, case: Case) -> None:
     """Leave NaN in the memory that an allocator is about to hand out, so that an entry never written shows."""
     implementation.record.circumstances.append("# memory that is free was filled with NaN before the call")
     for array in case.arrays.values():
         for size in (array.nbytes, 4 * array.nbytes):
-            del_me = np.full(size // 8 + 1, np.nan)
-            del del_me
+            np.full(size // 8 + 1, np.nan)  # which is freed at once
 
 
 def agrees_with_reference(implementation: Implementation, data: st.DataObject) -> None:
     """Each entry is within the derived bound of the reference, whatever the shape, layout, dtype, scale and kind of array."""
-    case = implementation.note(laid_out(_draw(implementation, data), data))
+    case = implementation.note(laid_out(drawn(implementation, data), data))
     kind = data.draw(st.sampled_from(kinds_for(implementation, case.dtype)), label="kind of array")
     _poison(implementation, case)
     implementation.judge(plain(case), implementation.call(case, kind))
@@ -65,7 +58,7 @@ def stays_within_what_it_allocates(implementation: Implementation, data: st.Data
     What compiled code or another library allocates for itself is out of reach. The first call lets Numba compile, which
     knows NumPy's functions by identity and cannot be handed others.
     """
-    case = implementation.note(laid_out(_draw(implementation, data), data))
+    case = implementation.note(laid_out(drawn(implementation, data), data))
     implementation.call(case)
     implementation.record.circumstances.append(
         "# np.empty and np.zeros gave arrays between guard bytes, filled with NaN if empty"
@@ -114,7 +107,7 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
 def leaves_its_arguments_alone(implementation: Implementation, data: st.DataObject) -> None:
     """Inputs are untouched, each result is fresh memory, and the same call gives the same bits, over and over."""
     calls, most = data.draw(st.sampled_from(CALLS), label="calls, and the most work of one")
-    case = implementation.note(laid_out(_draw(implementation, data, most), data))
+    case = implementation.note(laid_out(drawn(implementation, data, most), data))
     before = {name: (_owner(array).tobytes(), array.strides) for name, array in case.arrays.items()}
     results = [implementation.call(case)]
     first = map_parts(np.copy, results[0])
@@ -144,7 +137,7 @@ def _owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def sees_fresh_contents(implementation: Implementation, data: st.DataObject) -> None:
     """New values at an old address are read anew: nothing is cached by identity, shape, pointer, sample or checksum."""
-    case = plain(_draw(implementation, data))
+    case = plain(drawn(implementation, data))
     implementation.call(case)
     implementation.record.before, implementation.record.in_place = plain(case), True
     change = data.draw(st.sampled_from(["all", "two entries swapped"]), label="what changes")
@@ -167,9 +160,9 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
     """
     inputs = data.draw(st.sampled_from(["their own", "of one shape", "the same"]), label="inputs")
     if inputs == "their own":
-        cases = [_draw(implementation, data, label=f"case of thread {i}") for i in range(THREADS)]
+        cases = [drawn(implementation, data, label=f"case of thread {i}") for i in range(THREADS)]
     else:
-        cases = [_draw(implementation, data, label="case of all threads")] * THREADS
+        cases = [drawn(implementation, data, label="case of all threads")] * THREADS
     if inputs == "of one shape":
         cases = [replace(cases[0], arrays={k: np.roll(a, i) for k, a in cases[0].arrays.items()}) for i in range(THREADS)]
     assume(all(map(implementation.claims, cases)))
@@ -209,7 +202,7 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
 
 def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataObject) -> None:
     """What a process shares changes no result and is left as it was, whether it is as usual or not, at the first call too."""
-    case = _draw(implementation, data)
+    case = drawn(implementation, data)
     usual = list(implementation.record.circumstances)
     for unusual in (False, True):
         implementation.record.circumstances[:] = usual + (circumstances() if unusual else [])
@@ -228,11 +221,8 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
     kind = data.draw(st.sampled_from(kinds_for(implementation, dtype)), label="kind of array") if implementation.bare else "numpy"
     calls = properties_of(implementation.contract).refused(dtype)
     if isinstance(implementation.form, Bare):
-        calls = [
-            (call, error)
-            for bad, error in calls
-            if (call := _claimed(implementation, implementation.form, bad, kind)) is not None
-        ]
+        asked = [(_claimed(implementation, implementation.form, bad, kind), error) for bad, error in calls]
+        calls = [(call, error) for call, error in asked if call is not None]
     arguments, error = data.draw(st.sampled_from(calls), label="call")
     own = np.dtype("float32" if dtype == "bfloat16" else dtype)
     presented = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from kernels._definition.results import map_parts, parts
+from registry import Variant, Zoo
 
 LONG = 256  # entries of an extent, past which the same call is made twice
 BRIEF = 0.1  # seconds of a processor: a call that took longer is not made twice
@@ -33,54 +33,25 @@ def require(condition: Any, failure: str) -> None:
 
 @dataclass
 class Record:
-    """What a property saw of an implementation: how much it asked, and how close it came.
+    """What a property saw of an implementation: how much it asked, and how close it came."""
 
-    Attributes
-    ----------
-    examples, entries : int
-        Examples completed, and entries of results compared.
-    worst : float
-        The largest error as a share of its bound.
-    vacuous : float
-        The number of entries whose bound said nothing.
-    largest, crossings : int
-        The largest extent of an array, and the calls in which one goes past a tile of 16 and ends inside another.
-    seconds : float
-        What it took.
-    case, kind : Case or None, str
-        The last call that was tried, and the kind of its arrays.
-    left_out : bool
-        Whether the function is called without what it has defaults for.
-    before : Case or None
-        The call before it, where the last result may hang on that.
-    in_place : bool
-        Whether the arrays of the call before are those of the last, with other contents.
-    circumstances : list of str
-        Further code that comes before the call.
-    called : tuple of Case, str and array, or None
-        The last call that returned, the kind of its arrays, and its result.
-    brief : bool
-        Whether it took little time.
-    changed : list of str
-        What the implementation changed for the whole process.
-    """
-
-    examples: int = 0
-    worst: float = 0.0
-    entries: int = 0
-    vacuous: float = 0.0
-    largest: int = 0
-    crossings: int = 0
-    seconds: float = 0.0
-    case: Case | None = None
-    kind: str = "numpy"
-    left_out: bool = False
-    before: Case | None = None
-    in_place: bool = False
-    circumstances: list[str] = field(default_factory=list)
+    examples: int = 0  # that were completed
+    worst: float = 0.0  # the largest error as a share of its bound
+    entries: int = 0  # of results that were compared
+    vacuous: float = 0.0  # how many of them had a bound that said nothing
+    largest: int = 0  # the largest extent of an array
+    crossings: int = 0  # the calls in which an extent goes past a tile of 16 and ends inside another
+    seconds: float = 0.0  # what all of it took
+    case: Case | None = None  # the last call that was tried
+    kind: str = "numpy"  # the kind of arrays in the last call
+    left_out: bool = False  # whether the last call leaves out what the function has defaults for
+    before: Case | None = None  # the call before the last one, where the last result may hang on it
+    in_place: bool = False  # whether the call before had the arrays of the last one, with other contents
+    circumstances: list[str] = field(default_factory=list)  # further code that comes before the call
+    # The last call that returned, the kind of its arrays, and its result.
     called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
-    brief: bool = True
-    changed: list[str] = field(default_factory=list)
+    brief: bool = True  # whether the last call that returned took little time
+    changed: list[str] = field(default_factory=list)  # what the implementation changed for the whole process
 
     @property
     def vacuous_share(self) -> float:
@@ -119,10 +90,10 @@ class Implementation:
         seconds = time.process_time() - started
         if case.dtype == "object" and np.ndim(result) == 0:
             result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
+        first = next(iter(given_arrays.values()))
         if self.contract.signature.uniform:
-            result = _sound(result, next(iter(given_arrays.values())))
+            result = _sound(result, first)
         else:  # its parts were looked at by the dispatcher
-            first = next(iter(given_arrays.values()))
             result = map_parts(lambda part: _usable(part, first), result)
         self.record.called, self.record.brief = (case, kind, result), seconds < BRIEF
         return result
@@ -166,16 +137,21 @@ class Implementation:
         )
 
     @property
+    def stands_in(self) -> bool:
+        """Whether it runs on a stand-in for its device, which takes long for the smallest call."""
+        return self.most < LARGE
+
+    @property
     def small(self) -> int:
         """The most work of an ordinary case."""
         return min(SMALL, self.most)
 
     def within(self, key: str, choices: Iterable[Any]) -> list[Any]:
         """Return the choices for an argument, or for a quantity of the operation's `work`, that the limits allow."""
-        limit = self.limits.get(key, math.inf)
-        return [
-            each for each in choices if key not in self.limits or (each in limit if isinstance(limit, tuple) else each <= limit)
-        ]
+        if key not in self.limits:
+            return list(choices)
+        limit = self.limits[key]
+        return [each for each in choices if (each in limit if isinstance(limit, tuple) else each <= limit)]
 
     def reference(self, case: Case) -> np.ndarray[Any, Any]:
         """Return the case's result in the reference's precision."""
@@ -187,7 +163,8 @@ class Implementation:
 
     def expected(self, case: Case) -> answers.Answer:
         """Return the case's result in the reference's precision, and how far one of the claimed precision may be from it."""
-        return answers.expected(self.contract, case, self.precision)
+        answer: answers.Answer = answers.expected(self.contract, case, self.precision)
+        return answer
 
     def judge(self, case: Case, result: np.ndarray[Any, Any]) -> None:
         """Hold a result to the reference within the bound; raise AssertionError with the worst entry if one is outside.
@@ -261,6 +238,17 @@ class Implementation:
         self.record.largest = max([self.record.largest, *extents])
         self.record.crossings += any(extent > 16 and extent % 16 for extent in extents)
         return case
+
+
+def on_trial(variant: Variant, contract: ModuleType, function: Callable[..., Any], **more: Any) -> Implementation:
+    """Return a function on trial with the claims of a variant."""
+    claims = {key: getattr(variant, key) for key in ("dtypes", "precision", "deterministic", "device", "limits")}
+    return Implementation(variant.operation, contract, function, **claims, **more)
+
+
+def kinds_here(zoo: Zoo) -> tuple[str, ...]:
+    """Return the kinds of array that can be brought here."""
+    return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
 
 
 def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:

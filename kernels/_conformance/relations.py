@@ -143,11 +143,8 @@ def commutes_with_permutations(implementation: Implementation, data: st.DataObje
         size = _sizes(implementation, case)[extent]
         signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
         changes[extent] = _taking(rng.permutation(size), signs)
-    stated = implementation.contract.signature
-    for key, other in stated.defaults.items():  # the extents of an array that is left out are those of what stands in for it
-        if key not in case.arrays:
-            same = zip(stated.arrays[key].extents, stated.arrays[other].extents, strict=True)
-            changes |= {extent: changes[its] for extent, its in same if extent in changes and its in changes}
+    same = implementation.contract.signature.same_extents(case.arrays)
+    changes |= {extent: changes[its] for extent, its in same.items() if extent in changes and its in changes}
     _require_same_change(implementation, case, changes, "entries in another order, or with other signs, gave another result")
 
 
@@ -197,20 +194,15 @@ def commutes_with_translations(implementation: Implementation, data: st.DataObje
     moves: Mapping[str, str] = data.draw(st.sampled_from(properties_of(implementation.contract).SHIFTS), label="what is moved")
     bits = int(-np.log2(require_precision(case.dtype).unit))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the offset"))
-    far = rng.integers(
-        2 ** (bits // 2 + 1), size=[_sizes(implementation, case)[extent] for extent in next(iter(moves.values())).split()]
-    )
-    grid = 2.0 ** (bits // 3)
-    case = replace(
-        case, arrays={key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
-    )
+    sizes, grid = _sizes(implementation, case), 2.0 ** (bits // 3)
+    far = rng.integers(2 ** (bits // 2 + 1), size=[sizes[extent] for extent in next(iter(moves.values())).split()])
+    whole = {key: draws.rounded(np.rint(array * grid) / grid, case.dtype) for key, array in case.arrays.items()}
+    case = replace(case, arrays=whole)
     signature: Signature = implementation.contract.signature
 
     def placed(argument: ArrayArgument) -> Any:
         """Return the offset with an axis for each of the array's."""
-        return far.reshape(
-            [_sizes(implementation, case)[e] if e in moves[argument.name].split() else 1 for e in argument.extents]
-        )
+        return far.reshape([sizes[e] if e in moves[argument.name].split() else 1 for e in argument.extents])
 
     arrays = {
         key: draws.rounded(array + placed(signature.arrays[key]), case.dtype) if key in moves else array

@@ -15,8 +15,6 @@ LINEAR beside the definition
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import inspect
 import itertools
 import math
@@ -30,7 +28,7 @@ from hypothesis import strategies as st
 
 from kernels._conformance.arguments import whole_array
 from kernels._conformance.cases import LARGE, Case
-from kernels._conformance.draws import all_arrays
+from kernels._conformance.draws import all_arrays, rounded
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
 from kernels._definition.results import map_parts
@@ -60,7 +58,7 @@ def agrees_at_every_length(implementation: Implementation, data: st.DataObject) 
         others = {other: int(rng.integers(2, SHORT + 1)) for other in names}
         call = functools.partial(_claimed, implementation, rng, *next(choices))
         lengths = range(1, SWEEP + 1)
-        if implementation.most < LARGE:  # a stand-in for a device takes long for the smallest call
+        if implementation.stands_in:
             lengths = range(int(rng.integers(1, 7)), max(2, min(SWEEP, implementation.most // SHORT**2)), 24)
         for length in lengths:
             case = call(others | {name: length})
@@ -73,7 +71,7 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
     rng = _generator(data)
     choices = _all_choices(implementation, rng)
     plan = list(_plan(implementation.contract, rng))
-    if implementation.most < LARGE:  # a stand-in for a device takes long for a call: each seed asks it for others of them
+    if implementation.stands_in:  # each seed asks it for others of them
         plan = [plan[i] for i in sorted(rng.permutation(len(plan))[: math.ceil(len(plan) / STAND_IN)])]
     for long, others, share in plan:
         dtype, parameters = next(choices)
@@ -84,10 +82,10 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
         if first is None:
             continue
         apart = _rows_are_apart(implementation, first)
-        case, result = _largest(implementation, calls, WORK if apart and precision_of(dtype) else LARGE)
+        case, result = _largest(implementation, first, calls, WORK if apart and precision_of(dtype) else LARGE)
         if apart:
-            rows = _sample(implementation, case, own())
-            implementation.judge(_cut(implementation, case, rows), _rows_of(implementation.contract, result, rows))
+            rows = _sample(implementation.contract, case, own())
+            implementation.judge(_cut(implementation.contract, case, rows), _rows_of(implementation.contract, result, rows))
             _sums_agree(implementation, case, result, own())
         else:
             implementation.judge(case, result)
@@ -146,11 +144,10 @@ def _longest(dtype: str) -> int:
     return LONGEST if working is None else int(min(LONGEST, 0.25 / working.unit))
 
 
-def _largest(implementation: Implementation, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
+def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
     room = min(FIRST, implementation.most)
-    most = implementation.most if implementation.most < LARGE else most
-    case: Any = calls(room)
+    most = implementation.most if implementation.stands_in else most
     while True:
         for _ in range(2):  # the first call may compile
             started = time.process_time()
@@ -189,7 +186,7 @@ def _all_choices(implementation: Implementation, rng: np.random.Generator) -> It
     """Draw a dtype and parameters again and again; for a stand-in, which compiles a kernel for each of them, once."""
     while True:
         drawn = _choices(implementation, rng)
-        yield from itertools.repeat(drawn) if implementation.most < LARGE else (drawn,)
+        yield from itertools.repeat(drawn) if implementation.stands_in else (drawn,)
 
 
 def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
@@ -230,18 +227,14 @@ def _claimed(
 
 def _left_out(contract: Any, sizes: Sizes) -> Sizes:
     """Return the extents where arrays are left out for others: the lesser of the two."""
-    arrays = contract.signature.arrays
-    for key, other in contract.signature.defaults.items():
-        for a, b in zip(arrays[key].extents, arrays[other].extents, strict=True):
-            sizes = sizes | dict.fromkeys((a, b), min(sizes[a], sizes[b]))
+    for a, b in contract.signature.same_extents().items():
+        sizes = sizes | dict.fromkeys((a, b), min(sizes[a], sizes[b]))
     return sizes
 
 
 def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes, left_out: Any) -> Case:
     """Make a call of these extents."""
-    name = f"{contract.module.__name__}._examples"
-    own = hasattr(contract.module, "__path__") and importlib.util.find_spec(name)
-    stated = getattr(importlib.import_module(name), "of_extents", None) if own else None
+    stated = getattr(contract.beside("_examples"), "of_extents", None)
     given = stated(rng, sizes) if stated else {}
     arrays = {}
     for key, argument in contract.signature.arrays.items():
@@ -257,12 +250,10 @@ def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[
 
 def _as(numbers: Array, dtype: str) -> Array:
     """Return normal numbers in a dtype: whole numbers up to some hundreds, bfloat16 as float32 that it holds."""
-    if precision_of(dtype) is None:
-        whole = np.rint(50 * numbers).astype(np.int64)
-        return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
-    if dtype == "bfloat16":
-        return np.asarray((numbers.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
-    return np.asarray(numbers.astype(dtype))
+    if precision_of(dtype):
+        return rounded(numbers, dtype)
+    whole = np.rint(50 * numbers).astype(np.int64)
+    return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
 
 
 # Rows
@@ -273,10 +264,6 @@ def _sizes(contract: Any, case: Case) -> Sizes:
     for key, array in contract.signature.with_defaults(case.arrays).items():
         found |= zip(_dimensions(contract, contract.signature.arrays[key]), array.shape, strict=True)
     return found
-
-
-def _work(contract: Any, case: Case) -> int:
-    return math.prod(_sizes(contract, case).values())
 
 
 def _rows(contract: Any) -> str:
@@ -295,32 +282,34 @@ def _rows_of(contract: Any, result: Any, rows: Array) -> Any:
     return map_parts(chosen, result, stated if isinstance(result, tuple) else stated[0])
 
 
-def _cut(implementation: Implementation, case: Case, rows: Array) -> Case:
+def _cut(contract: Any, case: Case, rows: Array) -> Case:
     """Return the call whose result is these rows of a call's result."""
-    arrays = implementation.contract.signature.with_defaults(case.arrays)
+    arrays = contract.signature.with_defaults(case.arrays)
     for key, array in arrays.items():
-        dimensions = _dimensions(implementation.contract, implementation.contract.signature.arrays[key])
-        if _rows(implementation.contract) in dimensions:
-            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(implementation.contract)))
+        dimensions = _dimensions(contract, contract.signature.arrays[key])
+        if _rows(contract) in dimensions:
+            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(contract)))
     return replace(case, arrays=arrays)
 
 
-def _sample(implementation: Implementation, case: Case, rng: np.random.Generator) -> Array:
+def _sample(contract: Any, case: Case, rng: np.random.Generator) -> Array:
     """Draw rows to judge, the first and the last among them."""
-    count = _sizes(implementation.contract, case)[_rows(implementation.contract)]
-    drawn = int(min(SAMPLE, max(2, JUDGED * count // _work(implementation.contract, case))))
+    sizes = _sizes(contract, case)
+    count = sizes[_rows(contract)]
+    drawn = int(min(SAMPLE, max(2, JUDGED * count // math.prod(sizes.values()))))
     return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
 
 
 def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    if not (_rows(implementation.contract) and implementation.contract.rows_are_apart(case.parameters)):
+    contract = implementation.contract
+    if not (_rows(contract) and contract.rows_are_apart(case.parameters)):
         return False
     if implementation.precision == "working":
         return True
-    rows = np.arange(0, _sizes(implementation.contract, case)[_rows(implementation.contract)], 2)
-    whole = _rows_of(implementation.contract, implementation.bound(case), rows)
-    return bool((implementation.bound(_cut(implementation, case, rows)) >= whole * (1 - 2.0**-20)).all())
+    rows = np.arange(0, _sizes(contract, case)[_rows(contract)], 2)
+    whole = _rows_of(contract, implementation.bound(case), rows)
+    return bool((implementation.bound(_cut(contract, case, rows)) >= whole * (1 - 2.0**-20)).all())
 
 
 def _sums_agree(implementation: Implementation, case: Case, result: Array, rng: np.random.Generator) -> None:

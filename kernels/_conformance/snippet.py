@@ -45,19 +45,19 @@ def hints(implementation: Implementation, record: Record, error: Exception) -> l
     if implementation.form is None or not isinstance(error, TypeError | AttributeError):
         return []
     variant, limits = implementation.form.variant, implementation.form.variant.limits
-    arrays = {"numpy": "NumPy arrays; arrays='torch' gives it tensors", "torch": "tensors; arrays='numpy' gives it NumPy arrays"}
-    arrays["dask"] = "dask arrays"
+    arrays = {
+        "numpy": "NumPy arrays; arrays='torch' gives it tensors",
+        "torch": "tensors; arrays='numpy' gives it NumPy arrays",
+        "dask": "dask arrays",
+    }
+    if implementation.bare:
+        every = f"it is called with every kind of array: {arrays['numpy']}, and the reverse"
+        return [every] if len(implementation.kinds) > 1 else []
     lines = [
         f"it has no parameter {name!r}: one that needs none claims limits={{{name!r}: ({default!r},)}}"
         for name, default in implementation.form.lacking.items()
         if name not in limits
     ]
-    if implementation.bare:
-        return (
-            []
-            if len(implementation.kinds) == 1
-            else [f"it is called with every kind of array: {arrays['numpy']}, and the reverse"]
-        )
     layouts = record.case.layouts.values() if record.case else ()
     if isinstance(error, TypeError) and variant.layout == "any" and set(layouts) - {"contiguous"}:
         lines.append("it is called with every layout: layout='C' gives it writable C-contiguous arrays")

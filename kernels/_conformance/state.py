@@ -28,39 +28,20 @@ NEVER_SAID = ("ignore", None, BytesWarning, None, 424_242)  # a filter of warnin
 
 
 class Shared(NamedTuple):
-    """A state that all of a process, or of a thread, shares.
+    """A state that all of a process, or of a thread, shares."""
 
-    Attributes
-    ----------
-    name : str
-        What a failure calls it.
-    read : callable
-    write : callable or None
-        Takes what `read` returned; None where it cannot be put back.
-    unusual : callable or None
-        Makes an unusual value of the present one; None where any would change what a kernel must do.
-    code : str
-        What makes it unusual in the code of a failure, where a result may hang on it.
-    at_first : bool
-        Whether it is unusual in a first call too.
-    behind_dispatch : bool
-        Whether it is unusual only for a function that is called through dispatch, which makes it neutral.
-    added : callable or None
-        Of a state that importing a module may change: makes of the usual value, and of those before and after the import,
-        the usual one with what the import added.
-    module : str
-        The module that has it: what was never imported has no state.
-    """
-
-    name: str
+    name: str  # what a failure calls it
     read: Callable[[], Any]
-    write: Callable[[Any], Any] | None = None
+    write: Callable[[Any], Any] | None = None  # takes what `read` returned; None where it cannot be put back
+    # Makes an unusual value of the present one; None where any would change what a kernel must do.
     unusual: Callable[[Any], Any] | None = None
-    code: str = ""
-    at_first: bool = True
-    behind_dispatch: bool = False
+    code: str = ""  # what makes it unusual in the code of a failure, where a result may hang on it
+    at_first: bool = True  # whether it is unusual in a first call too
+    behind_dispatch: bool = False  # whether it is unusual only for a function called through dispatch, which makes it neutral
+    # Of a state that importing a module may change: makes of the usual value, and of those before and after the import, the usual
+    # one with what the import added.
     added: Callable[[Any, Any, Any], Any] | None = None
-    module: str = "numpy"
+    module: str = "numpy"  # the module that has it: what was never imported has no state
 
 
 def _silent(*_: object) -> None:
@@ -95,22 +76,27 @@ def _keeps_subnormal() -> bool:
     return neutral.SMALLEST * neutral.HALF > 0
 
 
-def _torch() -> Any:
-    return sys.modules["torch"]
+def _torch(name: str) -> Callable[..., Any]:
+    """Return torch's function of this name, which is looked up only when it is called: torch need not be imported now."""
+    return lambda *args, **kwargs: getattr(sys.modules["torch"], name)(*args, **kwargs)
 
 
 def _keep_subnormal(_: Any) -> None:
     if "torch" in sys.modules:
-        _torch().set_flush_denormal(False)
+        _torch("set_flush_denormal")(False)
+
+
+def _another_dtype(dtype: Any) -> Any:
+    torch = sys.modules["torch"]
+    return torch.float32 if dtype == torch.float64 else torch.float64
 
 
 def _determinism() -> tuple[bool, bool]:
-    torch = _torch()
-    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    return _torch("are_deterministic_algorithms_enabled")(), _torch("is_deterministic_algorithms_warn_only_enabled")()
 
 
 def _backends() -> tuple[Any, ...]:
-    backends = _torch().backends
+    backends = sys.modules["torch"].backends
     return (*neutral.ATTENTION.read(), backends.cudnn.benchmark, backends.cudnn.deterministic, backends.mkldnn.enabled)
 
 
@@ -198,38 +184,28 @@ SHARED = (
     Shared("the threads of the BLAS", _blas_threads, _set_blas_threads, module="threadpoolctl"),
     Shared(
         "torch's default dtype",
-        lambda: _torch().get_default_dtype(),
-        lambda v: _torch().set_default_dtype(v),
-        lambda v: _torch().float32 if v == _torch().float64 else _torch().float64,
+        _torch("get_default_dtype"),
+        _torch("set_default_dtype"),
+        _another_dtype,
         "torch.set_default_dtype(torch.float64)",
         at_first=False,
         module="torch",
     ),
+    Shared("torch's default device", _torch("get_default_device"), _torch("set_default_device"), module="torch"),
     Shared(
-        "torch's default device",
-        lambda: str(_torch().get_default_device()),
-        lambda v: _torch().set_default_device(v),
-        module="torch",
-    ),
-    Shared(
-        "torch's threads",
-        lambda: _torch().get_num_threads(),
-        lambda v: _torch().set_num_threads(v),
-        lambda v: v + 1,
-        at_first=False,
-        module="torch",
+        "torch's threads", _torch("get_num_threads"), _torch("set_num_threads"), lambda v: v + 1, at_first=False, module="torch"
     ),
     Shared(
         "torch's random generator",
-        lambda: _torch().get_rng_state().numpy(),
-        lambda v: _torch().set_rng_state(_torch().from_numpy(v)),
-        lambda _: _torch().Generator().manual_seed(424_242).get_state().numpy(),
+        lambda: _torch("get_rng_state")().numpy(),
+        lambda v: _torch("set_rng_state")(_torch("from_numpy")(v)),
+        lambda _: _torch("Generator")().manual_seed(424_242).get_state().numpy(),
         module="torch",
     ),
     Shared(
         "torch's gradients",
-        lambda: _torch().is_grad_enabled(),
-        lambda v: _torch().set_grad_enabled(v),
+        _torch("is_grad_enabled"),
+        _torch("set_grad_enabled"),
         lambda v: not v,
         "torch.set_grad_enabled(False)",
         at_first=False,
@@ -237,8 +213,8 @@ SHARED = (
     ),
     Shared(
         "torch's precision of float32 products",
-        lambda: _torch().get_float32_matmul_precision(),
-        lambda v: _torch().set_float32_matmul_precision(v),
+        _torch("get_float32_matmul_precision"),
+        _torch("set_float32_matmul_precision"),
         lambda v: "high" if v == "medium" else "medium",
         at_first=False,
         behind_dispatch=True,
@@ -247,10 +223,10 @@ SHARED = (
     Shared(
         "torch's deterministic algorithms",
         _determinism,
-        lambda v: _torch().use_deterministic_algorithms(v[0], warn_only=v[1]),
+        lambda v: _torch("use_deterministic_algorithms")(v[0], warn_only=v[1]),
         module="torch",
     ),
-    Shared("torch's autocast", lambda: _torch().is_autocast_enabled("cpu"), module="torch"),
+    Shared("torch's autocast", lambda: _torch("is_autocast_enabled")("cpu"), module="torch"),
     Shared("torch's backends", _backends, module="torch"),
     Shared(
         "Numba's threads",

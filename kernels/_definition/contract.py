@@ -288,7 +288,8 @@ class Contract:
 
     # What stands in files of its own
 
-    def _beside(self, file: str) -> ModuleType | None:
+    def beside(self, file: str) -> ModuleType | None:
+        """Return what stands in a file of the operation's folder, or None if it has no such file."""
         name = f"{self.module.__name__}.{file}"
         own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
         return importlib.import_module(name) if own else None
@@ -296,11 +297,11 @@ class Contract:
     @functools.cached_property
     def costs(self) -> ModuleType | None:
         """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
-        return self._beside("_costs")
+        return self.beside("_costs")
 
     @property
     def _examples(self) -> ModuleType | None:
-        return self._beside("_examples")
+        return self.beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:

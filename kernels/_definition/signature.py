@@ -116,6 +116,16 @@ class Signature:
         known = {**{key: arrays[other] for key, other in self.defaults.items()}, **arrays}
         return {key: known[key] for key in self.arrays if key in known}
 
+    def same_extents(self, given: Mapping[str, Any] | Sequence[str] = ()) -> dict[str, str]:
+        """Return the extents of arrays that are left out, each with that of the array which stands in, where it is another."""
+        return {
+            own: extent
+            for key, other in self.defaults.items()
+            if key not in given
+            for own, extent in zip(self.arrays[key].extents, self.arrays[other].extents, strict=True)
+            if own != extent
+        }
+
     def lacking(self, arrays: Mapping[str, Any]) -> set[str]:
         """Return the extents that an array of a call lacks."""
         given = [(each, arrays[key].ndim) for key, each in self.arrays.items() if each.optional and arrays[key] is not None]

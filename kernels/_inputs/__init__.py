@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels._inputs import pictures, tables
-from kernels._inputs.columns import labels, positions
+from kernels._inputs.columns import positions
 
 FORMATS = "expected .npy, .npz, a table (.csv, .tsv or .txt, also with .gz; .parquet) or a picture"
 
@@ -75,10 +75,8 @@ def points(path: Path, columns: str = "", weights: str = "", tell: Callable[[str
 
     Raises
     ------
-    ValueError
-        With one line that says what is wrong with the file, and what would do.
-    OSError
-        If it cannot be opened.
+    ValueError, OSError
+        As `read` does.
     """
     if _plain(path).suffix.lower() in tables.SUFFIXES:
         with _refusing(path):
@@ -90,7 +88,7 @@ def points(path: Path, columns: str = "", weights: str = "", tell: Callable[[str
     with _refusing(path):
         if not np.isfinite(table.numbers).all():
             row, place = np.argwhere(~np.isfinite(table.numbers))[0]
-            name = labels(table.names)[table.places[place]] if len(table.names) < 12 else table.places[place] + 1
+            name = table.names[table.places[place]] or table.places[place] + 1
             raise ValueError(f"column {name} holds {table.numbers[row, place]} in row {np.flatnonzero(table.kept)[row] + 1}")
         return _points(table, columns, weights)
 
@@ -146,10 +144,8 @@ def photo(path: Path, tell: Callable[[str], None] = _say) -> tuple[np.ndarray[An
 
     Raises
     ------
-    ValueError
-        With one line that says what is wrong with the file, and what would do.
-    OSError
-        If it cannot be opened.
+    ValueError, OSError
+        As `read` does.
     """
     if path.suffix.lower() == ".npy":
         pixels = read(path, tell=tell)[path.stem]

@@ -5,7 +5,8 @@ from one run mean something, single times do not. Nothing is believed because it
 of its own, and results of the timed runs themselves are held to the reference.
 """
 
-from kernels._measure.environment import busy, duration, environment, rate
+from kernels._explanation import duration
+from kernels._measure.environment import busy, environment, rate
 from kernels._measure.timing import Measurement, Sampler, first_calls, interleave, place_of, qualify, repetitions
 from kernels._measure.trial import SAMPLES, Runs, Trial
 

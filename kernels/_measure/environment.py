@@ -1,19 +1,14 @@
-"""The machine, the versions and the commit that a figure belongs to, and figures as people write them."""
+"""The machine, the versions and the commit that a figure belongs to, and a rate as people write it."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import registry
-from kernels._costs.machine import cores, processor
-from kernels._explanation import duration
-
-__all__ = ["busy", "duration", "environment", "rate"]
+from kernels._costs.machine import cores, machine
 
 BUSY = 0.5  # the load on each core from which on a machine counts as busy
 
@@ -30,19 +25,15 @@ def rate(units: float, unit: str) -> str:
 
 def environment() -> dict[str, Any]:
     """Return the machine, the versions and the commit that a figure belongs to."""
-    packages: dict[str, str | None] = {}
-    for name in ("numpy", "torch", "numba"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            packages[name] = None
+    here = machine()
+    packages = dict(here["versions"])
     return {
-        "processor": processor(),
-        "cores": cores(),
+        "processor": here["processor"],
+        "cores": here["cores"],
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "kernel-zoo": packages.pop("kernel-zoo"),
         "packages": packages,
-        "kernel-zoo": registry.__version__,
         "commit": _commit(),
     }
 

@@ -146,9 +146,7 @@ def _extents(contract: Any, rng: np.random.Generator, level: float, left_out: bo
     signature, grid = contract.signature, getattr(contract._examples, "GRID", {})
     arrays = {key: dimensions(contract, each) for key, each in signature.arrays.items()}
     names = list(dict.fromkeys(itertools.chain(*arrays.values())))
-    same = {name: name for name in names}  # an extent of an array that is left out is that of the one in its place
-    for key, other in signature.defaults.items() if left_out else ():
-        same |= dict(zip(arrays[key], arrays[other], strict=True))
+    same = {name: name for name in names} | (signature.same_extents() if left_out else {})
     if all(len(each.extents) > 1 for each in signature.arrays.values()):
         grid = {"batch": BATCHES} | grid
     fixed = {name: int(rng.choice(grid[name])) for name in names if name in grid}

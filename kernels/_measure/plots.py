@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._measure.timing import Measurement
 
 
 def ladder(timed: list[Measurement], title: str, path: Path) -> None:
-    """Draw the ladder, slowest on top, and write it whole or not at all.
+    """Draw the ladder, slowest on top.
 
     Parameters
     ----------
@@ -20,13 +19,6 @@ def ladder(timed: list[Measurement], title: str, path: Path) -> None:
     path : Path
         Ends in .png or .svg.
     """
-    from matplotlib import rc_context
-
-    with rc_context({"text.parse_math": False}):  # the name of a file may hold dollars
-        _draw(timed, title, path)
-
-
-def _draw(timed: list[Measurement], title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     slowest = timed[0].median
@@ -42,16 +34,11 @@ def _draw(timed: list[Measurement], title: str, path: Path) -> None:
     axes.set_xlim(min(times) / 2, max(times) * 30)
     axes.invert_yaxis()
     axes.set_xlabel("median time of a run in seconds (times faster than the slowest)")
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", parse_math=False)  # the name of a file may hold dollars
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.3)
     first = {m.variant.framework: bar for m, bar in zip(timed, bars, strict=True)}
     figure.legend(
         [first[framework] for framework in colours], list(colours), title="written with", loc="outside right upper", frameon=False
     )
-    unfinished = path.with_name(f".{path.name}.unfinished{path.suffix}")
-    try:
-        figure.savefig(unfinished, dpi=144)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    figure.savefig(path, dpi=144)

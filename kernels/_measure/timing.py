@@ -10,14 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import registry
 from kernels._definition.numerics import Agreement
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._measure.trial import SAMPLES, Runs, Trial
 from registry import Variant, Zoo
 
@@ -29,34 +29,16 @@ ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as w
 
 @dataclass
 class Measurement:
-    """One variant on one example.
-
-    Attributes
-    ----------
-    variant : Variant
-    status : {"timed", "wrong", "skipped", "unavailable"}
-    reason : str
-        Why it has no time.
-    agreement : Agreement or None
-        How its result compares with the reference.
-    samples : list of float
-        Seconds per run.
-    rate : float
-        Units of work a second: floating-point operations, or pairs.
-    options : mapping
-        The variant's own keyword arguments in this measurement, where they are not the defaults.
-    estimate : float
-        The seconds of a run, as estimated before the check; 0 if it did not come to that.
-    """
+    """One variant on one example."""
 
     variant: Variant
-    status: str = "timed"
-    reason: str = ""
-    agreement: Agreement | None = None
-    samples: list[float] = field(default_factory=list)
-    units: float = 0.0
-    options: Mapping[str, Any] = field(default_factory=dict)
-    estimate: float = 0.0
+    status: str = "timed"  # or "wrong", "skipped" or "unavailable"
+    reason: str = ""  # why it has no time
+    agreement: Agreement | None = None  # how its result compares with the reference
+    samples: list[float] = field(default_factory=list)  # seconds a run
+    units: float = 0.0  # the work of a run: floating-point operations, or pairs
+    options: Mapping[str, Any] = field(default_factory=dict)  # the variant's own keyword arguments that are not the defaults
+    estimate: float = 0.0  # the seconds of a run, as estimated before the check; 0 if it did not come to that
 
     @property
     def label(self) -> str:
@@ -115,32 +97,28 @@ class Measurement:
             self.reject(f"{during}off by {agreement.share:.3g} times its bound at {agreement.worst} of the checked rows")
 
 
-def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
-
-
 def qualify(
     trial: Trial,
-    variants: Iterable[Variant],
+    variant: Variant,
     limit: float,
     *,
-    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = _unchanged,
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
     options: Mapping[str, Any] | None = None,
     zoo: Zoo | None = None,
-) -> Iterator[tuple[Measurement, Callable[..., Any] | None]]:
-    """Check each variant on the example; yield its measurement, and its function if it may be timed.
+) -> tuple[Measurement, Callable[..., Any] | None]:
+    """Check a variant on the example; return its measurement, and its function if it may be timed.
 
     A variant does not qualify if it cannot run here, if a run would take more seconds than the limit, or if its result is wrong.
 
     Parameters
     ----------
-    trial, variants, limit
+    trial, variant, limit
     wrap : callable
         Wraps the function for the checks alone: nothing stands between the clock and a function that is timed.
     options : mapping, optional
-        Keyword arguments of the variants' own, such as ``batch_size``.
+        Keyword arguments of the variant's own, such as ``batch_size``.
     zoo : Zoo, optional
-        The catalogue that the variants are in.
+        The catalogue that the variant is in.
 
     Raises
     ------
@@ -149,32 +127,31 @@ def qualify(
     """
     operation, zoo, options = trial.contract.operation, zoo or registry.zoo(), options or {}
     trial.refill()
-    for variant in variants:
-        measurement, function = Measurement(variant, units=trial.work, options=options), None
-        rejection = zoo.explain(operation, *trial.args, selector=variant.name, **trial.example.kwargs).considered[0][1]
-        try:
-            if rejection:
-                measurement.status, measurement.reason = "skipped" if variant.available else "unavailable", rejection
-            else:
-                function = zoo.get(operation, variant.name)
-                if options:
-                    function = functools.partial(function, **options)
-                _judge(trial, measurement, wrap(function), limit)
-        except registry.VariantUnavailable:  # its file failed to import
-            measurement.status, measurement.reason = "unavailable", str(variant.reason)
-        except ERRORS as error:
-            measurement.reject(describe(error, variant.file))
-        yield measurement, function if measurement.status == "timed" else None
+    measurement, function = Measurement(variant, units=trial.work, options=options), None
+    rejection = zoo.explain(operation, *trial.args, selector=variant.name, **trial.example.kwargs).considered[0][1]
+    try:
+        if rejection:
+            measurement.status, measurement.reason = "skipped" if variant.available else "unavailable", rejection
+        else:
+            function = zoo.get(operation, variant.name)
+            if options:
+                function = functools.partial(function, **options)
+            _judge(trial, measurement, wrap(function), limit)
+    except registry.VariantUnavailable:  # its file failed to import
+        measurement.status, measurement.reason = "unavailable", str(variant.reason)
+    except ERRORS as error:
+        measurement.reject(describe(error, variant.file))
+    return measurement, function if measurement.status == "timed" else None
 
 
 def _judge(trial: Trial, measurement: Measurement, function: Callable[..., Any], limit: float) -> None:
     """Check a function on the example, unless a run would take more seconds than the limit."""
     estimate = measurement.estimate = trial.estimate(function, limit)
-    if estimate > limit:
-        measurement.status = "skipped"
-        measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(limit)})"
+    if estimate <= limit:
+        measurement.judge(trial.check(function, measurement.variant.precision))
         return
-    measurement.judge(trial.check(function, measurement.variant.precision))
+    measurement.status = "skipped"
+    measurement.reason = f"would take about {duration(estimate)} a run (the limit is {duration(limit)})"
 
 
 def describe(error: BaseException, file: str) -> str:
@@ -235,16 +212,12 @@ def settle() -> None:
             return
 
 
-def interleave(trial: Trial, qualified: Iterable[tuple[Measurement, Callable[..., Any]]]) -> Iterator[Measurement]:
-    """Take the first sample of all that qualified, then the second of all, and so on; yield after each sample.
-
-    The run that was checked was the warm-up.
-    """
-    samplers = [Sampler(trial, measurement, function) for measurement, function in qualified]
+def interleave(trial: Trial, checked: Iterable[tuple[Measurement, Callable[..., Any] | None]]) -> None:
+    """Take the first sample of all that qualified, then the second of all, and so on; the run that was checked warmed them up."""
+    samplers = [Sampler(trial, measurement, function) for measurement, function in checked if function]
     for index in range(SAMPLES[1]):
         for each in samplers:
-            if each.take(index):
-                yield each.measurement
+            each.take(index)
 
 
 def repetitions(trial: Trial, function: Callable[..., Any]) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable
 from time import perf_counter  # taken before any kernel's file is imported, which may replace time.perf_counter
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,22 +25,6 @@ TIMED_ROWS = 16  # and the result of a timed run on this many, so that the refer
 SAMPLE_SECONDS = 2e-3  # what is faster is repeated until one sample takes this long
 SAMPLES = (3, 15)  # the fewest and the most
 CHANCE = random.SystemRandom()  # no kernel can foresee it, and it is not the generator that a kernel may seed
-
-
-class Kept(NamedTuple):
-    """What is remembered of one timed run, so that it can be held to the reference later.
-
-    Attributes
-    ----------
-    factor : float
-        What its contents were multiplied by.
-    results, copies : list
-        What each step returned, and what it held when the run had just ended.
-    """
-
-    factor: float
-    results: list[Any]
-    copies: list[Any]
 
 
 def host_clock(run: Callable[[], None], keep: Callable[[], None]) -> float:
@@ -89,7 +73,8 @@ class Trial:
         self.estimates = 2
         self.before_run: Callable[[], None] = lambda: None
         self.clock: Callable[[Callable[[], None], Callable[[], None]], float] = host_clock
-        self._change = max(2.0**-10, 16 * (precision.unit if (precision := precision_of(dtype)) else 0.0))
+        precision = precision_of(dtype)
+        self._change = max(2.0**-10, 16 * precision.unit if precision else 0.0)
         self._place = CHANCE.random()
         self._expected: dict[str, tuple[Any, Any]] = {}
         self._drawn = [(memory, memory.copy()) for memory in _memory(example)]
@@ -154,15 +139,18 @@ class Trial:
         self.run(function, each)
         return max(agreements, key=lambda agreement: agreement.share)
 
-    def judge(self, kept: Kept, precision: str) -> Agreement:
-        """Hold a drawn step of a timed run to the reference, on drawn rows; raises as `check` does."""
-        self.refill(kept.factor)
-        step = CHANCE.randrange(len(kept.results))
-        before = kept.copies[step - 1] if step else self.args[0]
-        self._require_like(before, kept.results[step])
+    def judge(self, factor: float, results: list[Any], copies: list[Any], precision: str) -> Agreement:
+        """Hold a drawn step of a timed run to the reference, on drawn rows; raises as `check` does.
+
+        The run had the contents times a factor. Its steps returned the results, which held the copies when it had just ended.
+        """
+        self.refill(factor)
+        step = CHANCE.randrange(len(results))
+        before = copies[step - 1] if step else self.args[0]
+        self._require_like(before, results[step])
         total = self.contract.row_count(before, *self.args[1:], **self.example.kwargs)
         rows = np.array(sorted(CHANCE.sample(range(total), min(self.timed_rows, total))), dtype=np.intp)
-        return self._agreement(kept.copies[step], before, rows, precision)
+        return self._agreement(copies[step], before, rows, precision)
 
     def _reference(self, rows: np.ndarray[Any, Any], before: Any, precision: str) -> tuple[Any, Any]:
         """Return what these rows of the result must be, and how far off each entry may be."""
@@ -267,7 +255,7 @@ class Runs:
         self.last = last
         self._factor = 1.0
         self._results: list[Any] = []
-        self._kept: Kept | None = None
+        self._kept: tuple[float, list[Any], list[Any]] | None = None
         self._count = 0
 
     def fill(self) -> None:
@@ -289,14 +277,14 @@ class Runs:
         """Perhaps remember the run that has just ended: of all since the last judgement each with the same chance."""
         self._count += 1
         if self.last or not CHANCE.randrange(self._count):
-            self._kept = Kept(self._factor, self._results, [self._trial.copy(result) for result in self._results])
+            self._kept = self._factor, self._results, [self._trial.copy(result) for result in self._results]
 
     def judge(self, precision: str) -> Agreement:
         """Hold the remembered run to the reference; raises as `Trial.check` does."""
         if self._kept is None:
             raise RuntimeError("no run has ended yet")
         self._count = 0
-        return self._trial.judge(self._kept, precision)
+        return self._trial.judge(*self._kept, precision)
 
     def seconds(self, number: int) -> float:
         """Return the median seconds of a number of runs, each timed on its own: a busy machine holds some up a thousandfold."""

@@ -25,7 +25,7 @@ import registry
 from kernels._costs import calls
 from kernels._costs.table import Entry
 from kernels._definition.examples import Example
-from kernels._measure.timing import Measurement, describe, qualify, settle
+from kernels._measure.timing import ERRORS, Measurement, describe, qualify, settle
 from kernels._measure.trial import Runs, Trial
 from registry import Variant, Zoo
 
@@ -43,21 +43,11 @@ FACTORS = (1 / 4, 4)  # by which an option that counts something is changed to l
 
 
 class Pace(NamedTuple):
-    """How thoroughly to measure.
+    """How thoroughly to measure."""
 
-    Attributes
-    ----------
-    limit : float
-        What takes more seconds a run is left out.
-    samples : int
-        How many samples are taken of the variants that come near the best.
-    entries : int
-        How many entries an array has at most.
-    """
-
-    limit: float
-    samples: int
-    entries: int
+    limit: float  # what takes more seconds a run is left out
+    samples: int  # how many are taken of the variants that come near the best
+    entries: int  # how many an array has at most
 
 
 QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
@@ -65,24 +55,12 @@ QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
 
 @dataclass
 class Measured:
-    """What was measured on one call.
+    """What was measured on one call."""
 
-    Attributes
-    ----------
-    entries : list of Entry
-        Empty if no variant takes the call within the limit.
-    refused : list of Entry
-        Of the variants that gave a wrong result.
-    before : str or None
-        The variant that served such a call until now.
-    wrong : list of str
-        Variants that gave a wrong result, each with what was wrong.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    refused: list[Entry] = field(default_factory=list)
-    before: str | None = None
-    wrong: list[str] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)  # none if no variant takes the call within the limit
+    refused: list[Entry] = field(default_factory=list)  # of the variants that gave a wrong result
+    before: str | None = None  # the variant that served such a call until now
+    wrong: list[str] = field(default_factory=list)  # variants that gave a wrong result, each with what was wrong
 
     @property
     def best(self) -> Entry | None:
@@ -156,8 +134,7 @@ class Tuner:
             made = entry(variant=variant, seconds=rounded(seconds), spread=rounded(spread, 2), **({"options": {}} | more))
             found.entries.append(made)
 
-        self._timed: list[tuple[Measurement, Callable[..., Any]]] = []
-        self._wrong: list[Measurement] = []
+        self._checked: list[tuple[Measurement, Callable[..., Any] | None]] = []
         given_up: dict[str, float] = {}
         for variant in sorted(self.candidates(dtype), key=lambda variant: variant.name != found.before):
             if not self._timed and len(given_up) >= TRIES:
@@ -169,11 +146,10 @@ class Tuner:
             measurement = self._qualify(trial, variant)
             if measurement.status == "skipped" and measurement.estimate:
                 given_up[variant.name] = min(measurement.estimate, self._limit())
-        for measurement, _ in list(self._timed):
+        for measurement, _ in self._timed:
             if measurement.least < 2 * self._best():
                 self._try_options(trial, measurement.variant)
-        if self._timed:
-            race(trial, self._timed, self.samples)
+        race(trial, self._timed, self.samples)
         for measurement, _ in self._timed:
             of_bound, noise = measurement.agreement and rounded(measurement.agreement.share, 2), measurement.noise
             more = {"of_bound": of_bound, "noise": noise and rounded(noise, 2), "options": measurement.options}
@@ -181,7 +157,7 @@ class Tuner:
         if self._timed:
             for name, seconds in given_up.items():
                 add(name, seconds, abandoned=True)
-        for each in self._wrong:
+        for each in (measurement for measurement, _ in self._checked if measurement.status == "wrong"):
             found.wrong.append(f"{each.label} on {example.title}, {dtype}: {each.reason}")
             refused = entry(variant=each.variant.name, options=each.options, seconds=math.inf, spread=0.0, wrong=each.reason)
             found.refused.append(refused)
@@ -211,6 +187,10 @@ class Tuner:
 
         return sorted(every, key=order)
 
+    @property
+    def _timed(self) -> list[tuple[Measurement, Callable[..., Any]]]:
+        return [(measurement, function) for measurement, function in self._checked if function and measurement.samples]
+
     def _best(self) -> float:
         return min((measurement.least for measurement, _ in self._timed), default=float("inf"))
 
@@ -231,16 +211,10 @@ class Tuner:
 
     def _qualify(self, trial: Trial, variant: Variant, **options: Any) -> Measurement:
         """Check a variant, and time it for the first time if it is right and not hopeless."""
-        ((measurement, function),) = qualify(trial, [variant], self._limit(), wrap=self.wrap, options=options, zoo=self.zoo)
+        measurement, function = qualify(trial, variant, self._limit(), wrap=self.wrap, options=options, zoo=self.zoo)
+        self._checked.append((measurement, function))
         if function:
-            try:
-                runs = 1 if measurement.estimate > HELD_UP_SECONDS else 3
-                measurement.samples.append(Runs(trial, function).seconds(runs))
-                self._timed.append((measurement, function))
-            except Exception as error:
-                measurement.reject(f"in a timed run, {describe(error, variant.file)}")
-        if measurement.status == "wrong":
-            self._wrong.append(measurement)
+            sample(trial, measurement, function, 1 if measurement.estimate > HELD_UP_SECONDS else 3)
         return measurement
 
     def _try_options(self, trial: Trial, variant: Variant) -> None:
@@ -254,16 +228,25 @@ class Tuner:
 def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any]]], samples: int, near: float = NEAR) -> None:
     """Take samples, interleaved, of what was timed once; after the first, of those alone that come near the best."""
     for index in range(samples):
-        best = min(measurement.least for measurement, _ in contenders)
-        for measurement, function in contenders:
+        running = [(measurement, function) for measurement, function in contenders if measurement.samples]
+        best = min((measurement.least for measurement, _ in running), default=0.0)
+        for measurement, function in running:
             once = measurement.least
             if index and (once > near * best or (index > 1 and (index + 1) * once > CALL_SECONDS)):
                 continue
             settle()
-            if once < LONG_SECONDS:
-                Runs(trial, function).seconds(3)  # what waited wakes up
             runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
-            measurement.samples.append(Runs(trial, function).seconds(runs))
+            sample(trial, measurement, function, runs, wake=once < LONG_SECONDS)
+
+
+def sample(trial: Trial, measurement: Measurement, function: Callable[..., Any], runs: int, wake: bool = False) -> None:
+    """Take a sample of some runs, after some that wake up what waited; a function that raises then is wrong."""
+    try:
+        if wake:
+            Runs(trial, function).seconds(3)
+        measurement.samples.append(Runs(trial, function).seconds(runs))
+    except ERRORS as error:
+        measurement.reject(f"in a timed run, {describe(error, measurement.variant.file)}")
 
 
 def rounded(number: float, digits: int = 4) -> float:

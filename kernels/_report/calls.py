@@ -13,29 +13,17 @@ from kernels._costs.table import Entry, Table
 class Call:
     """One call of an operation, and what became of each variant.
 
-    Attributes
-    ----------
-    operation, dtype : str
-    extents : mapping of int
-    parameters, facts : mapping
-        Of which choices it is, and what is known of its contents.
-    runs : tuple of Entry
-        Of each variant that was right and finished the fastest run, the fastest variant first.
-    abandoned : tuple of Entry
-        Of variants that were given up as hopeless; the seconds are a lower bound.
-    wrong : tuple of Entry
-        Of variants whose result was refused here. A variant that was wrong on one call of the operation, with whatever options,
-        is in no call's other lists.
+    A variant that was wrong on one call of the operation, with whatever options, is in no call's lists but `wrong`.
     """
 
     operation: str
     dtype: str
     extents: Mapping[str, int]
-    parameters: Mapping[str, Any]
-    facts: Mapping[str, float]
-    runs: tuple[Entry, ...] = ()
-    abandoned: tuple[Entry, ...] = ()
-    wrong: tuple[Entry, ...] = ()
+    parameters: Mapping[str, Any]  # of which choices it is
+    facts: Mapping[str, float]  # what is known of its contents
+    runs: tuple[Entry, ...] = ()  # of each variant that was right and finished the fastest run, the fastest variant first
+    abandoned: tuple[Entry, ...] = ()  # of variants that were given up as hopeless; the seconds are a lower bound
+    wrong: tuple[Entry, ...] = ()  # of variants whose result was refused here
 
     @property
     def shape(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._report.calls import Call
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C8649B", "#9A7500", "#7B61D9", "#7F7F7F", "#2F93C9")

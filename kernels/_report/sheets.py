@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 
 import registry
 from kernels._costs.table import Table
-from kernels._measure.environment import duration
+from kernels._explanation import duration
 from kernels._report.calls import Call
 from registry import Variant
 
-PLACES = {
-    str(Path(registry.__file__).parent): "",
-    sys.prefix: "",
-    str(Path.home()): "~",
-}  # what a reader of the page need not know
+# What a reader of the page need not know.
+PLACES = {str(Path(registry.__file__).parent): "", sys.prefix: "", str(Path.home()): "~"}
 
 
 class Cell(NamedTuple):
@@ -42,7 +39,8 @@ class Sheet(NamedTuple):
 def public(text: str) -> str:
     """Return a text without the names of this machine's folders."""
     for place, name in PLACES.items():
-        text = text.replace(place + "/", name and name + "/").replace(place, name or ".") if place not in ("", "/") else text
+        if place not in ("", "/"):
+            text = text.replace(place + "/", name and name + "/").replace(place, name or ".")
     return text
 
 
@@ -119,19 +117,7 @@ def wins(found: list[Call], repeat: Callable[[Call], str], today: datetime.date)
             Cell(repeat(c), None, "code"),
         )
 
-    headings = (
-        "shape",
-        "kind",
-        "contents",
-        "wrong",
-        "fastest",
-        "time",
-        "lead",
-        "A/A noise",
-        "of bound",
-        "measured",
-        "repeat it",
-    )
+    headings = ("shape", "kind", "contents", "wrong", "fastest", "time", "lead", "A/A noise", "of bound", "measured", "repeat it")
     return Sheet("calls", headings, [row(c) for c in sorted(found, key=lambda c: not c.wrong)])
 
 

@@ -146,6 +146,23 @@ def test_what_is_wrong_gets_no_time_and_what_is_hopeless_is_given_up(zoo):
     assert all(each.parameters == {"exponent": "two"} for each in found.entries)
 
 
+def test_what_ends_the_process_in_a_timed_run_is_wrong_and_the_others_are_timed(zoo, monkeypatch):
+    tired, race = [], tuning.race
+    monkeypatch.setattr(tuning, "race", lambda *args: tired.append(True) or race(*args))
+
+    @zoo.register("power", "tires")
+    def tires(x, exponent):
+        if tired:
+            raise SystemExit("tired")
+        return raised(x, exponent)
+
+    found = measured(tuning.Tuner("power", zoo=zoo, pace=PACE), call({"n": 8, "d": 1}))
+    assert any(line.startswith("tires on ") and "in a timed run, SystemExit: tired" in line for line in found.wrong)
+    assert "tires" in {each.variant for each in found.refused}
+    assert {each.variant for each in found.entries} >= {"right", "in_batches"}
+    assert "tires" not in {each.variant for each in found.entries}
+
+
 def test_options_of_what_comes_near_the_best_are_tried(zoo):
     found = measured(tuning.Tuner("power", zoo=zoo, pace=PACE), call({"n": 8, "d": 1}))
     seconds = {each.options.get("batch_size", 4): each.seconds for each in found.entries if each.variant == "in_batches"}
