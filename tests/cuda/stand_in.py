@@ -23,7 +23,6 @@ from pathlib import Path
 
 os.environ["NUMBA_ENABLE_CUDASIM"] = os.environ["TRITON_INTERPRET"] = {"simulated": "1", "compiled": "0"}[sys.argv[1]]
 
-import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -100,25 +99,6 @@ def bordered(kernel):
     return call
 
 
-def share_arrays():
-    """Let all threads of a simulated block have one shared array for each place in the code that asks for it.
-
-    Numba's simulator looks for the array, and then makes it. Another thread may do the same meanwhile, and then each has its own.
-    """
-    from numba.core.types import Type
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared
-    from numba.np.numpy_support import as_dtype
-
-    def array(self, shape, dtype, alignment=None):
-        assert shape, "dynamic shared memory is not simulated"
-        assert alignment is None, "an alignment is not simulated"
-        place = sys._getframe(1)
-        made = np.empty(shape, as_dtype(dtype) if isinstance(dtype, Type) else dtype)
-        return self._allocations.setdefault((place.f_code, place.f_lasti), made)  # in one step
-
-    FakeCUDAShared.array = array
-
-
 def kernel_of(variant, folder, *damage):
     """Return a variant's function, from its own file or from a damaged copy in a folder."""
     if not damage:
@@ -161,7 +141,6 @@ def hold(operation, name, max_examples, *damage):
             most=MOST,
         )
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
-        sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
         properties = _conformance.all_properties(op.contract)
         for property_ in sorted(properties, key=lambda property_: not (damage and property_.__name__ in SOONEST)):
             large = property_ in _conformance.LARGE
@@ -209,8 +188,8 @@ def serve():
 if __name__ == "__main__":
     if sys.argv[1] == "compiled":
         import compiled  # puts the machine in a device's place
-    elif not registry.missing("numba"):
-        share_arrays()
+    elif not registry.missing("numba_cuda"):
+        import simulator  # noqa: F401 (lets the threads of a block take turns)
     if len(sys.argv) == 2:
         serve()
     else:
