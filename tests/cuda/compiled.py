@@ -10,13 +10,13 @@ import types
 import zlib
 from pathlib import Path
 
-import numba.cuda.dispatcher
+import numba
 import numpy as np
 import ptx
 import torch
 import triton
 from hypothesis import reject
-from numba import cuda
+from numba_ptx import ptx_of
 from triton.backends.compiler import GPUTarget
 
 from kernels._compute import cuda as _cuda
@@ -56,10 +56,7 @@ def specialisation(kernel):
 def compiled(kernel, signature):
     if len(loaded) >= FIRST and share > 1 and zlib.crc32(repr((signature, specialisation(kernel))).encode()) % share:
         reject()
-    # Device functions ask the driver which device they are for, though their code is the same for all.
-    numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=CAPABILITY)
-    code, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY)
-    return load(code)
+    return load(ptx_of(kernel, signature, CAPABILITY))
 
 
 def launch(kernel, blocks, threads, *arguments):
