@@ -17,6 +17,7 @@ import torch
 import triton
 from hypothesis import reject
 from numba_ptx import ptx_of
+from ptx_memory import WARP
 from triton.backends.compiler import GPUTarget
 
 from kernels._compute import cuda as _cuda
@@ -78,7 +79,7 @@ class Driver:
         triton.knobs.runtime.kernel_load_start_hook.add(self._before_load)
 
     def get_current_target(self):
-        return GPUTarget("cuda", 10 * CAPABILITY[0] + CAPABILITY[1], ptx.WARP)
+        return GPUTarget("cuda", 10 * CAPABILITY[0] + CAPABILITY[1], WARP)
 
     def get_current_device(self):
         return 0
@@ -100,7 +101,7 @@ class Driver:
 
         def launch(blocks, _y, _z, _stream, code, _packed, _metadata, _enter, _leave, *arguments):
             arrays = map(as_array, itertools.compress(arguments, passed))
-            run(code, blocks, ptx.WARP * metadata.num_warps, [*arrays, 0, 0])  # and no scratch memory
+            run(code, blocks, WARP * metadata.num_warps, [*arrays, 0, 0])  # and no scratch memory
 
         return launch
 

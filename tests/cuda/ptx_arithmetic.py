@@ -56,10 +56,14 @@ def divide(a, b):
 
 
 def shift_left(a, bits):
+    if not bits.ndim and bits < 8 * a.itemsize:
+        return a << bits.astype(a.dtype)
     return np.where(bits < 8 * a.itemsize, a << np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype), a.dtype.type(0))
 
 
 def shift_right(a, bits):
+    if not bits.ndim and bits < 8 * a.itemsize:
+        return a >> bits.astype(a.dtype)
     most = np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype)
     return np.where((bits < 8 * a.itemsize) | (a.dtype.kind == "i"), a >> most, a.dtype.type(0))
 

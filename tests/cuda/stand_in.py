@@ -29,9 +29,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import registry
 from kernels import _conformance, _dispatch
+from kernels._conformance import sizes
 
 MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
+SECONDS = 0.2  # of a processor that a large call may take
 SEEDS = 8  # for properties whose calls are large, with so many examples: each seed asks for a few of the calls
 # Asked first of a damaged kernel: points far from all data, data without weight, numbers near the ends of the range, and those
 # that are not finite.
@@ -141,6 +143,7 @@ def hold(operation, name, max_examples, *damage):
             most=MOST,
         )
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
+        sizes.SECONDS = SECONDS
         properties = _conformance.all_properties(op.contract)
         for property_ in sorted(properties, key=lambda property_: not (damage and property_.__name__ in SOONEST)):
             large = property_ in _conformance.LARGE
