@@ -85,7 +85,7 @@ class Translation:
                 answer = self._register(instruction.guard)
         for register in sorted({*self.written} & kernel.exposed):
             dtype = self._constant(kernel.register_type(register))
-            old = f"registers.get({register!r}, {dtype}.type(0))"
+            old = f"registers.get({register!r}, {self._zero(register)})"
             self._add(f"registers[{register!r}] = put({old}, places, {self.current[register]}, {dtype}, threads.count)")
         self._add(f"return {answer}")
 
@@ -102,12 +102,16 @@ class Translation:
         self.known[name] = value
         return name
 
-    def _register(self, register):
+    def _register(self, register, otherwise=""):
+        """Return the variable with a register's contents, which are an expression's if nobody has written to it."""
         if register not in self.current:
             self.current[register] = f"v{len(self.current)}"
-            zero = f"{self._constant(self.kernel.register_type(register))}.type(0)"
-            self._add(f"{self.current[register]} = picked(registers.get({register!r}, {zero}), places)")
+            contents = f"registers.get({register!r}, {otherwise})" if otherwise else f"registers[{register!r}]"
+            self._add(f"{self.current[register]} = picked({contents}, places)")
         return self.current[register]
+
+    def _zero(self, register):
+        return f"{self._constant(self.kernel.register_type(register))}.type(0)"
 
     def _read(self, operand, dtype):
         """Return an expression for an operand's values."""
@@ -131,7 +135,7 @@ class Translation:
         own, guarded = "lanes", bool(instruction.guard)
         if guarded:
             for register in {*outputs} - {"_"}:
-                self._register(register)
+                self._register(register, self._zero(register))
             self._add(f"own = active({self._register(instruction.guard)}, {instruction.negated})")
             self._add("if own is None or len(own):")
             values, own = [f"picked({value}, own)" for value in values], "picked(lanes, own)"

@@ -155,11 +155,16 @@ def hold(operation, name, max_examples, *damage):
 
 
 def do(job):
-    """Do one job, a variant for `hold` or arguments for pytest, and return an exit status."""
+    """Do one job, a variant for `hold`, arguments for pytest or code of Python, and return an exit status."""
     try:
         if job[0] == "pytest":  # its plugin for Hypothesis comes late
             return int(pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *job[1:]]))
-        hold(*job)
+        if job[0] == "python":
+            exec(job[1], {})
+        else:
+            hold(*job)
+    except SystemExit as ended:
+        return int(ended.code or 0)
     except BaseException:
         traceback.print_exc()
         return 1
