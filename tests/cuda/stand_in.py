@@ -101,6 +101,22 @@ def bordered(kernel):
     return call
 
 
+def replace_language_once():
+    """Let Triton's interpreter replace its language's functions once in a launch, not at each call of a kernel's function."""
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    @functools.cache
+    def languages(function):
+        return [value for value in function.__globals__.values() if value is tl or value is tl.core]
+
+    def replace(function):
+        own = any(tl.core.is_builtin(language.load) for language in languages(function))
+        return replace_all(function) if own else interpreter._LangPatchScope()
+
+    replace_all, interpreter._patch_lang = interpreter._patch_lang, replace
+
+
 def kernel_of(variant, folder, *damage):
     """Return a variant's function, from its own file or from a damaged copy in a folder."""
     if not damage:
@@ -196,8 +212,11 @@ def serve():
 if __name__ == "__main__":
     if sys.argv[1] == "compiled":
         import compiled  # puts the machine in a device's place
-    elif not registry.missing("numba_cuda"):
-        import simulator  # noqa: F401 (lets the threads of a block take turns)
+    else:
+        if not registry.missing("numba_cuda"):
+            import simulator  # noqa: F401 (lets the threads of a block take turns)
+        if not registry.missing("triton"):
+            replace_language_once()
     if len(sys.argv) == 2:
         serve()
     else:
