@@ -28,6 +28,7 @@ TYPES |= {f"{kind}{8 * size}": np.dtype(f"{sign}{size}") for kind, sign in ("bu"
 SPECIAL = {"%tid.x", "%tid.y", "%ntid.x", "%ntid.y", "%ctaid.x", "%nctaid.x"}
 
 WITHIN_REGISTERS = ARITHMETIC.keys() | {"setp", "cvt"}
+SAME = {"add", "sub", "mul", "mad", "fma", "min", "max", "and", "or", "xor", "mov", "ld"}  # type of the result and of the inputs
 WITHOUT_RESULT = {"st", "cp", "bar", "bra", "ret"}  # in its first operand
 
 INSTRUCTION = re.compile(r"(?:@(!?)([%$\w]+)\s+)?([a-z][\w.:]*)\s*([^;]*);")
@@ -75,6 +76,10 @@ class Instruction:
     @property
     def within_registers(self):
         return self.name in WITHIN_REGISTERS
+
+    @property
+    def keeps_the_type(self):
+        return self.name in SAME and not {"wide", "hi"} & {*self.modifiers}
 
     def mentioned(self):
         """Yield what may be the names of registers, and whether that is the first place where all threads have a new value."""

@@ -76,6 +76,7 @@ class Translation:
         self.kernel, self.lines = kernel, []
         self.known = {"picked": picked, "put": put, "active": active, "seen_as": seen_as, "joined": joined, "split": split}
         self.current = {}  # the variable with a register's contents
+        self.types = {}  # of variables, where they are known
         self.written = []
         answer = None
         for number, instruction in enumerate(instructions):
@@ -98,7 +99,7 @@ class Translation:
         self.lines.append("    " * (1 + deeper) + line)
 
     def _constant(self, value):
-        name = f"c{len(self.known)}" if not isinstance(value, np.dtype) else f"type_{value.name}"
+        name = f"type_{value.str[1:]}" if isinstance(value, np.dtype) else f"c{len(self.known)}"
         self.known[name] = value
         return name
 
@@ -121,6 +122,8 @@ class Translation:
             return f"joined({self._constant(dtype)}, {', '.join(self._read(part, piece) for part in parts)})"
         if self.kernel.register_type(operand) is not None:
             register, kind = self._register(operand), self._constant(dtype)
+            if self.types.get(register) is dtype:
+                return register
             same = self.kernel.register_type(operand).itemsize == dtype.itemsize
             other = f"{register}.view({kind})" if same else f"seen_as({register}, {kind})"
             return f"({register} if {register}.dtype is {kind} else {other})"
@@ -158,8 +161,11 @@ class Translation:
             if guarded:
                 old = self.current[register]
                 self._add(f"{old} = put({old}, own, {result}, {kind}, len(lanes))", deeper=True)
+                self.types.pop(old, None)
             else:
                 if instruction.name in ("ld", "cvt"):  # these alone may fill a wider register
                     self._add(f"if {result}.itemsize != {dtype.itemsize}: {result} = {result}.astype({kind})")
                 self.current[register] = result
+                if instruction.keeps_the_type and dtype.itemsize == instruction.types[-1].itemsize:
+                    self.types[result] = instruction.types[-1]
             self.written.append(register)

@@ -158,22 +158,19 @@ class Threads:
 
         `types` are those of both factors' entries and of the sums'; `counts` the registers of each matrix.
         """
-        (m, n, k), *places = FRAGMENTS[shape]
         warps, matrices, values = len(self._warps(lanes)), [], iter(values)
-        for count, where, extents, type_ in zip(counts, places, ((m, k), (k, n), (m, n)), types, strict=True):
-            registers = [spread(value, lanes) for value in itertools.islice(values, count)]
-            entries = ENTRIES[type_](np.stack(registers)).reshape(
-                count, warps, WARP, -1
-            )  # two to a register where they are narrow
-            entries = np.moveaxis(entries, 3, 1).reshape(-1, warps, WARP)
-            matrix = np.zeros((warps, *extents))
-            for (row, column), entry in zip(where, entries, strict=True):
-                matrix[:, row, column] = entry
-            matrices.append(matrix)
+        *factors, result = FRAGMENTS[shape]
+        for count, where, type_ in zip(counts, (*factors, result), types, strict=True):
+            registers = np.stack([spread(value, lanes) for value in itertools.islice(values, count)])
+            entries = ENTRIES[type_](registers).reshape(count, warps, WARP, -1)  # two to a register where they are narrow
+            entries = entries.transpose(1, 0, 3, 2).reshape(warps, -1)
+            matrices.append(entries[:, where].astype(np.float64))
         left, right, sums = matrices
         sums = left @ right + sums
         sums = sums if types[-1] == "f64" else towards_zero(sums)
-        return [sums[:, row, column].reshape(-1) for row, column in places[2]]
+        entries = np.empty((warps, result.size), sums.dtype)
+        entries[:, result.reshape(-1)] = sums.reshape(warps, -1)
+        return entries.reshape(warps, -1, WARP).swapaxes(0, 1).reshape(-1, len(lanes))
 
     def copy(self, lanes, to, at, size, target, source, taken):
         """Copy from global to shared memory behind the threads' backs: what was asked for is there once it was waited for."""
