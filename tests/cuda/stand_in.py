@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import registry
 from kernels import _conformance, _dispatch
-from kernels._conformance import sizes
+from kernels._conformance import general, sizes
 
 MOST = {"simulated": 600, "compiled": 100_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
@@ -187,11 +187,19 @@ def do(job):
     return 0
 
 
-def serve():
-    """Do the jobs that standard input names, a line of JSON each, in a fork; answer with the exit status and what was said."""
-    for name in ("torch._dynamo", "numba.cuda", "triton"):  # what a first call would import
+def prepare():
+    """Import what a first call would, and let Hypothesis collect the constants in it: then it draws the same for each job."""
+    for name in ("torch._dynamo", "numba.cuda", "triton"):
         if not registry.missing(name.partition(".")[0]):
             importlib.import_module(name)
+    for operation in registry.operations():
+        _conformance.all_properties(registry.zoo().contract(operation))
+    implementation = _conformance.implementation_of(registry.zoo(), registry.candidates("matmul", "numpy")[0])
+    _conformance.run(general.agrees_with_reference, implementation, 100)
+
+
+def serve():
+    """Do the jobs that standard input names, a line of JSON each, in a fork; answer with the exit status and what was said."""
     gc.freeze()
     for line in sys.stdin:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
@@ -217,6 +225,7 @@ if __name__ == "__main__":
             import simulator  # noqa: F401 (lets the threads of a block take turns)
         if not registry.missing("triton"):
             replace_language_once()
+    prepare()
     if len(sys.argv) == 2:
         serve()
     else:
