@@ -11,6 +11,10 @@ class Fault(Exception):
     """What a kernel may not do."""
 
 
+def _log2(size):
+    return size.bit_length() - 1
+
+
 def _warp(thread):
     """Return the mark of a whole warp, which is none of a thread."""
     return -2 - (thread - 1) // WARP
@@ -74,11 +78,12 @@ class Memory:
 
     def _pieces(self, row, at, size, thread):
         """Return the pieces that accesses touch, a row of several for each access or a number for each."""
-        if at.view(np.uint64).max() > self.limit - size or self.limit < size:
+        every_bit = int(np.bitwise_or.reduce(at))  # no less than the largest, and negative if any is
+        if not 0 <= every_bit <= self.limit - size:
             self._allow((at >= 0) & (at + size <= self.limit), thread, at, f"takes {size} bytes outside the {self.limit}")
-        if np.bitwise_or.reduce(at) & (size - 1):
+        if every_bit % size:
             self._allow(at % size == 0, thread, at, f"takes {size} bytes that are not aligned")
-        pieces = at // self.granule
+        pieces = at >> _log2(self.granule)
         if size > self.granule:
             pieces = pieces[:, None] + np.arange(size // self.granule)
         if self.ours is not None and not (ours := self.ours[pieces]).all():
@@ -115,7 +120,7 @@ class Memory:
         """Return all entries of a type, and the number of those that some accesses start with."""
         if dtype not in self.views:
             self.views[dtype] = self.bytes[: len(self.bytes) // dtype.itemsize * dtype.itemsize].view(dtype)
-        return self.views[dtype], (at if isinstance(row, int) else row * self.extent + at) // dtype.itemsize
+        return self.views[dtype], (at if isinstance(row, int) else row * self.extent + at) >> _log2(dtype.itemsize)
 
     def barrier(self):
         self._forget_reads()
