@@ -31,7 +31,7 @@ import registry
 from kernels import _conformance, _dispatch
 from kernels._conformance import general, sizes
 
-MOST = {"simulated": 600, "compiled": 100_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
+MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
 SECONDS = 0.2  # of a processor that a large call may take
 SEEDS = 8  # for properties whose calls are large, with so many examples: each seed asks for a few of the calls
