@@ -10,13 +10,14 @@ import types
 import zlib
 from pathlib import Path
 
-import numba.cuda.dispatcher
+import numba
 import numpy as np
 import ptx
 import torch
 import triton
 from hypothesis import reject
-from numba import cuda
+from numba_ptx import ptx_of
+from ptx_memory import WARP
 from triton.backends.compiler import GPUTarget
 
 from kernels._compute import cuda as _cuda
@@ -56,10 +57,7 @@ def specialisation(kernel):
 def compiled(kernel, signature):
     if len(loaded) >= FIRST and share > 1 and zlib.crc32(repr((signature, specialisation(kernel))).encode()) % share:
         reject()
-    # Device functions ask the driver which device they are for, though their code is the same for all.
-    numba.cuda.dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=CAPABILITY)
-    code, _ = cuda.compile_ptx(kernel.py_func, signature, cc=CAPABILITY)
-    return load(code)
+    return load(ptx_of(kernel, signature, CAPABILITY))
 
 
 def launch(kernel, blocks, threads, *arguments):
@@ -81,7 +79,7 @@ class Driver:
         triton.knobs.runtime.kernel_load_start_hook.add(self._before_load)
 
     def get_current_target(self):
-        return GPUTarget("cuda", 10 * CAPABILITY[0] + CAPABILITY[1], ptx.WARP)
+        return GPUTarget("cuda", 10 * CAPABILITY[0] + CAPABILITY[1], WARP)
 
     def get_current_device(self):
         return 0
@@ -103,7 +101,7 @@ class Driver:
 
         def launch(blocks, _y, _z, _stream, code, _packed, _metadata, _enter, _leave, *arguments):
             arrays = map(as_array, itertools.compress(arguments, passed))
-            run(code, blocks, ptx.WARP * metadata.num_warps, [*arrays, 0, 0])  # and no scratch memory
+            run(code, blocks, WARP * metadata.num_warps, [*arrays, 0, 0])  # and no scratch memory
 
         return launch
 

@@ -13,6 +13,7 @@ from grids import judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda, float32
+from ptx_memory import Fault
 
 from kernels.matmul import numba_cuda as elements
 from kernels.matmul import numba_cuda_blocked as blocked
@@ -89,12 +90,12 @@ FAULTS = [
 
 @pytest.mark.parametrize(("kernel", "message"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_fault_is_found(kernel, message):
-    with pytest.raises(ptx.Fault, match=message):
+    with pytest.raises(Fault, match=message):
         compiled.launch(kernel, 1, 64, torch.zeros(64))
 
 
 def test_two_blocks_may_not_write_in_one_place():
-    with pytest.raises(ptx.Fault, match="writes what another"):
+    with pytest.raises(Fault, match="writes what another"):
         compiled.launch(_blocks_in_one_place, 2, 1, torch.zeros(1))
 
 

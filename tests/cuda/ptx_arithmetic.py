@@ -56,10 +56,14 @@ def divide(a, b):
 
 
 def shift_left(a, bits):
+    if not bits.ndim and bits < 8 * a.itemsize:
+        return a << bits.astype(a.dtype)
     return np.where(bits < 8 * a.itemsize, a << np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype), a.dtype.type(0))
 
 
 def shift_right(a, bits):
+    if not bits.ndim and bits < 8 * a.itemsize:
+        return a >> bits.astype(a.dtype)
     most = np.minimum(bits, 8 * a.itemsize - 1).astype(a.dtype)
     return np.where((bits < 8 * a.itemsize) | (a.dtype.kind == "i"), a >> most, a.dtype.type(0))
 
@@ -178,17 +182,27 @@ def flushed(x):
     return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x)
 
 
-# Where thread t = 4 g + q of a warp holds its entries of a matrix product's operands: the rows and columns of each register.
 def fragments(shape):
+    """Return for each matrix of a product in which of a warp's registers its entries lie: an array of 32 register + thread.
+
+    Thread 4 g + q holds the entries of rows and columns that hang on g and q. A narrow entry counts as a register.
+    """
     g, q = np.divmod(np.arange(32), 4)
     if shape == "m8n8k4":
-        return (8, 8, 4), [(g, q)], [(q, g)], [(g, 2 * q + r) for r in range(2)]
-    sums = [(g + 8 * (r // 2), 2 * q + r % 2) for r in range(4)]
+        return _places(8, 4, [(g, q)]), _places(4, 8, [(q, g)]), _places(8, 8, [(g, 2 * q + r) for r in range(2)])
+    sums = _places(16, 8, [(g + 8 * (r // 2), 2 * q + r % 2) for r in range(4)])
     if shape == "m16n8k8":
-        left = [(g + 8 * (r % 2), q + 4 * (r // 2)) for r in range(4)]
-        return (16, 8, 8), left, [(q + 4 * r, g) for r in range(2)], sums
-    left = [(g + 8 * (r // 2 % 2), 2 * q + 8 * (r // 4) + r % 2) for r in range(8)]
-    return (16, 8, 16), left, [(2 * q + 8 * (r // 2) + r % 2, g) for r in range(4)], sums
+        left = _places(16, 8, [(g + 8 * (r % 2), q + 4 * (r // 2)) for r in range(4)])
+        return left, _places(8, 8, [(q + 4 * r, g) for r in range(2)]), sums
+    left = _places(16, 16, [(g + 8 * (r // 2 % 2), 2 * q + 8 * (r // 4) + r % 2) for r in range(8)])
+    return left, _places(16, 8, [(2 * q + 8 * (r // 2) + r % 2, g) for r in range(4)]), sums
+
+
+def _places(rows, columns, of_registers):
+    places = np.empty((rows, columns), int)
+    for register, (row, column) in enumerate(of_registers):
+        places[row, column] = 32 * register + np.arange(32)
+    return places
 
 
 FRAGMENTS = {shape: fragments(shape) for shape in ("m8n8k4", "m16n8k8", "m16n8k16")}

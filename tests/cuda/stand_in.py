@@ -23,16 +23,17 @@ from pathlib import Path
 
 os.environ["NUMBA_ENABLE_CUDASIM"] = os.environ["TRITON_INTERPRET"] = {"simulated": "1", "compiled": "0"}[sys.argv[1]]
 
-import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import registry
 from kernels import _conformance, _dispatch
+from kernels._conformance import general, sizes
 
 MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
+SECONDS = 0.2  # of a processor that a large call may take
 SEEDS = 8  # for properties whose calls are large, with so many examples: each seed asks for a few of the calls
 # Asked first of a damaged kernel: points far from all data, data without weight, numbers near the ends of the range, and those
 # that are not finite.
@@ -100,23 +101,20 @@ def bordered(kernel):
     return call
 
 
-def share_arrays():
-    """Let all threads of a simulated block have one shared array for each place in the code that asks for it.
+def replace_language_once():
+    """Let Triton's interpreter replace its language's functions once in a launch, not at each call of a kernel's function."""
+    import triton.language as tl
+    from triton.runtime import interpreter
 
-    Numba's simulator looks for the array, and then makes it. Another thread may do the same meanwhile, and then each has its own.
-    """
-    from numba.core.types import Type
-    from numba.cuda.simulator.kernelapi import FakeCUDAShared
-    from numba.np.numpy_support import as_dtype
+    @functools.cache
+    def languages(function):
+        return [value for value in function.__globals__.values() if value is tl or value is tl.core]
 
-    def array(self, shape, dtype, alignment=None):
-        assert shape, "dynamic shared memory is not simulated"
-        assert alignment is None, "an alignment is not simulated"
-        place = sys._getframe(1)
-        made = np.empty(shape, as_dtype(dtype) if isinstance(dtype, Type) else dtype)
-        return self._allocations.setdefault((place.f_code, place.f_lasti), made)  # in one step
+    def replace(function):
+        own = any(tl.core.is_builtin(language.load) for language in languages(function))
+        return replace_all(function) if own else interpreter._LangPatchScope()
 
-    FakeCUDAShared.array = array
+    replace_all, interpreter._patch_lang = interpreter._patch_lang, replace
 
 
 def kernel_of(variant, folder, *damage):
@@ -161,7 +159,7 @@ def hold(operation, name, max_examples, *damage):
             most=MOST,
         )
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's scalars warn where a device is silent
-        sys.setswitchinterval(5e-4)  # the simulator's threads wait for each other
+        sizes.SECONDS = SECONDS
         properties = _conformance.all_properties(op.contract)
         for property_ in sorted(properties, key=lambda property_: not (damage and property_.__name__ in SOONEST)):
             large = property_ in _conformance.LARGE
@@ -173,22 +171,35 @@ def hold(operation, name, max_examples, *damage):
 
 
 def do(job):
-    """Do one job, a variant for `hold` or arguments for pytest, and return an exit status."""
+    """Do one job, a variant for `hold`, arguments for pytest or code of Python, and return an exit status."""
     try:
         if job[0] == "pytest":  # its plugin for Hypothesis comes late
             return int(pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *job[1:]]))
-        hold(*job)
+        if job[0] == "python":
+            exec(job[1], {})
+        else:
+            hold(*job)
+    except SystemExit as ended:
+        return int(ended.code or 0)
     except BaseException:
         traceback.print_exc()
         return 1
     return 0
 
 
-def serve():
-    """Do the jobs that standard input names, a line of JSON each, in a fork; answer with the exit status and what was said."""
-    for name in ("torch._dynamo", "numba.cuda", "triton"):  # what a first call would import
+def prepare():
+    """Import what a first call would, and let Hypothesis collect the constants in it: then it draws the same for each job."""
+    for name in ("torch._dynamo", "numba.cuda", "triton"):
         if not registry.missing(name.partition(".")[0]):
             importlib.import_module(name)
+    for operation in registry.operations():
+        _conformance.all_properties(registry.zoo().contract(operation))
+    implementation = _conformance.implementation_of(registry.zoo(), registry.candidates("matmul", "numpy")[0])
+    _conformance.run(general.agrees_with_reference, implementation, 100)
+
+
+def serve():
+    """Do the jobs that standard input names, a line of JSON each, in a fork; answer with the exit status and what was said."""
     gc.freeze()
     for line in sys.stdin:
         with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
@@ -209,8 +220,12 @@ def serve():
 if __name__ == "__main__":
     if sys.argv[1] == "compiled":
         import compiled  # puts the machine in a device's place
-    elif not registry.missing("numba"):
-        share_arrays()
+    else:
+        if not registry.missing("numba_cuda"):
+            import simulator  # noqa: F401 (lets the threads of a block take turns)
+        if not registry.missing("triton"):
+            replace_language_once()
+    prepare()
     if len(sys.argv) == 2:
         serve()
     else:

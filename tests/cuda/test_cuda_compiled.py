@@ -9,7 +9,6 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import types
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,15 +73,6 @@ def hold(used, ptx, dtype, threads, registers, shared):
         assert ".f64" not in ptx, "a float64 instruction in a kernel for narrower numbers"
 
 
-@pytest.fixture
-def without_driver(monkeypatch):
-    """Let Numba compile device functions: it asks the driver which device for, though their code is the same for all."""
-    import numba.cuda.dispatcher
-
-    stand_in = types.SimpleNamespace(compute_capability=CAPABILITIES[0])
-    monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: stand_in)
-
-
 def _turn(builds, capability):
     """Return the builds whose turn it is to be compiled for a generation of devices."""
     at = CAPABILITIES.index(capability)
@@ -95,20 +85,19 @@ def _needs(*packages):
         pytest.skip("; ".join(reasons))
 
 
-@pytest.mark.usefixtures("without_driver")
 @pytest.mark.parametrize("capability", CAPABILITIES, ids="sm_{0[0]}{0[1]}".format)
 def test_numba_kernels_fit(capability, tmp_path, subtests):
     _needs("numba", "torch", "numba_cuda")
     if not ptxas():
         pytest.skip("needs ptxas (pip install 'cuda-toolkit[nvcc]')")
-    from numba import cuda
+    from numba_ptx import ptx_of
 
     builds = list(
         {kernel: (label, kernel, *rest) for label, kernel, *rest in operations.builds("numba_builds", EVERY)}.values()
     )  # some have two labels
     for label, kernel, signature, threads, registers in _turn(builds, capability):
         with subtests.test(label):
-            ptx, _ = cuda.compile_ptx(kernel.py_func, signature, cc=capability)
+            ptx = ptx_of(kernel, signature, capability)
             hold(assembled(ptx, tmp_path), ptx, label.split()[1], threads, registers, STATIC)
 
 
@@ -131,11 +120,11 @@ def test_triton_kernels_fit(capability, tmp_path, subtests):
             hold(used, compiled.asm["ptx"], label.split()[1], 32 * warps, registers, DYNAMIC)
 
 
-@pytest.mark.usefixtures("without_driver")
 def test_a_slip_of_the_type_is_found(tmp_path):
     """A bare 0.0 is float64 to Numba, and so is every sum that starts there."""
     _needs("numba", "numba_cuda")
     from numba import cuda, float32
+    from numba_ptx import ptx_of
 
     @cuda.jit
     def total(a, b):
@@ -144,7 +133,7 @@ def test_a_slip_of_the_type_is_found(tmp_path):
             sum_ += a[i]
         b[0] = sum_
 
-    ptx, _ = cuda.compile_ptx(total.py_func, (float32[::1], float32[::1]), cc=CAPABILITIES[0])
+    ptx = ptx_of(total, (float32[::1], float32[::1]), CAPABILITIES[0])
     with pytest.raises(AssertionError, match="float64 instruction"):
         hold(Resources(1, 0, 0), ptx, "float32", 1, 1, 0)
 

@@ -270,15 +270,6 @@ def test_without_a_gpu_one_line_says_what_was_looked_for(tool):
     assert "needs a CUDA device" in done.stderr
 
 
-def test_the_small_run_calls_every_kernel_written_by_hand():
-    """On the stand-ins, whose results are held to their bounds; it refuses a kernel's maker that no call came to."""
-    needs("torch", "numba", "numba_cuda", "triton")
-    done = run("-W", "ignore", BENCH / "sanitize.py", "--alone", NUMBA_ENABLE_CUDASIM="1", TRITON_INTERPRET="1")
-    assert done.returncode == 0, done.stderr
-    told = {line.partition(":")[0] for line in done.stdout.splitlines()}
-    assert told == {f"{variant.operation} {variant.name}" for variant in load("sanitize").written_by_hand()}
-
-
 @pytest.mark.parametrize(
     ("says", "code", "reported"),
     [
@@ -296,33 +287,3 @@ def test_whatever_the_sanitizer_says_but_nothing_is_a_report(tmp_path, says, cod
     tool.chmod(0o755)
     sanitize = load("sanitize")
     assert (sanitize.sanitized(str(tool), "racecheck", sanitize.written_by_hand()[0]) is not None) is reported
-
-
-def test_the_loop_of_exponentials_settles():
-    needs("torch", "numba", "numba_cuda")
-    code = """
-import torch
-from exponentials import chains
-from kernels._compute.cuda import launch
-last = torch.empty(16)
-launch(chains, 2, 8, last, 100)
-print((last / 4).tolist())
-"""
-    done = run("-W", "ignore", "-c", code, NUMBA_ENABLE_CUDASIM="1")
-    assert done.returncode == 0, done.stderr
-    assert all(abs(x - 2**-x) < 1e-6 for x in json.loads(done.stdout))
-
-
-def test_the_loop_of_exponentials_is_nothing_else():
-    needs("torch", "numba", "numba_cuda")
-    from numba import cuda, float32, int64
-
-    exponentials = load("exponentials")
-    try:
-        ptx, _ = cuda.compile_ptx(exponentials.chains.py_func, (float32[::1], int64), cc=(9, 0))
-    except Exception as error:
-        if "nvvm" not in str(error).lower():
-            raise
-        pytest.skip("needs NVVM (pip install 'numba-cuda[cu13]')")
-    assert ptx.count("ex2.approx.ftz.f32") % exponentials.CHAINS == 0 < ptx.count("ex2.approx.ftz.f32")
-    assert ".f64" not in ptx
