@@ -38,7 +38,7 @@ from kernels._definition.results import map_parts
 Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
-SWEEP = 132  # every length up to this, past two tiles of 64, is asked
+SWEEP = 144  # every length up to this is asked
 SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
@@ -47,7 +47,7 @@ FIRST, STEP = (
     3000,
     20,
 )  # the product of the extents of the first of the calls that show how fast an implementation is, and how they grow
-SECONDS = 0.5  # of a processor that a large call may take, as far as one a step smaller tells
+SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 STAND_IN = 4  # of so many large calls, one is asked of a stand-in for a device
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
 
