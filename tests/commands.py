@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import io
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +57,35 @@ def zoo(*arguments, code=0):
     done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
     assert ended.value.code == code, done
     return done
+
+
+SEVERAL = """
+import contextlib, io, json, sys, registry
+said = []
+for line in json.loads(sys.argv[1]):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    sys.argv = ["kernel-zoo", *line]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            registry.main()
+        except SystemExit as end:
+            code = end.code or 0
+    said.append((code, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()))
+print(json.dumps(said))
+"""
+
+
+def several(*lines, cwd, codes=None, path=BARE):
+    """Run command lines of `kernel-zoo`, one after the other, in one process without the frameworks; return what each said."""
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL, json.dumps([line.split() for line in lines])],
+        cwd=cwd, env={**outside, "PYTHONPATH": path, "COLUMNS": "300"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [SimpleNamespace(code=code, stdout=out, stderr=err) for code, out, err in json.loads(done.stdout)]
+    assert [each.code for each in said] == list(codes or [0] * len(lines)), said
+    return said
 
 
 def require_one_line(done, message):

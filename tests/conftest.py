@@ -1,5 +1,6 @@
 """How thorough a run is: HYPOTHESIS_PROFILE is dev (the default), ci (the default where CI is set) or nightly."""
 
+import functools
 import gc
 import inspect
 import os
@@ -87,9 +88,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.parent.name != "cuda")
     seen = set()
     for item in items:
-        slow = item.path.parent.name == "cuda" or SLOW.search(inspect.getsource(item.module))
+        slow = item.path.parent.name == "cuda" or _is_slow(item.module)
         if not slow and _is_quick(item, seen):
             item.add_marker(pytest.mark.quick)
+
+
+@functools.cache
+def _is_slow(module):
+    return bool(SLOW.search(inspect.getsource(module)))
 
 
 def pytest_collection_finish():

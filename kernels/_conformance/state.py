@@ -8,6 +8,7 @@ does harm; so does what may change the last bits of a result, such as the number
 
 from __future__ import annotations
 
+import functools
 import gc
 import locale
 import os
@@ -114,13 +115,18 @@ def _set_numba_threads(number: int) -> None:
         parallel.set_num_threads(number)
 
 
+@functools.lru_cache(1)
+def _blas(modules: int) -> list[Any]:
+    """Return the libraries of a BLAS that are loaded with so many modules: to look for them takes milliseconds."""
+    return [each for each in sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers if each.user_api == "blas"]
+
+
 def _blas_threads() -> dict[str, int]:
-    libraries = sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers
-    return {each.filepath: each.num_threads for each in libraries if each.user_api == "blas"}
+    return {each.filepath: each.num_threads for each in _blas(len(sys.modules))}
 
 
 def _set_blas_threads(numbers: dict[str, int]) -> None:
-    for each in sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers:
+    for each in _blas(len(sys.modules)):
         if each.filepath in numbers:
             each.set_num_threads(numbers[each.filepath])
 
@@ -263,13 +269,15 @@ def watched(*, unusual: bool = True, first: bool = False, dispatched: bool = Tru
     dispatched : bool
         Whether it calls the function through dispatch.
     """
-    usual, before, changed = _values(), _values(), list[str]()
+    usual = before = _values()
+    changed = list[str]()
     modules = len(sys.modules)
     try:
-        for each, value in usual.items() if unusual else ():
-            if each.write and each.unusual and (each.at_first or not first) and (dispatched or not each.behind_dispatch):
-                each.write(each.unusual(value))
-        before = _values()
+        if unusual:
+            for each, value in usual.items():
+                if each.write and each.unusual and (each.at_first or not first) and (dispatched or not each.behind_dispatch):
+                    each.write(each.unusual(value))
+            before = _values()
         yield changed
     finally:
         after, imported = _values(), len(sys.modules) > modules

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from commands import several
 from neighbours import KERNEL, OPERATION, ROOT, command, distribution, fresh_zoo, python
 
 import registry
@@ -165,11 +166,12 @@ def test_what_is_wrong_with_a_contract_is_one_line(tmp_path, old, new, reason):
     kernel = KERNEL.format(name="plain").replace('"matmul"', '"negate"')
     (tmp_path / "negation.py").write_text(OPERATION.replace(old, new, 1) + kernel)
     distribution(tmp_path, "negation", {"negate": "negation"})
-    for line in (("explain", "negate"), ("check", "negate", "plain")):
-        (said,) = command(*line, cwd=tmp_path, code=1).splitlines()
+    *refusals, listed = several("explain negate", "check negate plain", "list negate", cwd=tmp_path, codes=(1, 1, 0))
+    for each in refusals:
+        (said,) = each.stderr.splitlines()
         assert re.match(r"kernel-zoo: negate: .* in .*negation\.py ", said)
         assert reason in said
-    assert "plain" in command("list", "negate", cwd=tmp_path)
+    assert "plain" in listed.stdout
 
 
 def test_the_command_has_one_line_for_what_no_one_foresaw(tmp_path):
@@ -192,12 +194,13 @@ def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):
 
 
 def test_what_may_be_several_variants_is_not_taken_for_one(tmp_path):
-    for line in (("show", "matmul", "cuda"), ("show", "matmul", "auto"), ("check", "matmul", "auto"), ("check", "matmul", "cpu")):
-        said = command(*line, cwd=tmp_path, code=1)
-        assert re.fullmatch(rf"kernel-zoo: matmul: '{line[-1]}' may mean several variants; name one \(.*, .*\)\n", said)
-    shown = command("show", "matmul", "numba_dot", cwd=tmp_path)
-    assert re.search(r"^arrays: +numpy$", shown, re.MULTILINE)
-    assert re.search(r"^layout: +C$", shown, re.MULTILINE)
+    lines = "show matmul cuda", "show matmul auto", "check matmul auto", "check matmul cpu"
+    *refusals, shown = several(*lines, "show matmul numba_dot", cwd=tmp_path, codes=(1, 1, 1, 1, 0))
+    for line, said in zip(lines, refusals, strict=True):
+        name = line.split()[-1]
+        assert re.fullmatch(rf"kernel-zoo: matmul: '{name}' may mean several variants; name one \(.*, .*\)\n", said.stderr)
+    assert re.search(r"^arrays: +numpy$", shown.stdout, re.MULTILINE)
+    assert re.search(r"^layout: +C$", shown.stdout, re.MULTILINE)
 
 
 def test_two_files_with_one_name_are_refused_with_both_places(tmp_path):

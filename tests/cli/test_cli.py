@@ -8,19 +8,20 @@ import sys
 
 import numpy as np
 import pytest
-from commands import BARE, ROOT, zoo
+from commands import BARE, ROOT, several, zoo
 from PIL import Image
 
 import registry
+from kernels import _conformance
 
 ZOO = [sys.executable, "-m", "registry"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+BARE_ENVIRONMENT = ENVIRONMENT | {"PYTHONPATH": BARE}
 
 
 def process(*args, cwd, code=0):
     """Run `kernel-zoo` in a process of its own, without the frameworks."""
-    environment = ENVIRONMENT | {"PYTHONPATH": BARE}
-    done = subprocess.run([*ZOO, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+    done = subprocess.run([*ZOO, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=BARE_ENVIRONMENT, check=False)
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout
     return done
@@ -72,7 +73,7 @@ def compare(*args, **kwargs):
 def test_compare_orders_the_ladder_and_gives_no_time_to_what_did_not_pass(tmp_path):
     with (tmp_path / "rows.json").open("w") as file:  # a stream on a file knows its place in it; one on a pipe has none
         command = [*ZOO, "compare", "matmul", "--size", "tiny", "--json"]
-        done = subprocess.run(command, env=ENVIRONMENT, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, env=BARE_ENVIRONMENT, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "rows.json").read_text())
     rows = found["rows"]
@@ -265,25 +266,30 @@ def test_check_accepts_a_right_function_and_refuses_a_wrong_one(tmp_path):
     (tmp_path / "mine.py").write_text("def right(a, b):\n    return a @ b\n\ndef wrong(a, b):\n    return a @ b * 1.001\n")
     (tmp_path / "exits.py").write_text("import sys\n\ndef exits(a, b):\n    sys.exit(0)\n")
     (tmp_path / "leaves.py").write_text("import sys\n\nsys.exit(0)\n")
-    assert "mine:right: conforms" in process("check", "matmul", "mine:right", "--examples", 5, cwd=tmp_path).stdout
-    verdict = json.loads(process("check", "matmul", "mine:wrong", "--examples", 5, "--json", cwd=tmp_path, code=1).stdout)
+    functions = "mine:right", "mine:wrong --json", "exits:exits", "leaves:f"
+    lines = [f"check matmul {function} --examples 5" for function in functions]
+    right, wrong, exits, leaves = several(*lines, cwd=tmp_path, codes=(0, 1, 1, 1))
+    assert "mine:right: conforms" in right.stdout
+    verdict = json.loads(wrong.stdout)
     assert not verdict["passed"]
     assert any("off by" in (row["failure"] or "") for row in verdict["properties"])
-    assert "exits:exits: REFUSED" in process("check", "matmul", "exits:exits", "--examples", 5, cwd=tmp_path, code=1).stdout
-    assert "cannot be loaded: SystemExit" in process("check", "matmul", "leaves:f", cwd=tmp_path, code=1).stderr
+    assert "exits:exits: REFUSED" in exits.stdout
+    assert "cannot be loaded: SystemExit" in leaves.stderr
 
 
-def test_a_refusal_fits_on_a_few_screens(tmp_path):
+def test_a_refusal_fits_on_a_few_screens(tmp_path, monkeypatch):
     """Large arrays are not spelled out, and what fails under every property is explained once."""
     (tmp_path / "mine.py").write_text(
         "def corner(a, b):\n    c = a @ b\n    if c.size > 400:\n        c[-1, -1] = 7\n    return c\n\n"
         "def raises(a, b):\n    raise RuntimeError('out of luck')\n"
     )
-    text = process("check", "matmul", "mine:corner", "--all", "--examples", 8, cwd=tmp_path, code=1).stdout
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(_conformance, "SHRINKS", False)  # no failing example is small
+    text = zoo("check", "matmul", "mine:corner", "--all", "--examples", 8, code=1).stdout
     assert text.count("smallest failing example:\n") > 3
     assert text.count("    from mine import corner\n") > 3
     assert max(map(len, text.splitlines())) < 1000
-    text = process("check", "matmul", "mine:raises", "--all", "--examples", 2, cwd=tmp_path, code=1).stdout
+    text = zoo("check", "matmul", "mine:raises", "--all", "--examples", 2, code=1).stdout
     assert text.count("failed: RuntimeError: out of luck") > 10
     assert text.count("smallest failing example:") == 1
 

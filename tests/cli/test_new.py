@@ -1,12 +1,14 @@
 """`kernel-zoo new`, as a contributor uses it: what it writes runs, conforms, and turns red once it is wrong."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
-from commands import BARE, ROOT
+from commands import BARE, ROOT, several
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +67,21 @@ def test_a_new_operation_has_its_whole_verdict(checkout):
     assert "timed" in run("registry", "compare", "row_squares", "--size", "tiny", "--json", at=checkout)
 
 
-@pytest.mark.parametrize("operation", ["matmul", "row_sums"])
-def test_a_new_package_is_installed_and_tested(tmp_path, checkout, operation):
+def test_a_new_package_is_installed_and_tested(tmp_path, checkout):
     """One of a kernel, and one that states an operation of its own."""
-    run("registry", "new", "package", "my-kernels", "--operation", operation, "--into", tmp_path, at=checkout)
-    package, site = tmp_path / "my-kernels", tmp_path / "site"
-    # What builds the package is there already, and need not be fetched.
+    made = {"my-kernels": "matmul", "my-own": "row_sums"}
+    lines = [f"new package {name} --operation {operation} --into {tmp_path}" for name, operation in made.items()]
+    several(*lines, cwd=checkout, path=os.pathsep.join(map(str, (checkout, BARE))))
+    packages, site = [tmp_path / name for name in made], tmp_path / "site"
+    # What builds the packages is there already, and need not be fetched.
     install = "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"
-    run("pip", *install, "--target", site, package, at=tmp_path)
-    assert "my_kernels" in run("registry", "list", operation, "--json", at=tmp_path, path=(site, checkout))
-    tests = run(
-        "pytest", "-q", "-p", "no:cacheprovider", package, "-k", "agrees_with or fresh", at=tmp_path, path=(site, checkout)
-    )
-    assert "passed" in tests
+    run("pip", *install, "--target", site, *packages, at=tmp_path)
+    where = {"at": tmp_path, "path": (site, checkout)}
+    listed = {(row["operation"], row["name"]) for row in json.loads(run("registry", "list", "--json", **where))}
+    assert listed >= {("matmul", "my_kernels"), ("row_sums", "einsum")}
+    said = run("pytest", "-v", "-p", "no:cacheprovider", *packages, "-k", "agrees_with or fresh", **where)
+    for operation in made.values():
+        assert len(re.findall(rf"test_{operation}\.py::\S+ PASSED", said)) >= 2
     shutil.rmtree(tmp_path)
 
 

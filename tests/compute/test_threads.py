@@ -67,7 +67,7 @@ others = [threading.Thread(target=busy) for _ in range(2)]
 for other in others:
     other.start()
 try:
-    for _ in range(5):
+    for _ in range(3):
         require_right()
 finally:
     stop.set()

@@ -32,7 +32,7 @@ def asked_of(function, **claims):
     records = []
     for property_ in properties():
         try:
-            each = _conformance.run(property_, implementation, 10)
+            each = _conformance.run(property_, implementation, 5)
             records.append((each.examples, each.worst, each.entries, each.vacuous, each.largest))
         except ConformanceError:
             records.append(None)

@@ -15,7 +15,9 @@ import registry
 from kernels import _conformance
 from kernels._conformance import cases
 
-STEPS = [v.name for v in registry.variants("meanshift_step") if v.available and not v.limits and len(v.dtypes) > 1]
+# One variant for each kind of array that kernels take, and the one that is chosen: what they do with data their contract asks.
+KINDS = {v.arrays: v.name for v in registry.variants("meanshift_step") if v.available and not v.limits and len(v.dtypes) > 1}
+STEPS = ["auto", *KINDS.values()]
 PRODUCTS = [v for v in registry.variants("matmul") if v.available]
 
 

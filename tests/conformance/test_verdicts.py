@@ -16,6 +16,17 @@ import registry
 from kernels._conformance.state import SHARED
 from registry import ConformanceError
 
+
+def more_threads_of_the_blas():
+    for library in threadpoolctl().ThreadpoolController().lib_controllers:
+        if library.user_api == "blas":
+            library.set_num_threads(library.num_threads + 1)
+
+
+def threadpoolctl():
+    return pytest.importorskip("threadpoolctl")
+
+
 # A kernel's usual values, and those that would do harm, for what a process shares.
 SETS = {
     "np.seterr": [lambda: np.seterr(all="ignore"), lambda: np.seterr(all="raise")],
@@ -30,6 +41,7 @@ SETS = {
     "sys.setswitchinterval": [lambda: sys.setswitchinterval(0.005)],
     "sys.setrecursionlimit": [lambda: sys.setrecursionlimit(10_000)],
     "the working directory": [lambda: os.chdir("/")],
+    "the threads of the BLAS": [more_threads_of_the_blas],
     "the decimal context": [lambda: setattr(decimal.getcontext(), "prec", 28)],
     "torch's default dtype": [lambda: torch().set_default_dtype(torch().float64)],
     "torch's threads": [lambda: torch().set_num_threads(torch().get_num_threads() + 1)],
@@ -75,6 +87,8 @@ def sets(change, once):
 def test_what_sets_a_shared_state_is_refused_whichever_property_makes_the_first_call(name, change, once):
     if "torch" in name or "subnormal" in name:
         torch()
+    if "BLAS" in name:
+        threadpoolctl()
     for first in ([], ["agrees_with_reference"]) if once else ([],):
         message = verdict([*first, LEAVES], sets(change, once), examples=3, arrays="numpy")
         assert LEAVES in message

@@ -103,8 +103,8 @@ def _place(property_):
 def _hold(zoo, operation, function, max_examples, **claims):
     """Hold a function to all properties, as `check` does, in an order in which a wrong one is soon found.
 
-    What refused it when the kill table was recorded comes first. Then come few examples of everything, since they refuse most;
-    and large calls come last.
+    What refused it when the kill table was recorded comes first. Then come few examples of everything, since they refuse most,
+    the large calls, of which there is one, and many examples.
     """
     implementation = _conformance.implementation_from(zoo, operation, function, **claims)
     ordered = sorted(_conformance.all_properties(implementation.contract), key=lambda property_: _place(property_))
@@ -112,7 +112,9 @@ def _hold(zoo, operation, function, max_examples, **claims):
     recorded = next((kernels[function.__name__] for kernels in tables if function.__name__ in kernels), {})
     soonest = recorded.get("refused_by") or recorded.get("refused_by_more", ())
     first = [property_ for property_ in ordered if property_.__name__ in soonest]
-    for asked, examples in ((first, max_examples), (ordered, min(5, max_examples)), (ordered, max_examples)):
+    large = [property_ for property_ in ordered if property_.__name__ in LARGE]
+    few = min(5, max_examples)
+    for asked, examples in ((first, max_examples), (ordered, few), (large, max_examples), (ordered, max_examples)):
         for property_ in asked:
             _conformance.run(property_, implementation, examples)
 
@@ -171,10 +173,10 @@ def test_a_correct_kernel_passes(operation, kernel, seeds):
     )
     properties = _conformance.all_properties(implementation.contract)
     asked = [property_ for property_ in properties if EVERY or registered or property_.__name__ != "agrees_at_ordinary_sizes"]
-    most = 25 if EVERY else 10  # with as few no large call is made: the variants' own run makes them
     for seed in range(registered, seeds):
+        examples = 25 if EVERY and not seed else 5  # with as few no large call is made: the variants' own run makes them
         for property_ in asked:
-            _conformance.run(property_, implementation, 5 if seed else min(most, settings.default.max_examples), seed)
+            _conformance.run(property_, implementation, examples, seed)
 
 
 def test_the_failing_example_is_small():

@@ -1,19 +1,12 @@
-"""What follows from a definition whose result is more than one floating array: typed results, a judge of indices, and draws."""
+"""What follows from a definition whose result is more than one floating array: typed results, and a judge of indices."""
 
 import sys
-import types
-from typing import Annotated, Literal
 
-import annotated_types as at
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kernels import _conformance
-from kernels._conformance.arguments import parameter_values
-from kernels._definition.annotations import parameter
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded
 from registry import ConformanceError, Zoo
@@ -402,39 +395,3 @@ def test_a_file_says_of_its_definition_what_a_register_line_would(zoo):
     assert {one.name, other.name} == {"definition", "definition_cuda"}
     assert "DEFINITION in" in one.reason
     assert "no dtype 'float65'; did you mean 'float64'?" in one.reason
-
-
-# Draws of parameters
-
-
-ANNOTATIONS = [
-    Annotated[float, at.Interval(ge=100, le=200)],
-    Annotated[float, at.Gt(0), at.Lt(1e-3)],
-    Annotated[float, at.Gt(0), at.IsFinite],
-    Annotated[float, at.Le(-3)],
-    Annotated[int, at.Ge(1), at.Le("m")],
-    Annotated[int, at.MultipleOf(8), at.Gt(0), at.Le(64)],
-    Annotated[float, at.Ge(0)] | None,
-    Literal["a", "b"] | None,
-    float,
-    int,
-    bool,
-]
-
-
-@pytest.mark.parametrize("annotation", ANNOTATIONS, ids=str)
-def test_whatever_annotations_allow_is_drawn(annotation):
-    each = parameter("p", annotation, default=None)
-    implementation = types.SimpleNamespace(within=lambda name, choices: list(choices))
-    drawn = set()
-
-    @settings(max_examples=60, database=None, derandomize=True)
-    @given(st.data())
-    def draw(data):
-        value = data.draw(parameter_values(each, implementation, {"m": 5}))
-        drawn.add(value)
-        assert value in each.choices or (value is None and each.optional) or each.allows(value, {"m": 5})
-
-    draw()
-    assert len(drawn) >= min(5, len(each.choices) or (2 if each.type is bool else 5))
-    assert each.choices or each.allows(each.example({"m": 5}), {"m": 5})

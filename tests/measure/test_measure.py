@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import neighbours
 import pytest
-from commands import BARE, ROOT
+from commands import BARE, ROOT, several
 
 import registry
 from kernels import _measure
@@ -138,12 +139,9 @@ def raises(a, b):
 
 
 def distribution(folder, source, name="strangers"):
-    """Write what an installed distribution with an entry point leaves on the path."""
+    """Write what an installed distribution with a module of kernels of matmul leaves on the path."""
     (folder / f"{name}.py").write_text(source)
-    info = folder / f"{name}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[kernel_zoo]\nmatmul = {name}\n")
+    neighbours.distribution(folder, name, {"matmul": name})
 
 
 def environment(*folders):
@@ -253,23 +251,21 @@ def test_compare_outlives_its_kernels_and_names_them(deadly):
     assert "chatter from C" in done.stderr
 
 
-def test_check_names_what_ends_its_process_and_stops_there(deadly):
+def test_check_names_what_ends_its_process_and_stops_at_the_first_cause(deadly):
+    kernels = "strangers:crashes --json", "crashes_late --examples 2 --json", "holds_the_lock --timeout 5", "raises --examples 2"
+    said = several(*(f"check matmul {each}" for each in kernels), cwd=deadly, codes=(1, 1, 1, 1))
+    crashes, late, held, raises = (each.stdout for each in said)
     place = line_of(deadly, "of the crash")
-    verdict = json.loads(zoo(deadly, "check", "matmul", "strangers:crashes", "--json", code=1).stdout)
+    verdict = json.loads(crashes)
     assert [row["passed"] for row in verdict["properties"]] == [False]
     assert verdict["properties"][0]["failure"].endswith(f"it ended its process with the signal SIGSEGV ({place})")
-    verdict = json.loads(zoo(deadly, "check", "matmul", "crashes_late", "--examples", "2", "--json", code=1).stdout)
+    verdict = json.loads(late)
     assert verdict["properties"][-1]["place"].startswith(f"{deadly / 'strangers.py'}:")
     assert verdict["not_asked"]
-    held = zoo(deadly, "check", "matmul", "holds_the_lock", "--timeout", "5", code=1).stdout
     assert f"--timeout sets another limit ({line_of(deadly, 'of the wait')})" in held
-
-
-def test_check_stops_at_the_first_cause_unless_it_is_asked_for_all(deadly):
-    text = zoo(deadly, "check", "matmul", "raises", "--examples", "2", code=1).stdout
-    assert text.count("failed: RuntimeError: out of luck") == 1
-    assert f"at {line_of(deadly, 'of the error')}" in text
-    assert "further properties were not asked; --all asks them too" in text
+    assert raises.count("failed: RuntimeError: out of luck") == 1
+    assert f"at {line_of(deadly, 'of the error')}" in raises
+    assert "further properties were not asked; --all asks them too" in raises
 
 
 WAITS = '''
@@ -400,10 +396,3 @@ def test_a_busy_machine_is_said(monkeypatch):
     assert "a load of 99.0 on" in _measure.busy()
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0, 0))
     assert _measure.busy() is None
-
-
-def test_a_misspelt_argument_is_named():
-    import numpy as np
-
-    with pytest.raises(TypeError, match="there is no argument 'bandwith', did you mean 'bandwidth'"):
-        registry.get("meanshift_step", "loop")(np.ones((3, 2)), bandwith=0.5)

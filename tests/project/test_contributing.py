@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import BARE, ROOT
+from commands import BARE, ROOT, several
 
 import registry
 from kernels import _conformance
@@ -32,15 +32,20 @@ def copy(tmp_path_factory):
     return folder
 
 
-def run(folder, *command, code=0, output="stdout"):
-    """Run a module in a process that finds the copy first, and no framework: what the recipes show needs none."""
+def paths(folder):
+    """Return the path of an interpreter that finds the copy first, and no framework: what the recipes show needs none."""
+    return f"{folder}{os.pathsep}{BARE}"
+
+
+def pytest_says(folder, *command, code=0):
+    """Run some of the copy's tests and benchmarks, all in one process; return what it said, with a line for each."""
     outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    environment = {**outside, "PYTHONPATH": f"{folder}{os.pathsep}{BARE}", "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
+    environment = {**outside, "PYTHONPATH": paths(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pytest", "-v", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stdout + done.stderr
-    return getattr(done, output)
+    return done.stdout
 
 
 def write_recipe(folder, path):
@@ -54,15 +59,17 @@ def write_recipe(folder, path):
 
 def test_a_kernel_is_one_file(copy):
     write_recipe(copy, "kernels/matmul/outer.py")
-    listed = json.loads(run(copy, "registry", "list", "matmul", "--json"))
-    assert "outer" in {row["name"] for row in listed}
-    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "matmul-outer")
-    assert f"{len(_conformance.all_properties(registry.contract('matmul')))} passed" in tests
-    benchmarks = run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer")
-    assert "test_speed[matmul-tiny-outer]" in benchmarks
-    assert "outer: conforms" in run(copy, "registry", "check", "matmul", "outer", "--examples", "2")
-    rows = json.loads(run(copy, "registry", "compare", "matmul", "--size", "tiny", "--json"))["rows"]
+    lines = "list matmul --json", "check matmul outer --examples 2", "compare matmul --size tiny --json"
+    listed, checked, compared = several(*lines, cwd=copy, path=paths(copy))
+    assert "outer" in {row["name"] for row in json.loads(listed.stdout)}
+    assert "outer: conforms" in checked.stdout
+    rows = json.loads(compared.stdout)["rows"]
     assert next(row for row in rows if row["variant"] == "outer")["status"] == "timed"
+    chosen = "matmul-outer or (matmul and tiny and outer)"
+    said = pytest_says(copy, "tests/conformance/test_conformance.py", "bench", "-k", chosen)
+    properties = _conformance.all_properties(registry.contract("matmul"))
+    assert len(re.findall(r"::test_variant_has_property\[matmul-outer-\w+\] PASSED", said)) == len(properties)
+    assert "::test_speed[matmul-tiny-outer] PASSED" in said
 
 
 def test_a_broken_kernel_turns_the_suite_red(copy):
@@ -70,34 +77,37 @@ def test_a_broken_kernel_turns_the_suite_red(copy):
     write_recipe(copy, "kernels/matmul/outer.py")
     file = copy / "kernels/matmul/outer.py"
     file.write_text(file.read_text().replace("range(a.shape[1])", "range(a.shape[1] - 1)"))
-    chosen = "matmul-outer-agrees_with_reference"
-    tests = run(copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", chosen, code=1)
-    assert re.search(r"agrees_with_reference failed: entry \(.*\) is .*, expected .*: off by", tests)
-    assert "outer: WRONG" in run(copy, "registry", "compare", "matmul", "--size", "tiny", code=1)
-    assert "outer: REFUSED" in run(copy, "registry", "check", "matmul", "outer", "--examples", "10", code=1)
-    assert re.search(r"AssertionError: off by", run(copy, "pytest", "-q", "bench", "-k", "matmul and tiny and outer", code=1))
+    lines = "compare matmul --size tiny", "check matmul outer --examples 10"
+    compared, checked = several(*lines, cwd=copy, codes=(1, 1), path=paths(copy))
+    assert "outer: WRONG" in compared.stdout
+    assert "outer: REFUSED" in checked.stdout
+    chosen = "matmul-outer-agrees_with_reference or (matmul and tiny and outer)"
+    said = pytest_says(copy, "tests/conformance/test_conformance.py", "bench", "-k", chosen, code=1)
+    assert re.search(r"agrees_with_reference failed: entry \(.*\) is .*, expected .*: off by", said)
+    assert re.search(r"AssertionError: off by", said)
 
 
 def test_an_operation_is_its_definition(copy):
     for name in ("__init__", "broadcast"):
         write_recipe(copy, f"kernels/scale_rows/{name}.py")
-    listed = json.loads(run(copy, "registry", "list", "--json"))
-    assert ("scale_rows", "broadcast") in {(row["operation"], row["name"]) for row in listed}
-    tests = run(
-        copy, "pytest", "-q", "tests/conformance/test_conformance.py", "-k", "scale_rows-broadcast or scale_rows-definition-"
-    )
+    np.savez(copy / "own.npz", x=np.ones((3, 2)), factors=np.ones(3))
+    np.savez(copy / "other.npz", x=np.ones((3, 2)))
+    explain = "explain scale_rows"
+    lines = "list --json", "compare scale_rows", explain, f"{explain} --input own.npz", f"{explain} --input other.npz"
+    listed, compared, explained, own, other = several(*lines, cwd=copy, codes=(0, 0, 0, 0, 1), path=paths(copy))
+    assert ("scale_rows", "broadcast") in {(row["operation"], row["name"]) for row in json.loads(listed.stdout)}
+    assert "broadcast" in compared.stdout
+    assert "runs" in explained.stdout
+    assert "own.npz, x 3x2, factors 3" in own.stdout
+    assert "scale_rows: the file holds x; expected x and factors" in other.stderr
+    files = "tests/conformance/test_conformance.py", "tests/definition/test_contracts.py", "bench"
+    said = pytest_says(copy, *files, "-k", "scale_rows and not (bench and not tiny)")
     properties = _conformance.all_properties(Zoo(copy / "kernels").contract("scale_rows"))
     assert len(properties) > len(general.GENERAL)  # its signature gives it relations too
-    assert f"{2 * len(properties)} passed" in tests  # of the kernel, and of the definition as it is
-    run(copy, "pytest", "-q", "tests/definition/test_contracts.py", "-k", "scale_rows")
-    assert "broadcast" in run(copy, "registry", "compare", "scale_rows")
-    assert "runs" in run(copy, "registry", "explain", "scale_rows")
-    np.savez(copy / "own.npz", x=np.ones((3, 2)), factors=np.ones(3))
-    assert "own.npz, x 3x2, factors 3" in run(copy, "registry", "explain", "scale_rows", "--input", "own.npz")
-    np.savez(copy / "other.npz", x=np.ones((3, 2)))
-    refusal = run(copy, "registry", "explain", "scale_rows", "--input", "other.npz", code=1, output="stderr")
-    assert "scale_rows: the file holds x; expected x and factors" in refusal
-    assert "scale_rows-tiny-broadcast" in run(copy, "pytest", "-q", "bench", "-k", "scale_rows and tiny")
+    for name in ("broadcast", "definition"):  # the kernel, and the definition as it is
+        assert len(re.findall(rf"::test_variant_has_property\[scale_rows-{name}-\w+\] PASSED", said)) == len(properties)
+    assert re.search(r"test_contracts.py::\w+\[scale_rows\] PASSED", said)
+    assert "::test_speed[scale_rows-tiny-broadcast] PASSED" in said
 
 
 def test_the_readme_runs():

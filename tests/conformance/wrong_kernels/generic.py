@@ -5,6 +5,7 @@ import itertools
 import random
 import threading
 import time
+from types import FunctionType
 
 import numpy as np
 
@@ -360,45 +361,7 @@ def seeds_the_generators(call):
     return call()
 
 
-GENERIC = (
-    last_term_lost,
-    tail_of_terms_lost,
-    at_most_128_terms,
-    at_most_512_terms,
-    counter_of_terms_wraps,
-    order_by_chance,
-    tail_of_rows_unwritten,
-    at_most_128_rows,
-    stored_column_by_column,
-    wrong_past_256_everywhere,
-    wrong_past_600_on_both_sides,
-    wrong_past_4200_on_both_sides,
-    at_most_4200_terms,
-    at_most_4200_rows,
-    counter_of_rows_wraps,
-    wrong_at_a_length_of_11,
-    wrong_at_a_length_of_130,
-    single_for_double,
-    result_in_half,
-    result_in_double,
-    rounded_to_decimals,
-    memory_order_of_the_first,
-    memory_order_of_the_last,
-    f_order_of_the_first_taken_for_c,
-    f_order_of_the_last_taken_for_c,
-    negative_strides_forgotten,
-    writes_into_an_argument,
-    returns_its_operand,
-    result_cannot_be_written,
-    stores_pairs_past_the_end,
-    returns_one_buffer,
-    cached_by_shape,
-    cached_by_identity,
-    cached_by_address,
-    races_through_an_operand,
-    races_through_the_result,
-    seeds_the_generators,
-)
+GENERIC = tuple(each for name, each in globals().items() if isinstance(each, FunctionType) and not name.startswith("_"))
 
 
 _lock = threading.Lock()

@@ -1,38 +1,8 @@
-"""Negative controls for standardize alone: kernels with one small bug each, and correct ones written oddly."""
+"""Negative controls for standardize alone: kernels with one small bug each; correct ones stand beside them."""
 
 import numpy as np
-
-quiet = np.errstate(all="ignore")
-
-
-def _from_the_middle(x):
-    """Return the differences from the middle of each column's range over the largest, and where a column is constant."""
-    low, high = x.min(axis=0), x.max(axis=0)
-    constant = low == high
-    apart = x - (low / 2 + high / 2)
-    return apart / np.where(constant, 1, np.abs(apart).max(axis=0)), constant, low - high
-
-
-def _made(x, standardized):
-    """Apply a function to scaled differences; constant columns are filled in afterwards."""
-    if not x.size:
-        return np.empty(x.shape, x.dtype)
-    apart, constant, filled = _from_the_middle(x)
-    y = np.array(standardized(apart), x.dtype)
-    y[:, constant] = filled[constant]
-    return y
-
-
-def _two_passes(apart):
-    apart = apart - apart.mean(axis=0)
-    return apart / np.sqrt((apart**2).mean(axis=0))
-
-
-@quiet
-def from_the_middle(x):
-    """Two passes over the differences from the middle of each column's range."""
-    return _made(x, _two_passes)
-
+from wrong_kernels.of_standardize import correct
+from wrong_kernels.of_standardize.correct import from_the_middle, made, quiet, two_passes
 
 # Digits of columns that are far from zero
 
@@ -58,7 +28,7 @@ def squares_in_one_pass_in_double(x):
 @quiet
 def differences_from_the_rounded_mean(x):
     """The mean is rounded to the dtype, and the differences from that have another mean (torch.var_mean, scikit-learn)."""
-    return _filled(x, _two_passes)
+    return _filled(x, two_passes)
 
 
 @quiet
@@ -141,7 +111,7 @@ def one_constant_column_for_all(x):
 @quiet
 def epsilon_under_the_root(x):
     """A constant is added to the variance, as layer normalisation does (pytorch's eps of 1e-5)."""
-    return _made(x, lambda z: (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + z.dtype.type(1e-5)))
+    return made(x, lambda z: (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + z.dtype.type(1e-5)))
 
 
 # The range
@@ -154,7 +124,7 @@ def differences_overflow(x):
         return np.empty(x.shape, x.dtype)
     apart = x - x[0]
     constant = (apart == 0).all(axis=0)
-    y = _two_passes(apart / np.where(constant, 1, np.abs(apart).max(axis=0)))
+    y = two_passes(apart / np.where(constant, 1, np.abs(apart).max(axis=0)))
     y[:, constant] = 0
     return y.astype(x.dtype)
 
@@ -165,7 +135,7 @@ def squares_overflow_and_underflow(x):
     if not x.size:
         return np.empty(x.shape, x.dtype)
     low, high = x.min(axis=0), x.max(axis=0)
-    y = _two_passes(x - (low / 2 + high / 2))
+    y = two_passes(x - (low / 2 + high / 2))
     y[:, low == high] = (low - high)[low == high]
     return y
 
@@ -211,32 +181,32 @@ def infinite_columns_are_zero(x):
 @quiet
 def sample_deviation(x):
     """Over n - 1, as torch.std and pandas have it."""
-    y = _made(x, lambda z: (z - z.mean(axis=0)) / z.std(axis=0, ddof=1))
+    y = made(x, lambda z: (z - z.mean(axis=0)) / z.std(axis=0, ddof=1))
     return y
 
 
 @quiet
 def over_the_variance(x):
     """The root is forgotten."""
-    return _made(x, lambda z: (z - z.mean(axis=0)) / z.var(axis=0))
+    return made(x, lambda z: (z - z.mean(axis=0)) / z.var(axis=0))
 
 
 @quiet
 def mean_absolute_deviation(x):
     """The mean of the sizes of the differences."""
-    return _made(x, lambda z: (z - z.mean(axis=0)) / np.abs(z - z.mean(axis=0)).mean(axis=0))
+    return made(x, lambda z: (z - z.mean(axis=0)) / np.abs(z - z.mean(axis=0)).mean(axis=0))
 
 
 @quiet
 def deviation_about_the_first_row(x):
     """Differences from the first row are squared before their mean is known."""
-    return _made(x, lambda z: (z - z.mean(axis=0)) / np.sqrt(((z - z[0]) ** 2).mean(axis=0)))
+    return made(x, lambda z: (z - z.mean(axis=0)) / np.sqrt(((z - z[0]) ** 2).mean(axis=0)))
 
 
 @quiet
 def less_the_median(x):
     """The median for the mean."""
-    return _made(x, lambda z: (z - np.median(z, axis=0)) / z.std(axis=0))
+    return made(x, lambda z: (z - np.median(z, axis=0)) / z.std(axis=0))
 
 
 @quiet
@@ -267,7 +237,7 @@ def padding_counts(x):
         apart[: len(z)] = z - z.mean(axis=0)
         return apart[: len(z)] / np.sqrt((apart**2).sum(axis=0) / len(z))
 
-    return _made(x, of)
+    return made(x, of)
 
 
 @quiet
@@ -279,7 +249,7 @@ def blocks_merged_without_their_distance(x):
         squares = sum(((block - block.mean(axis=0)) ** 2).sum(axis=0) for block in blocks)
         return (z - z.mean(axis=0)) / np.sqrt(squares / len(z))
 
-    return _made(x, of)
+    return made(x, of)
 
 
 @quiet
@@ -290,13 +260,13 @@ def means_of_blocks_weigh_alike(x):
         z = z - np.mean([z[start : start + 32].mean(axis=0) for start in range(0, len(z), 32)], axis=0)
         return z / np.sqrt((z**2).mean(axis=0))
 
-    return _made(x, of)
+    return made(x, of)
 
 
 @quiet
 def means_in_half(x):
     """The mean is kept in float16."""
-    return _made(x, lambda z: (z - z.mean(axis=0).astype(np.float16)) / z.std(axis=0))
+    return made(x, lambda z: (z - z.mean(axis=0).astype(np.float16)) / z.std(axis=0))
 
 
 WRONG = (
@@ -332,93 +302,7 @@ WRONG = (
     means_in_half,
 )
 
-
-# Correct, and not as one would write it
-
-
-@quiet
-def welford(x):
-    """Mean and squares are updated row by row (Welford 1962)."""
-
-    def of(z):
-        mean, squares = np.zeros((2, z.shape[1]), z.dtype)
-        for i, row in enumerate(z):
-            apart = row - mean
-            mean = mean + apart / z.dtype.type(i + 1)
-            squares = squares + apart * (row - mean)
-        return (z - mean) / np.sqrt(squares / z.dtype.type(len(z)))
-
-    return _made(x, of)
-
-
-@quiet
-def halves_merged(x):
-    """Means and squares of the two halves of the rows are merged, and those of theirs (Chan, Golub and LeVeque 1983)."""
-
-    def summary(z):
-        if len(z) == 1:
-            return z[0], np.zeros_like(z[0])
-        at = len(z) // 2
-        (a, squares_a), (b, squares_b) = summary(z[:at]), summary(z[at:])
-        share = z.dtype.type((len(z) - at) / len(z))
-        return a + (b - a) * share, squares_a + squares_b + (b - a) ** 2 * at * share
-
-    def of(z):
-        mean, squares = summary(z)
-        return (z - mean) * (1 / np.sqrt(squares / z.dtype.type(len(z))))
-
-    return _made(x, of)
-
-
-@quiet
-def from_the_first_row(x):
-    """Differences from the first row, of quarters where the column is large enough for these to be exact."""
-    if not x.size:
-        return np.empty(x.shape, x.dtype)
-    quarter = np.where(np.abs(x).max(axis=0) > 1, x.dtype.type(0.25), x.dtype.type(1))
-    apart = x * quarter - x[0] * quarter
-    constant = (apart == 0).all(axis=0)
-    y = _two_passes(apart / np.where(constant, 1, np.abs(apart).max(axis=0)))
-    y[:, constant] = (x - x)[:, constant]
-    return y.astype(x.dtype)
-
-
-@quiet
-def from_the_mean_twice(x):
-    """Differences from the mean, scaled first, and then from the mean of those, and so once more."""
-    if not x.size:
-        return np.empty(x.shape, x.dtype)
-    low, high = x.min(axis=0), x.max(axis=0)
-    _, exponent = np.frexp(np.maximum(np.abs(low), np.abs(high)))
-    exponent = np.where(np.isfinite(low - low + high - high), exponent, 0)
-    z = np.ldexp(x, -exponent)
-    apart = z - np.clip(z.mean(axis=0), z.min(axis=0), z.max(axis=0))
-    apart = apart / np.where(low == high, 1, np.abs(apart).max(axis=0))
-    y = _two_passes(apart - apart.mean(axis=0))
-    y[:, low == high] = (low - high)[low == high]
-    return y
-
-
-@quiet
-def wider_inside(x):
-    """Everything in extended precision, rounded once."""
-    z = x.astype(np.longdouble)
-    z = z - z[:1]
-    y = z - z.mean(axis=0) if len(z) else z
-    spread = np.sqrt((y**2).mean(axis=0)) if len(z) else 1
-    return np.where((z == 0).all(axis=0), 0, y / spread).astype(x.dtype)
-
-
-@quiet
-def column_by_column(x):
-    """One column at a time, into an array in Fortran order."""
-    y = np.empty(x.shape, x.dtype, order="F")
-    for j in range(x.shape[1]):
-        y[:, j : j + 1] = from_the_middle(x[:, j : j + 1])
-    return y
-
-
-RIGHT = (from_the_middle, welford, halves_merged, from_the_first_row, from_the_mean_twice, wider_inside, column_by_column)
+RIGHT = correct.RIGHT
 
 # Of the generic ones, those about terms: the result lacks no extent, so that none is summed over in its signature's words.
 NO_BUG = (
