@@ -19,7 +19,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, gufunc, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
+from kernels._dispatch.fast_path import Served, fast_path, lifted, plain_only, served
 from kernels._dispatch.operation import Call, Operation
 from kernels._variant import SELECTORS
 from registry import VariantUnavailable
@@ -242,7 +242,8 @@ class Chooser:
         op, (kind, _, device), (first, *_) = self.op, request.caller, choice.considered
         running = [first] if choice.by_facts is None else [each for each in choice.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
-        if first.variant not in rivals or not (gufunc.is_core(op.core, request.arrays) or all(v.batches for v in rivals)):
+        lifts = not (gufunc.is_core(op.core, request.arrays) or all(v.batches for v in rivals))
+        if first.variant not in rivals or (lifts and len(rivals) > 1):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
@@ -253,6 +254,8 @@ class Chooser:
 
         one = choice.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
+        if lifts and (kernel := lifted(op, kernel, [array.ndim for array in request.arrays])) is None:
+            return None
         serves = served(op, first.variant, kernel, options).get(request.arrays[0].dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 

@@ -7,4 +7,12 @@ from registry import register
 
 @register("matmul", "numpy", dtypes=("bool", "numeric", "object"), batches=True, rank=60)
 def matmul(a, b):
+    # The method dot hands the same matrices to the BLAS, for half the price of a call. But as a multiple of another array, an
+    # array of one 0 makes zeros of infinities and NaN too; and integers take longer.
+    if (
+        a.ndim < 3 > b.ndim
+        and a.dtype.char in "fdFD"
+        and (len(b) != 1 or ((a.size != 1 or a.item()) and (b.size != 1 or b.item())))
+    ):
+        return a.dot(b)
     return np.matmul(a, b)
