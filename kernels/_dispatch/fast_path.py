@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from registry import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
+ABSENT = object()  # an array that a call does not give by position
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
 HEAD = """
-def call(*args, **kwargs):
+def call({parameters}, /, *args, **kwargs):
     {complete}
     if {strange}:
-        return otherwise(args, kwargs)
+        return otherwise(given({arrays}, *args), kwargs)
     try:
         {look}
         found = known[{first}]
@@ -43,40 +44,50 @@ def call(*args, **kwargs):
     except RuntimeError:  # a nested tensor has no shape
         found = None
     if found is None:
-        return slow(args, kwargs)
+        return slow({args}, kwargs)
     if {elsewhere}:
-        return bodies[{dimensions}](args, kwargs, dtype, found, {given})
+        return bodies[{dimensions}]({arrays}, {shapes}, args, kwargs, dtype, found)
     {body}
 """
 BODY = """
     {extents}
     if {apart}:
-        return slow(args, kwargs)
+        return slow({args}, kwargs)
     {enter}
     try:
         {validate}
         {then}
         if plain and ({scattered}):
-            return slow(args, kwargs)
-        result = kernel({arguments})
+            return slow({args}, kwargs)
+        {run}
     {leave}
-    return result if {right} else slow(args, kwargs)
+    return result if {right} else slow({args}, kwargs)
 """
 VALIDATE = """
         try:
-            positional, named = validate(*args, **kwargs)
+            positional, named = validate({arrays}, *args, **kwargs)
         except TypeError:  # such as an argument too many: the slow path names the operation
             positional = None
         if positional is None:
-            return slow(args, kwargs)
+            return slow({args}, kwargs)
+"""
+RUN = """
+        if quiet:
+            result = kernel({arguments})
+        else:
+            before = set_errors(ignored)
+            try:
+                result = kernel({arguments})
+            finally:
+                reset_errors(before)
 """
 LOOK = """
         try:
-            kernel, plain, dtypes = found[{then}]
+            kernel, plain, quiet, dtypes = found[{then}]
         except KeyError:
             kernel = None
         if kernel is None:
-            return slow(args, kwargs, ({key}))
+            return slow({args}, kwargs, ({key}))
 """
 
 
@@ -90,21 +101,24 @@ class Served(NamedTuple):
     plain : bool
         Whether its arrays must lie in memory as it reads them: of NumPy writable and C-contiguous, and of torch without a
         conjugate that is not resolved.
+    quiet : bool
+        Whether NumPy need not be told to ignore floating-point errors in it.
     dtypes : set
         Those that its result may have.
     """
 
     kernel: Callable[..., Any]
     plain: bool
+    quiet: bool
     dtypes: set[Any]
 
 
 def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options: Mapping[str, Any]) -> dict[Any, Served]:
     """Return what serves calls of a variant, by the dtype of the arrays."""
     bound = partial(kernel, **options) if options else kernel
-    results = op.contract.signature.result.dtypes
+    results, quiet = op.contract.signature.result.dtypes, getattr(bound, "quiet", False)
     return {
-        dtype: Served(bound, plain_only(variant), {_dtype(variant, each) for each in results(name)})
+        dtype: Served(bound, plain_only(variant), quiet, {_dtype(variant, each) for each in results(name)})
         for name in variant.dtypes
         if (dtype := _dtype(variant, name)) is not None
     }
@@ -197,11 +211,14 @@ class Bodies(dict[Any, Callable[..., Any]]):
 
 def _completing(op: Operation) -> str:
     """Write the statement that puts the first array in the place of those by position that a call leaves out for it."""
-    left_out = [key for key in op.by_position[: op.leading] if key in op.contract.signature.defaults]
-    if not left_out:
-        return "pass"
-    given = " and ".join([f"len(args) == {op.leading - len(left_out)}", *(f"{key!r} not in kwargs" for key in left_out)])
-    return f"if {given}: args = (*args, {'args[0], ' * len(left_out)})"
+    left_out = {f"array_{i}": key for i, key in enumerate(op.by_position[: op.leading]) if key in op.contract.signature.defaults}
+    tests = [f"{array} = array_0 if {array} is absent and {key!r} not in kwargs else {array}" for array, key in left_out.items()]
+    return "; ".join(tests) or "pass"
+
+
+def _given(*args: Any) -> tuple[Any, ...]:
+    """Return the positional arguments that a call gives."""
+    return tuple(each for each in args if each is not ABSENT)
 
 
 class _Source:
@@ -214,9 +231,19 @@ class _Source:
         self.batches = batches and all(argument.batch for argument in op.contract.signature.arrays.values())
         self.core = tuple(map(len, op.core.inputs[: op.leading]))  # how many dimensions arrays have without a batch
         self.of_state, self.of_array, self.of_memory, own = _strange(kind, device)
-        self.names = {**names, **own, "validate": op.function, "op": op, "lifted": lifted, "bodies": Bodies(self.body)}
+        self.names = {
+            **names,
+            **own,
+            "validate": op.function,
+            "absent": ABSENT,
+            "given": _given,
+            "op": op,
+            "lifted": lifted,
+            "bodies": Bodies(self.body),
+        }
         self.arrays = [f"array_{i}" for i in range(op.leading)]
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
+        self.args = f"({', '.join(self.arrays)}, *args)"
         self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
 
     def compiled(self) -> Callable[..., Any]:
@@ -224,9 +251,8 @@ class _Source:
         first, *others = self.arrays
         lengths = [f"len({shape})" for shape in self.shapes]
         strange = [
-            f"len(args) {'!=' if self.op.shapes_alone else '<'} {self.op.leading}",
             *self.of_state,
-            *(f"type({array} := args[{i}]) is not kind" for i, array in enumerate(self.arrays)),
+            *(f"type({array}) is not kind" for array in self.arrays),
             f"(dtype := {first}.dtype) is None",
             *(f"{array}.dtype is not dtype" for array in others),
             *(test.format(array) for test in self.of_array for array in self.arrays),
@@ -241,7 +267,10 @@ class _Source:
                 empty="{} if takes(dtype) else None" if self.state else "None",
                 elsewhere=" or ".join(f"{length} != {ndim}" for length, ndim in zip(lengths, self.core, strict=True)),
                 dimensions="".join(f"{length}, " for length in lengths),
-                given=", ".join([*self.arrays, *self.shapes]),
+                parameters=", ".join(f"{array}=absent" for array in self.arrays),
+                arrays=", ".join(self.arrays),
+                shapes=", ".join(self.shapes),
+                args=self.args,
                 body=self._body(self.core),
             ),
             "call",
@@ -249,11 +278,9 @@ class _Source:
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
         """Return the function for arrays of so many dimensions."""
-        written = self._body(dimensions)
-        if written is None:
-            return lambda args, kwargs, *_: self.slow(args, kwargs)
+        written = self._body(dimensions) or f"return slow({self.args}, kwargs)"
         return self._function(
-            f"def body(args, kwargs, dtype, found, {', '.join([*self.arrays, *self.shapes])}):{written}", "body"
+            f"def body({', '.join([*self.arrays, *self.shapes])}, args, kwargs, dtype, found):\n    {written}", "body"
         )
 
     def _function(self, source: str, name: str) -> Callable[..., Any]:
@@ -265,7 +292,7 @@ class _Source:
         """Write tests of the keyword arguments, each true of what is not ordinary."""
         op, wrong = self.op, []
         if op.shapes_alone:
-            return ["kwargs"]
+            return ["args", "kwargs"]
         for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
             tests = ["type(other) is not kind", "other.dtype is not dtype", f"other.ndim != {len(operand)}"]
             strange = " or ".join([*tests, *(test.format("other") for test in self.of_array)])
@@ -292,20 +319,25 @@ class _Source:
         given = [*(extent for extent in batch if " " in extent), *(extent for extent in result.extents if extent in named)]
         shape = "".join(f"{named[extent]}, " for extent in given)
         right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-        served = "kernel, plain, dtypes = found"
+        served = "kernel, plain, quiet, dtypes = found"
         if self.state:
-            served = LOOK.format(then="][".join(then), key=", ".join(self.first + then)).strip()
+            served = LOOK.format(then="][".join(then), key=", ".join(self.first + then), args=self.args).strip()
         elif lifts:
             served += f"; kernel = lifted(op, kernel, {dimensions})"
+        arguments = ", ".join(self.arrays if alone else ["*positional", "**named"])
+        run = RUN.strip() if alone and numpy else "result = kernel({arguments})"
         return BODY.format(
             extents="; ".join(f"{own}= {shape}" for own, shape in zip(locals, self.shapes, strict=True) if own) or "pass",
             apart=" or ".join(apart) or "False",
-            enter="before = set_errors(ignored)" if numpy else "pass",
-            validate="pass" if alone else VALIDATE.strip(),
+            enter="before = set_errors(ignored)" if numpy and not alone else "pass",
+            validate="pass" if alone else VALIDATE.format(arrays=", ".join(self.arrays), args=self.args).strip(),
+            args=self.args,
             then=served,
             scattered=" or ".join(scattered),
-            arguments=", ".join(self.arrays if alone else ["*positional", "**named"]),
-            leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
+            run=run.format(arguments=arguments),
+            leave=("finally: pass" if alone else "finally: reset_errors(before)")
+            if numpy
+            else f"except complaints: return slow({self.args}, kwargs)",
             # NumPy gives a scalar for a result without dimensions.
             right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
             if shape or not numpy
