@@ -78,6 +78,7 @@ def measure(tuner, planned, choices):
     found = tuner.measure(example, planned.dtype)
     timed = {each.variant: each.seconds for each in found.entries if not (each.abandoned or each.options)}
     ours = {name: seconds for name, seconds in timed.items() if name in names}
+    wrong = [each for each in found.refused if each.variant not in names]
     if not ours:
         return None
     trial = tuner.trial(example, planned.dtype)
@@ -106,6 +107,7 @@ def measure(tuner, planned, choices):
         "elsewhere": [each.name for each in choices if bucket(tuner.operation, call) not in each.buckets],
         "ratio": {each.name: seconds[each] / seconds[best] for each in choices},
         "peer": {name: seconds[name] / seconds[best] for name in rivals},
+        "wrong": {each.variant: each.wrong for each in wrong},
     }
 
 
@@ -149,9 +151,13 @@ def show(records, names, console):
         console.print(shown)
     for first, second in itertools.combinations(names, 2):
         console.print(f"{first} and {second} choose the same, or within 3 %: {agreement(records, first, second):.1%}")
-    slower = [record["ratio"][names[-1]] / min(record["peer"].values()) for record in records if record["peer"]]
-    if slower:
-        console.print(f"auto ({names[-1]}) over the best peer: worst {max(slower):.3f} of {len(slower)} calls")
+    beside = [(record["ratio"][names[-1]] / min(record["peer"].values()), record) for record in records if record["peer"]]
+    if beside:
+        worst, record = max(beside, key=lambda each: each[0])
+        console.print(f"auto ({names[-1]}) over the best peer that is right: worst {worst:.3f} of {len(beside)} calls: {record}")
+    for name in dict.fromkeys(name for record in records for name in record.get("wrong", ())):
+        refused = [record["wrong"][name] for record in records if name in record.get("wrong", ())]
+        console.print(f"{name}: wrong on {len(refused)} calls, such as: {refused[0]}")
 
 
 @click.command()

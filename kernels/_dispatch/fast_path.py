@@ -3,8 +3,8 @@
 Like the validator, it is Python source made for one operation, as `dataclasses` makes an `__init__`. It stands in for everything
 that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, in a neutral state.
 What follows the look at their state and kind is source for their numbers of dimensions, made when such arrays come for the first
-time: for the core dimensions alone, without those that an array may lack, or with a batch before them, as every array has it
-that has any. Any other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
+time: for the core dimensions alone, without those that an array may lack, or with a batch before them, in which no extent is
+repeated. Any other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 
 What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
 a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks.
@@ -59,7 +59,7 @@ BODY = """
         {then}
         if plain and ({scattered}):
             return slow({args}, kwargs)
-        {run}
+        result = kernel({arguments})
     {leave}
     return result if {right} else slow({args}, kwargs)
 """
@@ -71,19 +71,9 @@ VALIDATE = """
         if positional is None:
             return slow({args}, kwargs)
 """
-RUN = """
-        if quiet:
-            result = kernel({arguments})
-        else:
-            before = set_errors(ignored)
-            try:
-                result = kernel({arguments})
-            finally:
-                reset_errors(before)
-"""
 LOOK = """
         try:
-            kernel, plain, quiet, dtypes = found[{then}]
+            kernel, plain, dtypes = found[{then}]
         except KeyError:
             kernel = None
         if kernel is None:
@@ -101,24 +91,21 @@ class Served(NamedTuple):
     plain : bool
         Whether its arrays must lie in memory as it reads them: of NumPy writable and C-contiguous, and of torch without a
         conjugate that is not resolved.
-    quiet : bool
-        Whether NumPy need not be told to ignore floating-point errors in it.
     dtypes : set
         Those that its result may have.
     """
 
     kernel: Callable[..., Any]
     plain: bool
-    quiet: bool
     dtypes: set[Any]
 
 
 def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options: Mapping[str, Any]) -> dict[Any, Served]:
     """Return what serves calls of a variant, by the dtype of the arrays."""
     bound = partial(kernel, **options) if options else kernel
-    results, quiet = op.contract.signature.result.dtypes, getattr(bound, "quiet", False)
+    results = op.contract.signature.result.dtypes
     return {
-        dtype: Served(bound, plain_only(variant), quiet, {_dtype(variant, each) for each in results(name)})
+        dtype: Served(bound, plain_only(variant), {_dtype(variant, each) for each in results(name)})
         for name in variant.dtypes
         if (dtype := _dtype(variant, name)) is not None
     }
@@ -157,7 +144,12 @@ def lifted(op: Operation, kernel: Callable[..., Any], dimensions: Sequence[int])
     present = {extent for own in named for extent in own}
     places = [tuple(slice(None) if extent in present else None for extent in core) for core in op.core.inputs]
     place = tuple(slice(None) if extent in present else 0 for extent in op.core.output)
-    return lambda *given: kernel(*(array[where] for array, where in zip(given, places, strict=True)))[place]
+
+    def of_vectors(*given: Any) -> Any:
+        result = kernel(*(array[where] for array, where in zip(given, places, strict=True)))
+        return None if result is None else result[place]
+
+    return of_vectors
 
 
 def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]] | None:
@@ -221,6 +213,11 @@ def _given(*args: Any) -> tuple[Any, ...]:
     return tuple(each for each in args if each is not ABSENT)
 
 
+def _in_batch(extent: str) -> bool:
+    """Whether a name is one that `extents_of` gave to an extent of a batch."""
+    return " " in extent
+
+
 class _Source:
     """The source for an operation; its parameters are those of `fast_path`."""
 
@@ -231,16 +228,9 @@ class _Source:
         self.batches = batches and all(argument.batch for argument in op.contract.signature.arrays.values())
         self.core = tuple(map(len, op.core.inputs[: op.leading]))  # how many dimensions arrays have without a batch
         self.of_state, self.of_array, self.of_memory, own = _strange(kind, device)
-        self.names = {
-            **names,
-            **own,
-            "validate": op.function,
-            "absent": ABSENT,
-            "given": _given,
-            "op": op,
-            "lifted": lifted,
-            "bodies": Bodies(self.body),
-        }
+        self.lifted: dict[Any, Any] = {}  # what is known of one variant, by the numbers of dimensions where arrays lack some
+        self.names = {**names, **own, "validate": op.function, "absent": ABSENT, "given": _given, "lifted": self.lifted}
+        self.names["bodies"] = Bodies(self.body)
         self.arrays = [f"array_{i}" for i in range(op.leading)]
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
         self.args = f"({', '.join(self.arrays)}, *args)"
@@ -304,40 +294,43 @@ class _Source:
         op, alone, numpy = self.op, self.op.shapes_alone, self.kind == "numpy"
         operands = extents_of(op, dimensions)
         lifts = not self.batches and dimensions != self.core
-        if operands is None or (lifts and not (alone and all(map(int.__le__, dimensions, self.core)))):
+        if operands is None or (lifts and self.state):
             return None
+        if lifts:
+            known = {
+                dtype: each._replace(kernel=lifted(op, each.kernel, dimensions)) for dtype, each in self.names["known"].items()
+            }
+            if not all(each.kernel for each in known.values()):
+                return None
+            self.lifted[dimensions] = known
         extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(operands) for axis, extent in enumerate(operand)]
         named = dict(reversed(extents))  # each extent by where it comes first
-        locals = ["".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(operands)]
+        unpacked = ["".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(operands)]
         apart = [
-            f"{local} != {named[extent]}" for extent, local in extents if local != named[extent] and (alone or " " in extent)
+            f"{local} != {named[extent]}" for extent, local in extents if local != named[extent] and (alone or _in_batch(extent))
         ]
         then = self._kind_of_call(dimensions, dict(reversed(named.items())))
         scattered = [self.of_memory.format(array) for array in self.arrays]
         scattered += [f"(other := named[{name!r}]) is not None and ({self.of_memory.format('other')})" for name in op.keyed]
-        result, batch = op.contract.signature.result, max(operands, key=lambda operand: sum(" " in extent for extent in operand))
-        given = [*(extent for extent in batch if " " in extent), *(extent for extent in result.extents if extent in named)]
+        result, batch = op.contract.signature.result, max(operands, key=lambda operand: sum(map(_in_batch, operand)))
+        given = [*(extent for extent in batch if _in_batch(extent)), *(extent for extent in result.extents if extent in named)]
         shape = "".join(f"{named[extent]}, " for extent in given)
         right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-        served = "kernel, plain, quiet, dtypes = found"
+        served = "kernel, plain, dtypes = found"
         if self.state:
             served = LOOK.format(then="][".join(then), key=", ".join(self.first + then), args=self.args).strip()
         elif lifts:
-            served += f"; kernel = lifted(op, kernel, {dimensions})"
-        arguments = ", ".join(self.arrays if alone else ["*positional", "**named"])
-        run = RUN.strip() if alone and numpy else "result = kernel({arguments})"
+            served = f"kernel, plain, dtypes = lifted[{dimensions}][dtype]"
         return BODY.format(
-            extents="; ".join(f"{own}= {shape}" for own, shape in zip(locals, self.shapes, strict=True) if own) or "pass",
+            extents="; ".join(f"{own}= {shape}" for own, shape in zip(unpacked, self.shapes, strict=True) if own) or "pass",
             apart=" or ".join(apart) or "False",
-            enter="before = set_errors(ignored)" if numpy and not alone else "pass",
+            enter="before = set_errors(ignored)" if numpy else "pass",
             validate="pass" if alone else VALIDATE.format(arrays=", ".join(self.arrays), args=self.args).strip(),
             args=self.args,
             then=served,
             scattered=" or ".join(scattered),
-            run=run.format(arguments=arguments),
-            leave=("finally: pass" if alone else "finally: reset_errors(before)")
-            if numpy
-            else f"except complaints: return slow({self.args}, kwargs)",
+            arguments=", ".join(self.arrays if alone else ["*positional", "**named"]),
+            leave="finally: reset_errors(before)" if numpy else f"except complaints: return slow({self.args}, kwargs)",
             # NumPy gives a scalar for a result without dimensions.
             right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
             if shape or not numpy
@@ -348,9 +341,7 @@ class _Source:
         """Write what a choice hangs on beside the dtype: expressions in a call's own names, of few values each."""
         op = self.op
 
-        def bucket(
-            extent: str, local: str
-        ) -> str:  # a number below 0 for each bucket of large extents: a call takes twice as long
+        def bucket(extent: str, local: str) -> str:  # below 0 for each bucket of large extents: a call takes twice as long
             large = f"-({calls.STEPS} * (shift := {local}.bit_length() - {calls.STEPS.bit_length()}) + ({local} >> shift))"
             return f"{local} if {extent} < {calls.EXACT} else {large}"
 

@@ -113,12 +113,6 @@ def every_attention(kernel: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def quiet(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a kernel that keeps NumPy from warning of floating-point errors by itself, where NumPy would."""
-    kernel.quiet = True  # type: ignore[attr-defined]
-    return kernel
-
-
 class Tests(NamedTuple):
     """Python expressions, and the names in them."""
 
