@@ -1,6 +1,6 @@
 """How far the automatic choice is from the best: `auto` beside every variant, on calls that no tune has measured.
 
-    python bench/regret.py [OP]... [--limit SECONDS] [--table NAME=FILE]... [--peers]
+    python bench/regret.py [OP]... [--limit SECONDS] [--table NAME=FILE]... [--peers] [--only TEXT]...
 
 The choice follows, in turn, the shipped measurements and each table of `kernel-zoo tune --output FILE`. All that comes near the
 best is timed interleaved with each of these choices, and a ratio is that of the least samples from one run: what else the machine
@@ -78,6 +78,7 @@ def measure(tuner, planned, choices):
     found = tuner.measure(example, planned.dtype)
     timed = {each.variant: each.seconds for each in found.entries if not (each.abandoned or each.options)}
     ours = {name: seconds for name, seconds in timed.items() if name in names}
+    wrong = [each for each in found.refused if each.variant not in names]
     if not ours:
         return None
     trial = tuner.trial(example, planned.dtype)
@@ -105,7 +106,8 @@ def measure(tuner, planned, choices):
         "chosen": chosen,
         "elsewhere": [each.name for each in choices if bucket(tuner.operation, call) not in each.buckets],
         "ratio": {each.name: seconds[each] / seconds[best] for each in choices},
-        "peer": {name: seconds[name] / seconds[best] for name in rivals},
+        "peer": {name: took / seconds[best] for name, took in (timed | seconds).items() if name in timed.keys() - ours.keys()},
+        "wrong": {each.variant: each.wrong for each in wrong},
     }
 
 
@@ -149,9 +151,16 @@ def show(records, names, console):
         console.print(shown)
     for first, second in itertools.combinations(names, 2):
         console.print(f"{first} and {second} choose the same, or within 3 %: {agreement(records, first, second):.1%}")
-    slower = [record["ratio"][names[-1]] / min(record["peer"].values()) for record in records if record["peer"]]
-    if slower:
-        console.print(f"auto ({names[-1]}) over the best peer: worst {max(slower):.3f} of {len(slower)} calls")
+    for peer in sorted({name for record in records for name in record["peer"]}):
+        beside = [(record["ratio"][names[-1]] / record["peer"][peer], record) for record in records if peer in record["peer"]]
+        worst, record = max(beside, key=lambda each: each[0])
+        where = " ".join(
+            [record["dtype"], *(f"{key}={value}" for key, value in (record["extents"] | record["parameters"]).items())]
+        )
+        console.print(f"auto ({names[-1]}) over {peer}: worst {worst:.3f} of {len(beside)} calls: {where}")
+    for name in dict.fromkeys(name for record in records for name in record.get("wrong", ())):
+        refused = [record["wrong"][name] for record in records if name in record.get("wrong", ())]
+        console.print(f"{name}: wrong on {len(refused)} calls, such as: {refused[0]}")
 
 
 @click.command()
@@ -161,9 +170,10 @@ def show(records, names, console):
 @click.option(
     "--peers", "with_peers", is_flag=True, help="Time other libraries too; KeOps compiles for each number of dimensions."
 )
+@click.option("--only", multiple=True, metavar="TEXT", help="Only calls whose description has this text, such as flat or d=2.")
 @click.option("--seed", default=HELD, show_default=True, help="Which calls are drawn.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="Where all records go.")
-def main(operations, limit, tables, with_peers, seed, output):
+def main(operations, limit, tables, with_peers, only, seed, output):
     """Measure the regret of the automatic choice."""
     if any("=" not in each for each in tables):
         raise click.UsageError("--table: expected NAME=FILE")
@@ -179,6 +189,8 @@ def main(operations, limit, tables, with_peers, seed, output):
         for planned in plan(tuner.contract, seed=seed, named=False, entries=PACE.entries):
             if time.monotonic() > until:
                 break
+            if not all(f"{each} " in f"{planned} ".replace(",", " ") for each in only):
+                continue
             records += filter(None, [measure(tuner, planned, choices)])
     names = [each.name for each in choices]
     before = json.loads(output.read_text())["records"] if output.exists() else []

@@ -19,7 +19,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import Served, fast_path, plain_only, served
+from kernels._dispatch.fast_path import Served, fast_path, lifted, plain_only, served
 from kernels._dispatch.operation import Operation, Request
 from kernels._variant import SELECTORS, Variant, VariantUnavailable
 
@@ -242,8 +242,8 @@ class Chooser:
         op, (kind, _, device), (first, *_) = self.op, request.caller, decision.considered
         running = [first] if decision.by_facts is None else [each for each in decision.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
-        whole = op.contract.signature.is_core(request.arguments)
-        if first.variant not in rivals or not (whole or all(v.batches for v in rivals)):
+        lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
+        if first.variant not in rivals or (lifts and decision.by_facts is not None):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
@@ -254,6 +254,9 @@ class Chooser:
 
         one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
+        arrays = [array for key in op.contract.signature.arrays if (array := request.arguments[key]) is not None]
+        if lifts and (kernel := lifted(op, kernel, [array.ndim for array in arrays])) is None:
+            return None
         serves = served(op, first.variant, kernel, options).get(request.first.dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 

@@ -1,9 +1,10 @@
 """The fast path: an ordinary call goes to its kernel after some comparisons and a look at what is known of its kind.
 
 Like the validator, it is Python source made for one operation, as `dataclasses` makes an `__init__`. It stands in for everything
-that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, of the core
-dimensions alone, in a neutral state; or, of a kernel for batches, arrays that have the same before their core dimensions. Any
-other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
+that the slow path asks, so it takes only the ordinary: plain arrays that the kernel can take as they are, in a neutral state.
+What follows the look at their state and kind is source for their numbers of dimensions, made when such arrays come for the first
+time: for the core dimensions alone, without those that an array may lack, or with a batch before them, in which no extent is
+repeated. Any other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 
 What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
 a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks.
@@ -27,38 +28,48 @@ if TYPE_CHECKING:
     from registry import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
+ABSENT = object()  # an array that a call does not give by position
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
-SOURCE = """
-def call(*args, **kwargs):
+HEAD = """
+def call({parameters}, /, *args, **kwargs):
     {complete}
     if {strange}:
-        return otherwise(args, kwargs)
+        return otherwise(given({arrays}, *args), kwargs)
     try:
-        {extents}
+        {look}
         found = known[{first}]
     except KeyError:  # before the validator looks at the entries, somebody must take the dtype
         found = {empty}
-    except (ValueError, RuntimeError):  # a batch, or a nested tensor, which has no shape
-        dtype = None
-    if dtype is None:
-        return batch(args, kwargs)
-    if found is None or {apart}:
-        return slow(args, kwargs)
+    except RuntimeError:  # a nested tensor has no shape
+        found = None
+    if found is None:
+        return slow({args}, kwargs)
+    if {elsewhere}:
+        return bodies[{dimensions}]({arrays}, {shapes}, args, kwargs, dtype, found)
+    {body}
+"""
+BODY = """
+    {extents}
+    if {apart}:
+        return slow({args}, kwargs)
     {enter}
     try:
+        {validate}
+        {then}
+        if plain and ({scattered}):
+            return slow({args}, kwargs)
+        result = kernel({arguments})
+    {leave}
+    return result if {right} else slow({args}, kwargs)
+"""
+VALIDATE = """
         try:
-            positional, named = {validated}
+            positional, named = validate({arrays}, *args, **kwargs)
         except TypeError:  # such as an argument too many: the slow path names the operation
             positional = None
         if positional is None:
-            return slow(args, kwargs)
-        {then}
-        if plain and ({scattered}):
-            return slow(args, kwargs)
-        result = kernel({arguments})
-    {leave}
-    return result if {right} else slow(args, kwargs)
+            return slow({args}, kwargs)
 """
 LOOK = """
         try:
@@ -66,7 +77,7 @@ LOOK = """
         except KeyError:
             kernel = None
         if kernel is None:
-            return slow(args, kwargs, ({key}))
+            return slow({args}, kwargs, ({key}))
 """
 
 
@@ -118,6 +129,40 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
     return fast_path(op, variant.arrays, variant.device, names, batches=variant.batches)
 
 
+def lifted(op: Operation, kernel: Callable[..., Any], dimensions: Sequence[int]) -> Callable[..., Any] | None:
+    """Return a kernel of the core dimensions as one of arrays that lack some; None where they have a batch.
+
+    Parameters
+    ----------
+    op, kernel
+    dimensions : sequence of int
+        How many each array has.
+    """
+    named = extents_of(op, dimensions)
+    if not op.shapes_alone or named is None or any(len(own) > len(core) for own, core in zip(named, op.core.inputs, strict=True)):
+        return None
+    present = {extent for own in named for extent in own}
+    places = [tuple(slice(None) if extent in present else None for extent in core) for core in op.core.inputs]
+    place = tuple(slice(None) if extent in present else 0 for extent in op.core.output)
+
+    def of_vectors(*given: Any) -> Any:
+        result = kernel(*(array[where] for array, where in zip(given, places, strict=True)))
+        return None if result is None else result[place]
+
+    return of_vectors
+
+
+def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]] | None:
+    """Return the names of the extents of arrays of so many dimensions, a batch's counted from its end; None if they cannot be."""
+    named = []
+    for array, ndim in zip(op.contract.signature.arrays.values(), dimensions, strict=False):
+        core = array.present(ndim)
+        if len(core) > ndim or (len(core) < ndim and not array.batch):
+            return None
+        named.append((*(f"batch {i}" for i in reversed(range(ndim - len(core)))), *core))
+    return named
+
+
 def fast_path(
     op: Operation, arrays: str, device: str, names: Mapping[str, Any], state: Sequence[str] = (), *, batches: bool = True
 ) -> Callable[..., Any]:
@@ -135,116 +180,181 @@ def fast_path(
     state : sequence of str
         Expressions for what is looked for in `known` before the dtype. With a state, what serves hangs on all that a choice does.
     batches : bool
-        Whether arrays may have the same before their core dimensions.
+        Whether arrays may have a batch before their core dimensions, or lack some of these.
     """
     signature, slow = op.contract.signature, names["slow"]
     has_none = signature.result_type is not None or not (signature.uniform or signature.result.extents)
     # The result's shape may hang on an array that may be left out.
     if has_none or not {*signature.result.extents} <= {extent for core in op.core.inputs[: op.leading] for extent in core}:
         return lambda *args, **kwargs: slow(args, kwargs)
-    names = {**names, "validate": op.function, "bucket": calls.bucket}
+    return _Source(op, arrays, device, names, state, batches).compiled()
 
-    def compiled(batches: bool, batch: Slow) -> Callable[..., Any]:
-        source, more = _source(op, arrays, device, state, batches)
-        own = {**names, **more, "batch": batch}
-        exec(compile(source, f"<fast path of {op.name}>", "exec"), own)
-        call: Callable[..., Any] = own["call"]
-        return call
 
-    if not (batches and op.core.output and all(argument.batch for argument in signature.arrays.values())):
-        return compiled(False, slow)
-    several = compiled(True, slow)
-    if len(signature.arrays) == 1 and not op.core.optional:
-        return several
-    return compiled(False, lambda args, kwargs: several(*args, **kwargs))  # several arrays mostly have no batch
+class Bodies(dict[Any, Callable[..., Any]]):
+    """What follows the look at the arrays' kind, by their numbers of dimensions; made when it is asked for."""
+
+    def __init__(self, make: Callable[..., Callable[..., Any]]) -> None:
+        self.make = make
+
+    def __missing__(self, dimensions: Any) -> Callable[..., Any]:
+        made = self[dimensions] = self.make(dimensions)
+        return made
 
 
 def _completing(op: Operation) -> str:
     """Write the statement that puts the first array in the place of those by position that a call leaves out for it."""
-    left_out = [key for key in op.by_position[: op.leading] if key in op.contract.signature.defaults]
-    if not left_out:
-        return "pass"
-    given = " and ".join([f"len(args) == {op.leading - len(left_out)}", *(f"{key!r} not in kwargs" for key in left_out)])
-    return f"if {given}: args = (*args, {'args[0], ' * len(left_out)})"
+    left_out = {f"array_{i}": key for i, key in enumerate(op.by_position[: op.leading]) if key in op.contract.signature.defaults}
+    tests = [f"{array} = array_0 if {array} is absent and {key!r} not in kwargs else {array}" for array, key in left_out.items()]
+    return "; ".join(tests) or "pass"
 
 
-def _source(op: Operation, kind: str, device: str, state: Sequence[str], batches: bool) -> tuple[str, dict[str, Any]]:
-    """Write the source: arrays are array_0, array_1 and so on, and their extents extent_0_0 and so on; and return its names."""
-    of_state, of_array, of_memory, names = _strange(kind, device)
-    core, further = op.core.inputs[: op.leading], op.core.inputs[op.leading :]
-    arrays = [f"array_{i}" for i in range(op.leading)]
-    extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(core) for axis, extent in enumerate(operand)]
-    named = dict(reversed(extents))  # each extent by where it comes first
-    unpacked = [
-        f"*batch_{i}, " * batches + "".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand))
-        for i, operand in enumerate(core)
-    ]
-    alone, numpy = op.shapes_alone, kind == "numpy"
-    strange = [
-        f"len(args) {'!=' if alone else '<'} {op.leading}",
-        *of_state,
-        *(f"type({array} := args[{i}]) is not kind" for i, array in enumerate(arrays)),
-        "(dtype := array_0.dtype) is None",
-        *(f"{array}.dtype is not dtype" for array in arrays[1:]),
-        *(test.format(array) for test in of_array for array in arrays),
-    ]
-    if alone:
-        strange += ["kwargs"]
-    elif op.keyed:
-        keyed = []
-        for name, operand in zip(op.keyed, further, strict=True):
+def _given(*args: Any) -> tuple[Any, ...]:
+    """Return the positional arguments that a call gives."""
+    return tuple(each for each in args if each is not ABSENT)
+
+
+def _in_batch(extent: str) -> bool:
+    """Whether a name is one that `extents_of` gave to an extent of a batch."""
+    return " " in extent
+
+
+class _Source:
+    """The source for an operation; its parameters are those of `fast_path`."""
+
+    def __init__(
+        self, op: Operation, kind: str, device: str, names: Mapping[str, Any], state: Sequence[str], batches: bool
+    ) -> None:
+        self.op, self.kind, self.state, self.slow = op, kind, state, names["slow"]
+        self.batches = batches and all(argument.batch for argument in op.contract.signature.arrays.values())
+        self.core = tuple(map(len, op.core.inputs[: op.leading]))  # how many dimensions arrays have without a batch
+        self.of_state, self.of_array, self.of_memory, own = _strange(kind, device)
+        self.lifted: dict[Any, Any] = {}  # what is known of one variant, by the numbers of dimensions where arrays lack some
+        self.names = {**names, **own, "validate": op.function, "absent": ABSENT, "given": _given, "lifted": self.lifted}
+        self.names["bodies"] = Bodies(self.body)
+        self.arrays = [f"array_{i}" for i in range(op.leading)]
+        self.shapes = [f"shape_{i}" for i in range(op.leading)]
+        self.args = f"({', '.join(self.arrays)}, *args)"
+        self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
+
+    def compiled(self) -> Callable[..., Any]:
+        """Return the function that is called."""
+        first, *others = self.arrays
+        lengths = [f"len({shape})" for shape in self.shapes]
+        strange = [
+            *self.of_state,
+            *(f"type({array}) is not kind" for array in self.arrays),
+            f"(dtype := {first}.dtype) is None",
+            *(f"{array}.dtype is not dtype" for array in others),
+            *(test.format(array) for test in self.of_array for array in self.arrays),
+            *self._of_keywords(),
+        ]
+        return self._function(
+            HEAD.format(
+                complete=_completing(self.op),
+                strange=" or ".join(strange),
+                look="; ".join(f"{shape} = {array}.shape" for shape, array in zip(self.shapes, self.arrays, strict=True)),
+                first="][".join(self.first),
+                empty="{} if takes(dtype) else None" if self.state else "None",
+                elsewhere=" or ".join(f"{length} != {ndim}" for length, ndim in zip(lengths, self.core, strict=True)),
+                dimensions="".join(f"{length}, " for length in lengths),
+                parameters=", ".join(f"{array}=absent" for array in self.arrays),
+                arrays=", ".join(self.arrays),
+                shapes=", ".join(self.shapes),
+                args=self.args,
+                body=self._body(self.core),
+            ),
+            "call",
+        )
+
+    def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
+        """Return the function for arrays of so many dimensions."""
+        written = self._body(dimensions) or f"return slow({self.args}, kwargs)"
+        return self._function(
+            f"def body({', '.join([*self.arrays, *self.shapes])}, args, kwargs, dtype, found):\n    {written}", "body"
+        )
+
+    def _function(self, source: str, name: str) -> Callable[..., Any]:
+        made: dict[str, Callable[..., Any]] = {}
+        exec(compile(source, f"<fast path of {self.op.name}>", "exec"), self.names, made)
+        return made[name]
+
+    def _of_keywords(self) -> list[str]:
+        """Write tests of the keyword arguments, each true of what is not ordinary."""
+        op, wrong = self.op, []
+        if op.shapes_alone:
+            return ["args", "kwargs"]
+        for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
             tests = ["type(other) is not kind", "other.dtype is not dtype", f"other.ndim != {len(operand)}"]
-            wrong = " or ".join([*tests, *(test.format("other") for test in of_array)])
-            keyed += [f"(other := kwargs.get({name!r})) is not None and other is not array_0 and ({wrong})"]
-        strange += [f"kwargs and ({' or '.join(keyed)})"]
-    apart = [f"{local} != {named[extent]}" for extent, local in extents if alone and local != named[extent]]
-    apart += [f"batch_{i} != batch_0" for i in range(1, op.leading) if batches]
-    first, then = [*state, "dtype"], _kind_of_call(op, batches, named)
-    scattered = [of_memory.format(array) for array in arrays]
-    scattered += [f"(other := named[{name!r}]) is not None and ({of_memory.format('other')})" for name in op.keyed]
-    result = op.contract.signature.result
-    shape = "*batch_0, " * batches + "".join(f"{named[extent]}, " for extent in result.extents)
-    right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-    source = SOURCE.format(
-        complete=_completing(op),
-        strange=" or ".join(strange),
-        extents="; ".join(f"{locals} = {array}.shape" for locals, array in zip(unpacked, arrays, strict=True) if locals)
-        or "pass",
-        apart=" or ".join(apart) or "False",
-        enter="before = set_errors(ignored)" if numpy else "pass",
-        validated="args, kwargs" if alone else "validate(*args, **kwargs)",
-        first="][".join(first),
-        empty="{} if takes(dtype) else None" if state else "None",
-        then=LOOK.format(then="][".join(then), key=", ".join(first + then)).strip() if state else "kernel, plain, dtypes = found",
-        scattered=" or ".join(scattered),
-        arguments=", ".join(arrays if alone else ["*positional", "**named"]),
-        leave="finally: reset_errors(before)" if numpy else "except complaints: return slow(args, kwargs)",
-        # NumPy gives a scalar for a result without dimensions.
-        right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
-        if shape or not numpy
-        else "type(result) is dtype.type",
-    )
-    return source, names
+            strange = " or ".join([*tests, *(test.format("other") for test in self.of_array)])
+            wrong += [f"(other := kwargs.get({name!r})) is not None and other is not array_0 and ({strange})"]
+        return [f"kwargs and ({' or '.join(wrong)})"] if wrong else []
 
+    def _body(self, dimensions: tuple[int, ...]) -> str | None:
+        """Write what follows for arrays of so many dimensions; None where such calls are not ordinary."""
+        op, alone, numpy = self.op, self.op.shapes_alone, self.kind == "numpy"
+        operands = extents_of(op, dimensions)
+        lifts = not self.batches and dimensions != self.core
+        if operands is None or (lifts and self.state):
+            return None
+        if lifts:
+            known = {
+                dtype: each._replace(kernel=lifted(op, each.kernel, dimensions)) for dtype, each in self.names["known"].items()
+            }
+            if not all(each.kernel for each in known.values()):
+                return None
+            self.lifted[dimensions] = known
+        extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(operands) for axis, extent in enumerate(operand)]
+        named = dict(reversed(extents))  # each extent by where it comes first
+        unpacked = ["".join(f"extent_{i}_{axis}, " for axis, _ in enumerate(operand)) for i, operand in enumerate(operands)]
+        apart = [
+            f"{local} != {named[extent]}" for extent, local in extents if local != named[extent] and (alone or _in_batch(extent))
+        ]
+        then = self._kind_of_call(dimensions, dict(reversed(named.items())))
+        scattered = [self.of_memory.format(array) for array in self.arrays]
+        scattered += [f"(other := named[{name!r}]) is not None and ({self.of_memory.format('other')})" for name in op.keyed]
+        result, batch = op.contract.signature.result, max(operands, key=lambda operand: sum(map(_in_batch, operand)))
+        given = [*(extent for extent in batch if _in_batch(extent)), *(extent for extent in result.extents if extent in named)]
+        shape = "".join(f"{named[extent]}, " for extent in given)
+        right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
+        served = "kernel, plain, dtypes = found"
+        if self.state:
+            served = LOOK.format(then="][".join(then), key=", ".join(self.first + then), args=self.args).strip()
+        elif lifts:
+            served = f"kernel, plain, dtypes = lifted[{dimensions}][dtype]"
+        return BODY.format(
+            extents="; ".join(f"{own}= {shape}" for own, shape in zip(unpacked, self.shapes, strict=True) if own) or "pass",
+            apart=" or ".join(apart) or "False",
+            enter="before = set_errors(ignored)" if numpy else "pass",
+            validate="pass" if alone else VALIDATE.format(arrays=", ".join(self.arrays), args=self.args).strip(),
+            args=self.args,
+            then=served,
+            scattered=" or ".join(scattered),
+            arguments=", ".join(self.arrays if alone else ["*positional", "**named"]),
+            leave="finally: reset_errors(before)" if numpy else f"except complaints: return slow({self.args}, kwargs)",
+            # NumPy gives a scalar for a result without dimensions.
+            right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
+            if shape or not numpy
+            else "type(result) is dtype.type",
+        )
 
-def _kind_of_call(op: Operation, batches: bool, named: Mapping[str, str]) -> list[str]:
-    """Write what a choice hangs on beside the dtype: expressions in a call's own names, of few values each."""
+    def _kind_of_call(self, dimensions: tuple[int, ...], named: Mapping[str, str]) -> list[str]:
+        """Write what a choice hangs on beside the dtype: expressions in a call's own names, of few values each."""
+        op = self.op
 
-    def bucket(extent: str, local: str) -> str:  # a number below 0 for each bucket of large extents: a call takes twice as long
-        large = f"-({calls.STEPS} * (shift := {local}.bit_length() - {calls.STEPS.bit_length()}) + ({local} >> shift))"
-        return f"{local} if {extent} < {calls.EXACT} else {large}"
+        def bucket(extent: str, local: str) -> str:  # below 0 for each bucket of large extents: a call takes twice as long
+            large = f"-({calls.STEPS} * (shift := {local}.bit_length() - {calls.STEPS.bit_length()}) + ({local} >> shift))"
+            return f"{local} if {extent} < {calls.EXACT} else {large}"
 
-    places = {name: f"positional[{place}]" for place, name in enumerate(op.by_position)}
-    kind = [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
-    kind += [bucket(local, local) for local in named.values()]
-    if batches:
-        whole = f"batch_0[0] if len(batch_0) == 1 and batch_0[0] < {calls.EXACT} else tuple(map(bucket, batch_0))"
-        kind = ["'batch'", *kind, f"None if not batch_0 else {whole}"]  # apart from calls without any, which have one part less
-    given = ""
-    for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
-        own = [bucket(f"(extent := other.shape[{axis}])", "extent") for axis, each in enumerate(operand) if each not in named]
-        given += f"None if (other := named[{name!r}]) is None or other is array_0 else ({', '.join(own)}, ), "
-    return [*kind, f"({given}) if kwargs else None"] if given else kind
+        kind = [] if dimensions == self.core else [repr(str(dimensions))]
+        places = {name: f"positional[{place}]" for place, name in enumerate(op.by_position)}
+        kind += [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
+        kind += [bucket(local, local) for local in named.values()]
+        given = ""
+        for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
+            own = [bucket(f"(extent := other.shape[{axis}])", "extent") for axis, each in enumerate(operand) if each not in named]
+            given += f"None if (other := named[{name!r}]) is None or other is array_0 else ({', '.join(own)}, ), "
+        kind += [f"({given}) if kwargs else None"] if given else []
+        return kind or ["None"]
 
 
 def _dtype(variant: Variant, name: str) -> Any:

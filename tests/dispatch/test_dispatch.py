@@ -181,6 +181,31 @@ def test_batches_further_dtypes_and_arrays_left_out_are_ordinary_calls(operation
         assert (again == result).all()
 
 
+VECTORS = {"a row": ((3,), (3, 4)), "a column": ((2, 3), (3,)), "two": ((3,), (3,)), "beside a batch": ((3,), (5, 3, 4))}
+
+
+@pytest.mark.parametrize("shapes", [*VECTORS.values(), ((5, 2, 3), (3, 4)), ((2, 3), (6, 5, 3, 4))])
+@pytest.mark.parametrize("kind", ["auto", "numpy", "loop"])
+def test_vectors_and_fewer_batches_are_ordinary_calls(kind, shapes, monkeypatch):
+    """What an array may lack costs no look at the call, whether the kernel takes it so or not; a batch must be for the kernel."""
+    rng, slow = np.random.default_rng(0), []
+    a, b = (rng.integers(1, 9, shape).astype(np.float32) for shape in shapes)
+    product = registry.get("matmul", kind)
+    for _ in range(2):  # the first call of all imports the file of the variant that it chooses
+        product(a, b)
+    monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
+    result = product(a, b)
+    if kind == "loop" and max(a.ndim, b.ndim) > 2:
+        assert slow
+        return
+    assert not slow
+    assert type(result) is type(a @ b)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, a @ b, strict=True)
+    with pytest.raises(ValueError, match=r"^matmul: argument b: expected shape \("):
+        product(a, b[..., :0, :] if b.ndim > 1 else b[:0])
+
+
 def test_batches_that_are_broadcast_are_no_ordinary_call(monkeypatch):
     slow = []
     monkeypatch.setattr(_dispatch.Operation, "run", lambda *_: slow.append(1))
