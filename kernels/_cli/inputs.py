@@ -96,7 +96,8 @@ def of_shape(
     contract: Any = registry.contract(operation)
     extents, likes = _extents(operation, shape, size, file, columns)
     given = _parameters(operation, contract.signature.parameters, changes)
-    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
+    stated = (*contract.DISCRETE, *contract.LEFT_OUT)
+    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in stated}
     extents = {"batch": 1} | extents | likes
     args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given

@@ -235,7 +235,9 @@ def _kind_of_call(op: Operation, batches: bool, named: Mapping[str, str]) -> lis
         return f"{local} if {extent} < {calls.EXACT} else {large}"
 
     places = {name: f"positional[{place}]" for place, name in enumerate(op.by_position)}
-    kind = [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
+    value = {name: places.get(name, f"named[{name!r}]") for name in op.contract.signature.parameters}
+    kind = [value[name] for name in op.contract.DISCRETE]
+    kind += [f"{value[name]} == {default!r}" for name, default in op.contract.LEFT_OUT.items()]
     kind += [bucket(local, local) for local in named.values()]
     if batches:
         whole = f"batch_0[0] if len(batch_0) == 1 and batch_0[0] < {calls.EXACT} else tuple(map(bucket, batch_0))"

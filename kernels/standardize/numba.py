@@ -171,7 +171,7 @@ def by_columns(x, y, least):
 @np.errstate(all="ignore")
 def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
-    columns = x.flags.f_contiguous and not x.flags.c_contiguous
+    columns = x.flags.f_contiguous and n > 1  # one column is contiguous either way
     if not columns:
         x = np.ascontiguousarray(x)
     y = np.empty_like(x, order="F" if columns else "C")
