@@ -73,7 +73,7 @@ def apply(x, first, mean, factor, y, start, stop):
             out[j] = (row[j] - first[j] - mean[j]) * factor[j]
 
 
-@jit
+@jit(error_model="numpy")
 def standardize_columns(x, y, least, left_out, start, stop):
     """Write some columns of the result, rows of x and y here; say which are left out, since their squares leave the range."""
     n, one, lanes = x.shape[1], x.dtype.type(1), BYTES // x.itemsize
