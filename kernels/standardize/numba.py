@@ -171,8 +171,8 @@ def by_columns(x, y, least):
 @np.errstate(all="ignore")
 def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
-    columns = x.flags.f_contiguous and n > 1  # one column is contiguous either way
-    if not columns:
+    columns = x.shape[1] == 1 or (x.flags.f_contiguous and n > 1)
+    if not x.flags.f_contiguous or not columns:
         x = np.ascontiguousarray(x)
     y = np.empty_like(x, order="F" if columns else "C")
     if y.size:
