@@ -86,7 +86,8 @@ def of_shape(operation: str, shape: str, dtype: str, changes: tuple[str, ...], *
     contract: Any = registry.contract(operation)
     extents, likes = _extents(contract, shape, others["size"] or others["file"] or others["columns"])
     given = _parameters(contract, changes)
-    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in contract.DISCRETE}
+    stated = (*contract.DISCRETE, *contract.LEFT_OUT)
+    discrete = {key: given.get(key, contract.signature.parameters[key].default) for key in stated}
     extents = {"batch": 1} | extents | likes
     args, kwargs = calls.stand_ins(contract, calls.Call(dtype, extents, discrete, {}))
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | kwargs | given

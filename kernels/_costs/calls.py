@@ -37,7 +37,7 @@ class Call(NamedTuple):
     extents : mapping
         By name; "batch" is the product of what stands before the core dimensions, 1 if nothing does.
     parameters : mapping
-        Those that are one of few choices.
+        Those that are one of few choices, and those that may be left out where they have their default.
     facts : mapping
         What `look` says of the contents; empty if the operation has no facts, or nobody looked.
     """
@@ -53,6 +53,7 @@ def describe(contract: Any, dtype: Any, args: tuple[Any, ...], kwargs: Mapping[s
     named = dict(zip(contract.signature.public.parameters, args, strict=False)) | dict(kwargs)
     extents = {"batch": 1} | contract.signature.extents_of(named)
     parameters = {key: named[key] for key in contract.DISCRETE}
+    parameters |= {key: default for key, default in contract.LEFT_OUT.items() if named[key] == default}
     facts = contract.costs.look(*args, **kwargs) if looks and bounds(contract, extents, parameters) else {}
     return Call(dtype_name(dtype), extents, parameters, facts)
 
@@ -121,7 +122,8 @@ def stand_ins(contract: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any
         elif key in call.parameters:
             made[key] = call.parameters[key]
         else:
-            made[key] = signature.parameters[key].example(call.extents) if stated.default is stated.empty else stated.default
+            given = stated.default is stated.empty or key in contract.LEFT_OUT
+            made[key] = signature.parameters[key].example(call.extents) if given else stated.default
     positional = [key for key, each in signature.public.parameters.items() if each.kind is not each.KEYWORD_ONLY]
     return tuple(made.pop(key) for key in positional), made
 

@@ -39,6 +39,7 @@ from kernels._explanation import Cost
 APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
 SINGLE = 2.0  # how far off an extent of 1 is from 2: without a loop over it other code runs, and memory is read in one stretch
 SMOOTH = 0.5  # the distance over which times differ as much as two measurements of one call do
+REFINED = 1.0  # the same for how much slower a machine is than another: that varies less, and is measured with the same noise
 MOST = 4096  # answers that are remembered
 NOISE = 0.97  # options other than the defaults must take less than this share of their time
 
@@ -79,7 +80,7 @@ class Fit:
         n = len(taken)
         self.places = places
         system = np.ones((n + 1, n + 1))
-        system[:n, :n], system[n, n] = self._distances(places) - SMOOTH * np.eye(n), 0
+        system[:n, :n], system[n, n] = self._distances(places) - (SMOOTH if self.law is None else REFINED) * np.eye(n), 0
         solved = np.linalg.solve(system, np.append(taken - self._explained(places), 0))
         self.weights, self.level = solved[:-1], solved[-1]
 

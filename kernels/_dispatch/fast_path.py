@@ -347,7 +347,9 @@ class _Source:
 
         kind = [] if dimensions == self.core else [repr(str(dimensions))]
         places = {name: f"positional[{place}]" for place, name in enumerate(op.by_position)}
-        kind += [places.get(name, f"named[{name!r}]") for name in op.contract.DISCRETE]
+        value = {name: places.get(name, f"named[{name!r}]") for name in op.contract.signature.parameters}
+        kind += [value[name] for name in op.contract.DISCRETE]
+        kind += [f"{value[name]} == {default!r}" for name, default in op.contract.LEFT_OUT.items()]
         kind += [bucket(local, local) for local in named.values()]
         given = ""
         for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):

@@ -38,7 +38,7 @@ class Planned:
     dtype : str
     extents : mapping
     parameters : mapping
-        Those that are one of few choices.
+        Those that are one of few choices, and those that may be left out where they have their default.
     left_out : bool
         Whether arrays that another stands for are left out. Those that nothing stands for always are.
     contents : str or None
@@ -82,8 +82,10 @@ class Planned:
             else:
                 given[key] = np.asarray(given.get(key, rng.standard_normal(shape))).astype(self.dtype)
         for key, each in contract.signature.parameters.items():
-            if key in self.parameters or (each.needed and key not in given):
-                given[key] = self.parameters.get(key, each.example(self.extents) if each.needed else None)
+            if key in self.parameters:
+                given[key] = self.parameters[key]
+            elif key not in given and (each.needed or key in contract.LEFT_OUT):
+                given[key] = each.example(self.extents)
         public = contract.signature.public.parameters
         keyed = {key: given.pop(key) for key, each in public.items() if each.kind is each.KEYWORD_ONLY and key in given}
         return Example(tuple(given[key] for key in public if key in given), keyed, str(self))
@@ -98,6 +100,7 @@ def breadth(contract: Any) -> float:
     """Return in how many ways calls of an operation differ: in its extents, and by how often choices double their number."""
     extents = {each for argument in contract.signature.arrays.values() for each in dimensions(contract, argument)}
     doubled = [len(every) for every in choices(contract).values()] + [len(getattr(contract._examples, "CONTENTS", (None,)))]
+    doubled += [2] * len(contract.LEFT_OUT)
     return len(extents) + sum(map(math.log2, doubled))
 
 
@@ -132,6 +135,7 @@ def plan(contract: Any, seed: int = 0, named: bool = True, entries: int = ENTRIE
         rng = np.random.default_rng((seed, index))
         parameters = {key: every[0] if rng.random() < 0.5 else every[rng.integers(len(every))]
                       for key, every in choices(contract).items()}  # fmt: skip
+        parameters |= {key: default for key, default in contract.LEFT_OUT.items() if rng.random() < 0.5}
         left_out = bool(contract.signature.defaults) and rng.random() < 0.5
         level = (start + index // len(DTYPES) * GOLDEN) % 1
         extents = _extents(contract, rng, level, left_out, entries)

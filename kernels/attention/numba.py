@@ -34,18 +34,20 @@ ROUNDER = {4: 1.5 * 2.0**23, 8: 1.5 * 2.0**52}  # a number that rounds what it i
 
 
 @jit
-def attend(rows, panels, v, n, m, d, shift, causal, like_block, like_few, c, largest, totals, sums, start, stop):
-    """Add up the values, and the weights, of tiles of queries from `start` to `stop`.
+def attend(rows, panels, v, shift, causal, like_block, like_few, c, y):
+    """Write the means for some queries.
 
-    Shapes: rows (n, d) and sums (n, e), n padded to whole tiles; panels (panels d, width); v (m, e); e padded to whole vectors.
+    Shapes: rows (n, d), n padded to whole tiles; panels (panels d, width); v (m, e), e padded to whole vectors; y as n and e are.
     Query i sees keys j <= i + shift where `causal`.
     """
-    lanes = BYTES // rows.itemsize
+    lanes, (n, m, d) = BYTES // rows.itemsize, (len(y), len(v), rows.shape[1])
     width, zero, minus_infinity = TILE_VECTORS * lanes, splat(c[0] - c[0]), rows.dtype.type(-np.inf)
     least, rounder = splat(c[0]), splat(c[1])
     tile = np.empty((TILE_ROWS, PANELS * width), rows.dtype)
+    largest, totals = np.full(len(rows), minus_infinity), np.zeros(len(rows), rows.dtype)
+    sums = np.zeros((len(rows), v.shape[1]), rows.dtype)
     for near in range(0, m, PANELS * width):
-        for i in range(start * TILE_ROWS, stop * TILE_ROWS, TILE_ROWS):
+        for i in range(0, len(rows), TILE_ROWS):
             count = min(PANELS * width, m - near)
             if causal:
                 count = min(count, min(i + TILE_ROWS, n) + shift - near)
@@ -90,42 +92,50 @@ def attend(rows, panels, v, n, m, d, shift, causal, like_block, like_few, c, lar
                 for j in range(count):
                     moved = add_product(moved, tile, j, load_tile(v, like_few, like_few, near + j, p), v, i, p)
                 store_tile(sums, like_few, i, p, moved)
-
-
-@jit
-def finish(sums, totals, y, start, stop):
-    """Divide the sums by the weights' own; a query that saw no key keeps 0."""
-    for i in range(start, stop):
-        scale = 1 / totals[i] if totals[i] > 0 else totals[i]
+    for i in range(n):
+        scale = 1 / totals[i] if totals[i] > 0 else totals[i]  # a query that saw no key has 0
         for p in range(y.shape[1]):
             y[i, p] = sums[i, p] * scale
 
 
+@jit
+def attend_each(rows, panels, v, causal, like_block, like_few, c, y, start, stop):
+    """Do the same for tiles of queries from `start` to `stop`, counted through all of a batch."""
+    tiles = rows.shape[1] // TILE_ROWS
+    for at in range(start // tiles, -(-stop // tiles)):
+        first, last = max(start - at * tiles, 0) * TILE_ROWS, min(stop - at * tiles, tiles) * TILE_ROWS
+        shift = v.shape[1] - y.shape[1] + first
+        attend(rows[at, first:last], panels[at], v[at], shift, causal, like_block, like_few, c, y[at, first:last])
+
+
 def padded(x, rows, columns):
-    """Return an array with zeros up to so many rows and columns, or itself."""
-    if x.shape == (rows, columns):
+    """Return matrices with zeros up to so many rows and columns, or themselves."""
+    if x.shape[1:] == (rows, columns):
         return x
-    whole = np.zeros((rows, columns), x.dtype)
-    whole[: x.shape[0], : x.shape[1]] = x
+    whole = np.zeros((len(x), rows, columns), x.dtype)
+    whole[:, : x.shape[1], : x.shape[2]] = x
     return whole
 
 
-@register("attention", "numba", requires=("numba",), layout="C", rank=70)
+@register("attention", "numba", requires=("numba",), layout="C", batches=True, rank=70)
 def attention(q, k, v, causal):
-    (n, d), (m, e), real, lanes = q.shape, v.shape, q.dtype.type, BYTES // q.itemsize
-    y = np.zeros((n, e), q.dtype)
+    (n, d), (m, e), real, lanes = q.shape[-2:], v.shape[-2:], q.dtype.type, BYTES // q.itemsize
+    batch = q.shape[:-2]
+    if not batch == k.shape[:-2] == v.shape[:-2]:
+        batch = np.broadcast_shapes(batch, k.shape[:-2], v.shape[:-2])
+        q, k, v = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (q, k, v))
+    y = np.zeros((*batch, n, e), q.dtype)
     if not (y.size and m):
         return y
+    each = math.prod(batch)
+    q, k, v = (x.reshape(each, *x.shape[-2:]) for x in (q, k, v))
     few, panel = 1 if e <= lanes else 2, TILE_VECTORS * lanes
     tall, deep, wide = (-(-extent // of) * of for extent, of in ((n, TILE_ROWS), (m, panel), (e, few * lanes)))
     rows = padded(q * real(math.log2(math.e) / math.sqrt(max(1, d))), tall, d)
-    count = deep // panel
-    panels = np.ascontiguousarray(padded(k, deep, d).reshape(count, panel, d).transpose(0, 2, 1)).reshape(count * d, panel)
-    largest, totals, sums = np.full(tall, -np.inf, q.dtype), np.zeros(tall, q.dtype), np.zeros((tall, wide), q.dtype)
+    panels = padded(k, deep, d).reshape(-1, panel, d).transpose(0, 2, 1) if d else np.empty((0, 0, panel), k.dtype)
     work = functools.partial(
-        attend, rows, panels, padded(v, m, wide), n, m, d, m - n, causal, (0,) * (few * TILE_ROWS), (0,) * few,
-        (real(LEAST[q.itemsize]), real(ROUNDER[q.itemsize])), largest, totals, sums,
+        attend_each, rows, np.ascontiguousarray(panels).reshape(each, -1, panel), padded(v, m, wide), causal,
+        (0,) * (few * TILE_ROWS), (0,) * few, (real(LEAST[q.itemsize]), real(ROUNDER[q.itemsize])), y.reshape(each, n, e),
     )  # fmt: skip
-    parallel_for(work, tall // TILE_ROWS, 1 + GRAIN // (TILE_ROWS * m * (d + e)))
-    finish(sums, totals, y, 0, n)
+    parallel_for(work, each * (tall // TILE_ROWS), 1 + GRAIN // (TILE_ROWS * m * (d + e)))
     return y

@@ -42,4 +42,4 @@ def _title(shape: tuple[int, ...], scale: float, rescale: float) -> str:
 
 def of_extents(rng: np.random.Generator, extents: dict[str, int]) -> dict[str, Any]:
     """Return the parameters of a call of these extents."""
-    return {"scale": float(rng.integers(-8, 65)) / 8, "rescale": float(rng.integers(0, 9)) / 8}
+    return {"scale": float(rng.integers(-8, 65)) / 8, "rescale": float(rng.integers(1, 9)) / 8}

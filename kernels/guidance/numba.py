@@ -30,7 +30,9 @@ def rows(u, c, scale, rescale, rest, y, start, stop):
 
 @register("guidance", "numba", requires=("numba",), layout="C", batches=True, rank=60)
 def guidance(unconditional, conditional, scale, rescale):
-    shape, real = np.broadcast_shapes(unconditional.shape, conditional.shape), conditional.dtype.type
+    shape, real = conditional.shape, conditional.dtype.type
+    if unconditional.shape != shape:
+        shape = np.broadcast_shapes(unconditional.shape, shape)
     u, c = (x if x.shape == shape else np.broadcast_to(x, shape).copy() for x in (unconditional, conditional))
     y = np.empty(shape, c.dtype)
     if y.size:

@@ -73,7 +73,7 @@ def apply(x, first, mean, factor, y, start, stop):
             out[j] = (row[j] - first[j] - mean[j]) * factor[j]
 
 
-@jit
+@jit(error_model="numpy")
 def standardize_columns(x, y, least, left_out, start, stop):
     """Write some columns of the result, rows of x and y here; say which are left out, since their squares leave the range."""
     n, one, lanes = x.shape[1], x.dtype.type(1), BYTES // x.itemsize
@@ -171,8 +171,8 @@ def by_columns(x, y, least):
 @np.errstate(all="ignore")
 def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
-    columns = x.flags.f_contiguous and not x.flags.c_contiguous
-    if not columns:
+    columns = x.shape[1] == 1 or (x.flags.f_contiguous and n > 1)
+    if not x.flags.f_contiguous or not columns:
         x = np.ascontiguousarray(x)
     y = np.empty_like(x, order="F" if columns else "C")
     if y.size:

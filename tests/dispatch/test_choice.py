@@ -58,6 +58,22 @@ def test_the_cheapest_runs_for_each_shape(measured):
     assert "<caption>matmul</caption>" in registry.variants("matmul")._repr_html_()
 
 
+def test_a_number_that_may_be_left_out_is_part_of_a_kind_of_call(measured):
+    """With its default a kernel may have nothing to do, and another is the best."""
+    zoo, seconds = fresh_zoo(), {"plain": (1e-6, 9e-6), "other": (3e-6, 3e-6)}
+    for answer, name in enumerate(seconds):
+        zoo.register("guidance", name)(lambda u, c, scale, rescale, answer=answer: np.full_like(c, answer))
+    others = {v.name: (1.0, 1.0) for v in registry.variants("guidance")}
+    measured(*(entry(name, 4, s, operation="guidance", **parameters)._replace(extents={"n": 4})
+               for name, them in (seconds | others).items()
+               for s, parameters in zip(them, ({"rescale": 0.0}, {}), strict=True)))  # fmt: skip
+    guided, row = zoo.get("guidance"), np.ones(4, np.float32)
+    for _ in range(3):  # what is remembered of the one must not serve the other
+        assert (guided(row, row, 2.0) == 0).all()
+        assert (guided(row, row, 2.0, rescale=0) == 0).all()
+        assert (guided(row, row, 2.0, rescale=0.5) == 1).all()
+
+
 def test_near_ties_are_settled_by_rank_then_by_the_callers_kind_then_by_name(measured):
     zoo = zoo_of(low=(1, 10), high=(2, 20), b=(3, 20))
     for low, high, b, winner in (
