@@ -77,11 +77,12 @@ def largest_share_of_bound(x, bandwidth, kernel, results):
     return shares
 
 
-def largest_tile(x, bandwidth, kernel, tiles):
+def tile_and_halo(x, bandwidth, kernel, tiles):
     """Return how many points and data the largest tile has, cut as the step cuts them."""
     reach = _dask_tiles.reach_of(kernel, bandwidth, 2.0**-24)
     some = _dask_tiles.sample(_dask_tiles.SAMPLE * tiles / len(x), x, (0, 0))
-    *_, counts = _dask_tiles.places(x, 0, tiles, _dask_tiles.cut(tiles, reach, 0, [some])[0, 0], reach)
+    tree = _dask_tiles.cut(tiles, 1, reach, 0, [some])
+    *_, counts = _dask_tiles.places(x, 0, tiles, tree.nodes, reach)
     return int(counts.sum(axis=0).max())
 
 
@@ -153,7 +154,7 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
     while len(ours) < 2 or (time.perf_counter() - since < SECONDS and len(ours) < REPEATS):
         ours.append(on_workers(points, bandwidth, kernel)[0])
         single.append(in_one_process(x, bandwidth, kernel)[0])
-    tile = largest_tile(x, bandwidth, kernel, tiles) * x.itemsize * d
+    tile = tile_and_halo(x, bandwidth, kernel, tiles) * x.itemsize * d
     return kept | {
         "status": "timed",
         "seconds": dict(zip(SIDES, map(statistics.median, (ours, single)), strict=True)),

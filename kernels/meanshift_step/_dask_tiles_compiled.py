@@ -57,3 +57,19 @@ def places(points, block, tiles, axes, cuts, children, reach):
                 beside[ends[1, found[k]]] = i
                 ends[1, found[k]] += 1
     return inside, beside, counts
+
+
+@jit
+def take(points, rows, taken):
+    """Copy some rows of points, shape (n, d), to an array of their own."""
+    for i in range(len(rows)):
+        for k in range(points.shape[1]):
+            taken[i, k] = points[rows[i], k]
+
+
+@jit
+def put(points, rows, y):
+    """Copy points to some rows of y, shape (n, d)."""
+    for i in range(len(rows)):
+        for k in range(points.shape[1]):
+            y[rows[i], k] = points[i, k]
