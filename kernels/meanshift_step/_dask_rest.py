@@ -23,7 +23,7 @@ CHANGE = "take method='ring', which holds sums for a block of points at a time"
 
 
 class Moved(NamedTuple):
-    """A block's points, moved where that is proven, as one array or a list of pieces; the rows of the others, and those points."""
+    """A block's points, moved where that is proven, as an array or a list of pieces; the rows of the others, and those points."""
 
     y: Any
     rows: Any

@@ -1,4 +1,4 @@
-"""Steps of dask arrays by tiles of space: a tile gets its points, and the data within reach of them, in parts that it moves alone.
+"""Steps of dask arrays by tiles of space: a tile gets its points, and the data within reach of them, and moves them part by part.
 
 There are as many tiles as blocks of x, with about as many points each:
 
@@ -209,7 +209,7 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
 
 
 def places(points: Any, block: int, leaves: int, nodes: list[Node], reach: float) -> tuple[Any, Any, Any]:
-    """Return the rows of a block's points in the order of leaves, of those inside and of those beside, and how many each leaf has.
+    """Return the rows of a block's points in the order of leaves, those inside and those beside, and how many each leaf has.
 
     Shapes: (n,), (beside,), and (2, leaves). A reach below 0 is for points that are no data: none are beside any leaf.
     """
@@ -283,12 +283,13 @@ def move(
     y = [xp.empty_like(inside) for inside, _, _ in pieces]
     served = [np.ones(len(inside), bool) for inside, _, _ in pieces]
     for p in range(pieces[0][2].shape[1]):
-        own, near = (of_part(each, p) for each in (pieces, pieces if others is None else others))
-        ends, near = np.cumsum([0, *map(len, own[0])]), sum(near, [])
+        own, beside = of_part(pieces, p)
+        near = [*own, *beside] if others is None else [array for side in of_part(others, p) for array in side]
+        ends = np.cumsum([0, *map(len, own)])
         what = f"meanshift_step: tile {block_id[0]} of {tiles}, {ends[-1]:,} points and {sum(map(len, near)):,} data within reach"
         with memory_named(what, CHANGE):
             data = xp.concat(near)
-            x = data[: ends[-1]] if others is None else xp.concat(own[0])  # who sorts the data need not sort such points again
+            x = data[: ends[-1]] if others is None else xp.concat(own)  # who sorts the data need not sort such points again
             moved = moved_by_best(x, data, bandwidth, kernel, selector)
             proven = proof(x, moved, data) if proof else None
         for i, (_, _, counts) in enumerate(pieces):
