@@ -291,7 +291,7 @@ def move(
             data = xp.concat(near)
             x = data[: ends[-1]] if others is None else xp.concat(own)  # who sorts the data need not sort such points again
             moved = moved_by_best(x, data, bandwidth, kernel, selector)
-            proven = proof(x, moved, data) if proof else None
+            proven: Any = proof(x, moved, data) if proof else None
         for i, (_, _, counts) in enumerate(pieces):
             start, stop = ends_of(counts)[0, p : p + 2]
             y[i][start:stop] = moved[ends[i] : ends[i + 1]]
