@@ -240,28 +240,45 @@ def ends_of(counts: Any) -> Any:
 
 @in_neutral_state
 def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> list[Any]:
-    """Return for each tile the points of a block that lie in it, and those beside its parts; last, the rows of the former.
+    """Return for each tile the points of a block that lie in it, and those beside its parts; last, the leaf of each point.
 
-    The rows stay with the block. A tile's piece is points inside, points beside, and how many of either each part has.
+    The leaves stay with the block, in as few bytes as may be. A tile's piece is points inside, points beside, and how many of
+    either each part has.
     """
-    nodes, parts = tree
-    inside, beside, counts = places(points, block_id[0], tiles * parts, nodes, reach)
+    (nodes, parts), n = tree, len(points)
+    xp, leaves = namespace(points), tiles * parts
+    inside, beside, counts = places(points, block_id[0], leaves, nodes, reach)
     ends = ends_of(counts)[:, ::parts]
+    pieces = []
+    for t, each in enumerate(np.split(counts, tiles, axis=1)):
+        rows = (rows[start:stop] for rows, (start, stop) in zip((inside, beside), ends[:, t : t + 2], strict=True))
+        pieces.append((*(taken(points, some) for some in rows), each))
+    dtype = "uint8" if leaves <= 2**8 else "int16" if leaves <= 2**15 else "int32"
+    leaf = np.repeat(np.arange(leaves, dtype=dtype), counts[0])
+    kept = xp.empty((n, 1), dtype=getattr(xp, dtype), device=device(points))
+    put(xp.asarray(leaf, device=device(points))[:, None], inside, kept)
+    return [*pieces, kept[:, 0]]
 
-    def taken(rows: Any) -> Any:
-        if not _compiled(points):
-            return namespace(points).take(points, rows, axis=0)
-        from kernels.meanshift_step._dask_tiles_compiled import take
 
-        some = np.empty((len(rows), points.shape[1]), points.dtype)
-        take(points, rows, some)
-        return some
+def taken(points: Any, rows: Any) -> Any:
+    """Return some rows of points, shape (n, d), as an array of their own."""
+    if not _compiled(points):
+        return namespace(points).take(points, rows, axis=0)
+    from kernels.meanshift_step._dask_tiles_compiled import take
 
-    pieces = [
-        (*(taken(rows[start:stop]) for rows, (start, stop) in zip((inside, beside), ends[:, t : t + 2], strict=True)), each)
-        for t, each in enumerate(np.split(counts, tiles, axis=1))
-    ]
-    return [*pieces, namespace(points).astype(inside, namespace(points).int32, copy=False)]
+    some = np.empty((len(rows), points.shape[1]), points.dtype)
+    take(points, rows, some)
+    return some
+
+
+def put(points: Any, rows: Any, y: Any) -> None:
+    """Copy points to some rows of y, shape (n, d)."""
+    if _compiled(points):
+        from kernels.meanshift_step._dask_tiles_compiled import put
+
+        put(points, rows, y)
+    else:
+        y[rows] = points
 
 
 @in_neutral_state
@@ -315,18 +332,17 @@ def moved_by_best(x: Any, data: Any, bandwidth: float, kernel: str, selector: st
         return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
 
 
-def merge(moved: Any, rows: Any) -> Any:
+def merge(moved: Any, leaf: Any) -> Any:
     """Return the points of a block in its own order, from what all tiles have of them."""
     first, xp = moved[0], namespace(moved[0])
-    y = xp.empty((len(rows), first.shape[1]), dtype=first.dtype, device=device(first))
-    start = 0
-    for points in moved:
-        where = rows[start : start + len(points)]
-        if _compiled(points):
-            from kernels.meanshift_step._dask_tiles_compiled import put
+    if _compiled(leaf):
+        from kernels.meanshift_step._dask_tiles_compiled import in_order
 
-            put(points, where, y)
-        else:
-            y[where] = points
-        start += len(points)
+        rows = in_order(leaf, int(leaf.max(initial=0)) + 1)
+    else:
+        rows = xp.argsort(leaf, stable=True)
+    y = xp.empty((len(rows), first.shape[1]), dtype=first.dtype, device=device(first))
+    ends = np.cumsum([0, *map(len, moved)])
+    for t, points in enumerate(moved):
+        put(points, rows[ends[t] : ends[t + 1]], y)
     return y

@@ -73,3 +73,17 @@ def put(points, rows, y):
     for i in range(len(rows)):
         for k in range(points.shape[1]):
             y[rows[i], k] = points[i, k]
+
+
+@jit
+def in_order(leaf, leaves):
+    """Return the rows of a block in the order of their leaves, shape (n,)."""
+    starts, rows = np.zeros(leaves + 1, np.int64), np.empty(len(leaf), np.int32)
+    for i in range(len(leaf)):
+        starts[leaf[i] + 1] += 1
+    for t in range(leaves):
+        starts[t + 1] += starts[t]
+    for i in range(len(leaf)):
+        rows[starts[leaf[i]]] = i
+        starts[leaf[i]] += 1
+    return rows
