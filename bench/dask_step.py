@@ -7,9 +7,9 @@ Uniform points in a square or a cube, with 10 or 1000 of them within a bandwidth
 points in memory, and leave the moved ones there: those of dask on its workers. The two are timed in turn, and a ratio is one of
 medians. Nothing counts before both hold the contract's bound, on the rows in which they differ most, and on others by chance.
 
-A worker's memory is what it takes at most in a step that is not timed, above what it held before, which is its share of the
-points; pages of files do not count. What is more than its share of the result is set against the bytes of the largest tile and
-the data within its reach. Records of works that are left out are kept.
+Each worker has one tile. Its memory is what it takes at most in any timed step, above what it held before, which is its share of
+the points; pages of files do not count. What is more than its share of the result is set against the bytes of the largest tile
+and the data within its reach: who moves a tile must hold these at least once. Records of works that are left out are kept.
 """
 
 import json
@@ -38,7 +38,7 @@ SIDES = ("dask", "one process")
 WORKERS = 2
 DENSITIES = {"low": 10, "high": 1000}  # points within a bandwidth of one
 CHECKED = 16  # rows that differ most, and as many by chance
-SECONDS, REPEATS = 15, 7  # a work is repeated until the time is spent, and at most so often, at least twice
+SECONDS, REPEATS = 20, 7  # a work is repeated until the time is spent, and at most so often, at least twice
 VANISHING = 8.5  # bandwidths, beyond which float32 cannot tell the sum of all a gaussian's weights from 0
 
 step = registry.get("meanshift_step")
@@ -77,11 +77,12 @@ def largest_share_of_bound(x, bandwidth, kernel, results):
     return shares
 
 
-def largest_tile(x, bandwidth, kernel, tiles):
+def tile_and_halo(x, bandwidth, kernel, tiles):
     """Return how many points and data the largest tile has, cut as the step cuts them."""
     reach = _dask_tiles.reach_of(kernel, bandwidth, 2.0**-24)
     some = _dask_tiles.sample(_dask_tiles.SAMPLE * tiles / len(x), x, (0, 0))
-    *_, counts = _dask_tiles.places(x, 0, tiles, _dask_tiles.cut(tiles, reach, 0, [some])[0, 0], reach)
+    tree = _dask_tiles.cut(tiles, 1, reach, 0, [some])
+    *_, counts = _dask_tiles.places(x, 0, tiles, tree.nodes, reach)
     return int(counts.sum(axis=0).max())
 
 
@@ -98,7 +99,7 @@ def watched(client, run):
 
     def watch():
         nonlocal most
-        while not over.wait(0.005):
+        while not over.wait(0.02):
             most = max([most, *(held(process) - was for process, was in zip(processes, before, strict=True))])
 
     watcher = threading.Thread(target=watch)
@@ -148,27 +149,28 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
     }
     if not max(shares) <= 1:
         return kept | {"status": f"WRONG: {max(shares):.3g} of the bound"}
-    _, memory = watched(client, lambda: on_workers(points, bandwidth, kernel))
-    ours, single, since = [], [], time.perf_counter()
+    ours, single, peak, since = [], [], 0, time.perf_counter()
     while len(ours) < 2 or (time.perf_counter() - since < SECONDS and len(ours) < REPEATS):
-        ours.append(on_workers(points, bandwidth, kernel)[0])
+        (seconds, _), most = watched(client, lambda: on_workers(points, bandwidth, kernel))
+        ours.append(seconds)
         single.append(in_one_process(x, bandwidth, kernel)[0])
-    tile = largest_tile(x, bandwidth, kernel, tiles) * x.itemsize * d
+        peak = max(peak, most)
+    tile = tile_and_halo(x, bandwidth, kernel, tiles) * x.itemsize * d
     return kept | {
         "status": "timed",
         "seconds": dict(zip(SIDES, map(statistics.median, (ours, single)), strict=True)),
         "samples": dict(zip(SIDES, (ours, single), strict=True)),
         "ratio": statistics.median(ours) / statistics.median(single),
         "bytes of the largest tile and its halo": tile,
-        "peak bytes of a worker": memory,
-        "peak over tile and halo": (memory - x.nbytes / WORKERS) / tile,
+        "peak bytes of a worker": peak,
+        "peak over tile and halo": (peak - x.nbytes / WORKERS) / tile,
     }
 
 
 @click.command()
 @click.option("--output", default=Path(__file__).parent / "results" / "dask.json", type=click.Path(path_type=Path))
 @click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
-@click.option("--tiles", default=4)
+@click.option("--tiles", default=WORKERS)
 @click.option("--only", default="", help="A part of a work's name.")
 def main(output, points, tiles, only):
     """Measure each work, keep its record at once, and print a table."""

@@ -1,7 +1,8 @@
 """Rows that change the block that they are in: every sender has a piece for every receiver.
 
-The pieces are objects, a row of them for each sender. Between workers dask's own peer-to-peer rechunking carries them, through
-each worker's disk: its tasks grow with senders plus receivers. Without workers nothing needs to be carried.
+The pieces are any objects. A block of them is a list of one sender's pieces, or of one receiver's, and dask counts their bytes.
+A few pieces are a task each, and go from worker to worker as they are. Many are carried by dask's own peer-to-peer rechunking,
+through each worker's disk: its tasks grow with senders plus receivers. Without workers nothing needs to be carried.
 """
 
 from __future__ import annotations
@@ -12,68 +13,75 @@ import numpy as np
 
 Array = Any
 NOTHING = np.empty((0, 0), object)  # the meta of an array of pieces
+FEW = 8  # senders and receivers whose pieces are a task each: at most twice 8 of the 30 tasks that a block may have
+ROOTS = 5  # dask.distributed places many tasks that depend on a group of fewer as if they depended on nothing
 
 
-def row_of(pieces: list[Any]) -> np.ndarray[Any, Any]:
-    """Return one sender's pieces as a block of an array of objects, shape (1, receivers)."""
-    row = np.empty((1, len(pieces)), object)
-    for i, piece in enumerate(pieces):
-        row[0, i] = piece
-    return row
-
-
-def exchange(pieces: Array, receivers: int) -> Array:
+def exchange(pieces: Array, senders: int, receivers: int) -> Array:
     """Return the pieces with a block for each receiver.
 
     Parameters
     ----------
-    pieces : dask array of objects, shape (senders, receivers)
-        With a block for each sender.
-    receivers : int
+    pieces : dask array of objects
+        With a block for each sender: a list of a piece for each receiver, which may have more.
+    senders, receivers : int
 
     Returns
     -------
-    dask array of objects, shape (receivers, senders)
-        With a block for each receiver.
+    dask array of objects
+        With a block for each receiver: a list of a piece of each sender.
     """
-    senders = pieces.shape[0]
-    if _on_workers():
-        return pieces.rechunk(((senders,), (1,) * receivers)).T
-    rows = [(pieces.name, i, 0) for i in range(senders)]
-    return of_objects("exchange", pieces, [(_column, rows, t) for t in range(receivers)], senders)
+    from dask.base import tokenize
+
+    blocks, token = [(pieces.name, i, 0) for i in range(senders)], tokenize(pieces.name)
+    if max(senders, receivers) <= FEW:
+        graph = {
+            (f"piece-{i if senders < ROOTS else ''}-{token}", i, t): (piece, block, t)
+            for i, block in enumerate(blocks)
+            for t in range(receivers)
+        }
+        keys = list(graph)
+        return of_objects("exchange", pieces, [(list, keys[t::receivers]) for t in range(receivers)], senders, graph)
+    if not _on_workers():
+        return of_objects("exchange", pieces, [(_column, blocks, t) for t in range(receivers)], senders)
+    rows = of_objects("sent", pieces, [(_row, block, receivers) for block in blocks], receivers)
+    columns = rows.rechunk(((senders,), (1,) * receivers))
+    return of_objects("exchange", columns, [(_listed, (columns.name, 0, t)) for t in range(receivers)], senders)
 
 
-def apart(pieces: Array) -> tuple[Array, Array]:
-    """Return all pieces of each block but its last, which it keeps, and the last, as two arrays of objects."""
-    blocks = [(pieces.name, i, 0) for i in range(pieces.shape[0])]
-    sent = of_objects("sent", pieces, [(_but_the_last, block) for block in blocks], pieces.shape[1] - 1)
-    return sent, of_objects("kept", pieces, [(_the_last, block) for block in blocks], 1)
-
-
-def of_objects(what: str, source: Array, tasks: list[Any], columns: int) -> Array:
-    """Return an array of objects with a block for each task, which is made of blocks of another array.
+def of_objects(what: str, source: Array, tasks: list[Any], columns: int, more: dict[Any, Any] | None = None) -> Array:
+    """Return an array of objects with a block for each task, which is made of blocks of another array, and of `more` tasks.
 
     dask fuses no tasks with these: a block that others are made of is computed once.
     """
     import dask.array as da
+    from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    name = f"{what}-{source.name}"
-    graph: dict[Any, Any] = {(name, i, 0): task for i, task in enumerate(tasks)}
+    name = f"{what}-{tokenize(source.name)}"  # dask names what it fuses by what it fuses: no name may be made of another's
+    graph: dict[Any, Any] = {(name, i, 0): task for i, task in enumerate(tasks)} | (more or {})
     layers = HighLevelGraph.from_collections(name, graph, dependencies=[source])
     return da.Array(layers, name, ((1,) * len(tasks), (columns,)), meta=NOTHING)
 
 
-def _column(rows: list[Any], t: int) -> np.ndarray[Any, Any]:
-    return row_of([row[0, t] for row in rows])
+def piece(pieces: list[Any], t: int) -> Any:
+    """Return one piece."""
+    return pieces[t]
 
 
-def _but_the_last(row: Any) -> np.ndarray[Any, Any]:
-    return row_of(list(row[0, :-1]))
+def _column(rows: list[Any], t: int) -> list[Any]:
+    return [row[t] for row in rows]
 
 
-def _the_last(row: Any) -> np.ndarray[Any, Any]:
-    return row_of([row[0, -1]])  # a view would keep the others as well
+def _row(pieces: list[Any], receivers: int) -> np.ndarray[Any, Any]:
+    row = np.empty((1, receivers), object)
+    for t in range(receivers):
+        row[0, t] = pieces[t]
+    return row
+
+
+def _listed(column: np.ndarray[Any, Any]) -> list[Any]:
+    return list(column[:, 0])
 
 
 def _on_workers() -> bool:

@@ -14,7 +14,6 @@ import numpy as np
 from array_api_compat import device
 
 from kernels._dask.blocks import memory_limit, memory_named, namespace
-from kernels._dask.exchange import row_of
 from kernels._dask.trees import FAN, merged
 from kernels.meanshift_step import _partial
 from kernels.meanshift_step._dask_weights import parted
@@ -24,7 +23,7 @@ CHANGE = "take method='ring', which holds sums for a block of points at a time"
 
 
 class Moved(NamedTuple):
-    """A block's points, moved where that is proven, as one array or a row of pieces; the rows of the others, and those points."""
+    """A block's points, moved where that is proven, as an array or a list of pieces; the rows of the others, and those points."""
 
     y: Any
     rows: Any
@@ -114,10 +113,10 @@ def _step(sums: Any, left: Gathered) -> Gathered:
 def _put(block: Moved, rest: Gathered, i: int) -> Any:
     if not len(block.rows):
         return block.y
-    pieces = list(block.y[0]) if block.y.dtype == object else [block.y]
+    pieces = block.y if isinstance(block.y, list) else [block.y]
     y = namespace(pieces[0]).concat(pieces)  # a copy: what a task was given is not its own
     y[_indices(block.rows, y)] = rest.points[rest.starts[i] : rest.starts[i + 1]]
     if block.y is pieces[0]:
         return y
     ends = np.cumsum([0, *map(len, pieces)])
-    return row_of([y[ends[k] : ends[k + 1]] for k in range(len(pieces))])
+    return [y[ends[k] : ends[k + 1]] for k in range(len(pieces))]

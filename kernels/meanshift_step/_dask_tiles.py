@@ -1,11 +1,12 @@
-"""Steps of dask arrays by tiles of space: a tile gets its points, and the data within reach of them, and is moved as one block.
+"""Steps of dask arrays by tiles of space: a tile gets its points, and the data within reach of them, and moves them part by part.
 
 There are as many tiles as blocks of x, with about as many points each:
 
-1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree.
-2. Each block sends each tile the points that lie in it, and the data that lie within reach of its box (`split`).
-3. A tile is moved by the registry's best variant (`move`), cut in the same way into parts that fit a processor's cache where
-   little is beside them (`in_parts`), and its points go back to their blocks (`merge`).
+1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree. Its leaves
+   are parts of tiles, which fit a processor's cache where not too much is beside them.
+2. Each block sends each tile the points that lie in it, and the data that lie within reach of each of its parts' boxes (`split`).
+3. The parts of a tile are moved one after another by the registry's best variant (`move`), and its points go back to their
+   blocks (`merge`).
 
 A compact kernel's reach is its bandwidth. A gaussian's is a cutoff c, in bandwidths, that holds for every point: the point is
 among the data, so the weights sum to W >= 1, and its shift is at most 2 c, since what lies beyond c moves it by less than c. By
@@ -36,12 +37,12 @@ from array_api_compat import device
 import registry
 from kernels._arrays import to_numpy
 from kernels._dask.blocks import best, memory_limit, memory_named, namespace
-from kernels._dask.exchange import NOTHING, apart, exchange, of_objects, row_of
+from kernels._dask.exchange import NOTHING, exchange, of_objects, piece
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step import _dask_proof, _dask_rest
 from kernels.meanshift_step._cutoff import MARGIN
 
-SAMPLE = 512  # points for each tile: a tile's count is then within a fifth of the mean
+SAMPLE = 512  # points for each tile, or four parts of one: a tile's count is then within a fifth of the mean
 # Of a tile's points and data, in memory at a time while it is moved: numba_grid takes 2.6 to 4.4 for a million in up to three
 # dimensions, as measured; the rest is a margin.
 COPIES = 6
@@ -55,12 +56,19 @@ CHANGE = (
 
 
 class Node(NamedTuple):
-    """A cut of the tree: what is at most `value` along an axis goes left. Numbers below 0 are tiles: -1 is tile 0."""
+    """A cut of the tree: what is at most `value` along an axis goes left. Numbers below 0 are leaves: -1 is leaf 0."""
 
     axis: int  # the number of dimensions stands for the points' own numbers
     value: float
     left: int
     right: int
+
+
+class Tree(NamedTuple):
+    """How space is cut into tiles, of the same number of parts each: tile t has the leaves from t times `parts` on."""
+
+    nodes: list[Node]  # the first is the root
+    parts: int
 
 
 def reach_of(kernel: str, bandwidth: float, unit: float, nearest: float = 0.0) -> float:
@@ -81,25 +89,27 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     tiles = x.numblocks[0]
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
-    share = min(1.0, SAMPLE * tiles / len(x))
+    parts = 2 ** max(0, round(math.log2(len(x) / tiles / PART)))
+    share = min(1.0, SAMPLE * tiles * max(1, parts // 4) / len(x))
     some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
-    cutting = functools.partial(cut, tiles, reach, len(x) if data is x else 0)
+    cutting = functools.partial(cut, tiles, parts, reach, len(x) if data is x else 0)
     tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
     def divided(points: Any, reach: float) -> Any:
         named = {"token": "meanshift_step-split", "chunks": ((1,) * points.numblocks[0], (tiles + 1,))}
-        return apart(points.map_blocks(functools.partial(split, tiles, reach), tree, **named, **objects))
+        return points.map_blocks(functools.partial(split, tiles, reach), tree, **named, **objects)
 
-    sent, here = divided(x, reach if data is x else -1.0)
-    others = [] if data is x else [exchange(divided(data, reach)[0], tiles)]
+    sent = divided(x, reach if data is x else -1.0)
+    kept = of_objects("kept", sent, [(piece, (sent.name, i, 0), tiles) for i in range(tiles)], 1)
+    others = [] if data is x else [exchange(divided(data, reach), data.numblocks[0], tiles)]
     proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
-    work = functools.partial(move, tiles, reach, bandwidth, kernel, selector, proof=proof)
+    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
     named = {"token": "meanshift_step-tile", "chunks": (rows, (tiles,))}  # dask names a task by it whose workers were killed
-    moved = exchange(sent, tiles).map_blocks(work, *others, **named, **objects)
+    moved = exchange(sent, tiles, tiles).map_blocks(work, *others, **named, **objects)
     if proof:
         moved = _dask_rest.finish(moved, data, bandwidth, chunks=moved.chunks, **objects)
-    moved = exchange(moved, tiles)
-    return moved.map_blocks(merge, here, token="meanshift_step-merge", chunks=x.chunks, dtype=x.dtype, meta=x._meta)
+    moved = exchange(moved, tiles, tiles)
+    return moved.map_blocks(merge, kept, token="meanshift_step-merge", chunks=x.chunks, dtype=x.dtype, meta=x._meta)
 
 
 def numbers(points: Any, block: int) -> Any:
@@ -111,11 +121,13 @@ def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
     """Return every so many rows of a block, as float64, with their numbers."""
     stride = max(1, int(1 / share))
     chosen = to_numpy(points[::stride]).astype(float)
-    return row_of([np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)])
+    return np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)
 
 
-def cut(tiles: int, reach: float, count: int, samples: list[Any]) -> Any:
-    """Return the tree of a sample, a list of nodes of which the first is the root.
+def cut(tiles: int, parts: int, reach: float, count: int, samples: list[Any]) -> Tree:
+    """Return the tree of a sample, with at most so many parts in a tile, a power of two.
+
+    Parts are halved in number until, by the sample, at most as many points lie beside them as in them.
 
     Raises
     ------
@@ -123,7 +135,29 @@ def cut(tiles: int, reach: float, count: int, samples: list[Any]) -> Any:
         If a tile and the data within its reach, as the sample says, are beyond what a worker may take. `count` is how many points
         there are; 0 where others than these are the data.
     """
-    points = np.concatenate([block[0, 0] for block in samples])
+    points = np.concatenate(samples)
+    most = memory_limit() * SHARE
+    while True:
+        nodes = leaves_of(points, tiles * parts)
+        if parts == 1 and not (count and most < np.inf):
+            break
+        sizes = np.array([len(rows) for rows, _ in parted(nodes, points[:, :-1], points[:, -1], reach)])
+        if parts == 1 or sizes.sum() <= 2 * len(points):
+            break
+        parts //= 2
+    if count and most < np.inf:
+        there = sizes.reshape(tiles, parts).sum(axis=1) * (count / len(points))
+        tile, needed = int(there.argmax()), COPIES * 8 * points.shape[1] * there.max()
+        if needed > most:
+            raise MemoryError(
+                f"meanshift_step: tile {tile} of {tiles}: about {int(there.max()):,} points within its reach need "
+                f"{needed / 2**20:,.0f} MiB, and its worker may take {most / 2**20:,.0f} MiB; {CHANGE}"
+            )
+    return Tree(nodes, parts)
+
+
+def leaves_of(points: Any, leaves: int) -> list[Node]:
+    """Return the nodes of a tree with so many leaves, by a sample of points with their numbers in the last column."""
     nodes: list[Node] = []
 
     def part(rows: Any, first: int, size: int) -> int:
@@ -139,35 +173,25 @@ def cut(tiles: int, reach: float, count: int, samples: list[Any]) -> Any:
         number = len(nodes)
         nodes.append(Node(axis, float(value), 0, 0))
         goes_left = points[rows, axis] <= value
-        # Where many are equal the halves are not: tiles are shared out as the points are.
+        # Where many are equal the halves are not: leaves are shared out as the points are.
         lefts = min(size - 1, max(1, round(size * goes_left.mean()))) if len(rows) else size // 2
         left = part(rows[goes_left], first, lefts)
         right = part(rows[~goes_left], first + lefts, size - lefts)
         nodes[number] = nodes[number]._replace(left=left, right=right)
         return number
 
-    part(np.arange(len(points)), 0, tiles)
-    most = memory_limit() * SHARE
-    if count and most < np.inf:
-        for tile, _, rows in parted(nodes, points[:, :-1], points[:, -1], reach):
-            there = int(len(rows) * count / len(points))
-            needed = COPIES * there * 8 * points.shape[1]
-            if needed > most:
-                raise MemoryError(
-                    f"meanshift_step: tile {tile} of {tiles}: about {there:,} points within its reach need {needed / 2**20:,.0f} "
-                    f"MiB, and its worker may take {most / 2**20:,.0f} MiB; {CHANGE}"
-                )
-    return row_of([nodes])
+    part(np.arange(len(points)), 0, leaves)
+    return nodes
 
 
 def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
-    """Yield for each tile its number, which of the points lie in it, and which lie within reach of it, itself included."""
+    """Yield for each leaf which of the points lie within reach of it, itself included, and which of these lie in it."""
     xp = namespace(points)
     axes = [*(xp.astype(points[:, k], xp.float64) for k in range(points.shape[1])), own]
 
     def down(number: int, rows: Any, within: Any) -> Any:
         if number < 0:
-            yield -1 - number, rows[within], rows
+            yield rows, within
             return
         axis, value, left, right = nodes[number]
         along = axes[axis][rows] - value
@@ -184,52 +208,82 @@ def parted(nodes: list[Node], points: Any, own: Any, reach: float) -> Any:
     yield from down(0 if nodes else -1, every, xp.ones(points.shape[0], dtype=xp.bool, **there))
 
 
-def places(points: Any, block: int, tiles: int, nodes: list[Node], reach: float) -> tuple[Any, Any, Any]:
-    """Return the rows of a block's points in the order of tiles, of those inside and of those beside, and how many each tile has.
+def places(points: Any, block: int, leaves: int, nodes: list[Node], reach: float) -> tuple[Any, Any, Any]:
+    """Return the rows of a block's points in the order of leaves, those inside and those beside, and how many each leaf has.
 
-    Shapes: (n,), (beside,), and (2, tiles). A reach below 0 is for points that are no data: none are beside any tile.
+    Shapes: (n,), (beside,), and (2, leaves). A reach below 0 is for points that are no data: none are beside any leaf.
     """
-    if isinstance(points, np.ndarray) and not registry.missing("numba"):
+    if _compiled(points):
         from kernels.meanshift_step._dask_tiles_compiled import places
 
         axes, cuts, *children = zip(*nodes, strict=True) if nodes else ((), (), (), ())
         tree = np.array(axes, int), np.array(cuts, float), np.array(children, int).T.copy()
-        rows: tuple[Any, Any, Any] = places(points, block, tiles, *tree, reach)
+        rows: tuple[Any, Any, Any] = places(points, block, leaves, *tree, reach)
         return rows
     xp = namespace(points)
-    inside, beside = [], []
     own = xp.asarray(numbers(points, block), device=device(points))
-    for _, here, near in parted(nodes, points, own, max(0.0, reach)):
-        others = xp.ones(points.shape[0], dtype=xp.bool, device=device(points))
-        others[here] = False
-        inside.append(here)
-        beside.append(near[others[near]] if reach >= 0 else near[:0])
-    return xp.concat(inside), xp.concat(beside), np.array([[len(rows) for rows in each] for each in (inside, beside)])
+    each = [(near[within], near[~within]) for near, within in parted(nodes, points, own, max(0.0, reach))]
+    inside, beside = zip(*each, strict=True)
+    if reach < 0:
+        beside = tuple(rows[:0] for rows in beside)
+    return xp.concat(inside), xp.concat(beside), np.array([[len(rows) for rows in side] for side in (inside, beside)])
+
+
+def _compiled(points: Any) -> bool:
+    return isinstance(points, np.ndarray) and not registry.missing("numba")
 
 
 def ends_of(counts: Any) -> Any:
-    """Return where each tile's rows begin, and the end, among those inside and those beside: shape (2, tiles + 1)."""
+    """Return where each leaf's rows begin, and the end, among those inside and those beside: shape (2, leaves + 1)."""
     return np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
 
 
 @in_neutral_state
-def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> Any:
-    """Return for each tile the points of a block that lie in it, and the others within its reach; last, the rows of the former.
+def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> list[Any]:
+    """Return for each tile the points of a block that lie in it, and those beside its parts; last, the leaf of each point.
 
-    The rows stay with the block. The points for a tile are parts of two arrays for all.
+    The leaves stay with the block, in as few bytes as may be. A tile's piece is points inside, points beside, and how many of
+    either each part has.
     """
-    xp = namespace(points)
-    inside, beside, counts = places(points, block_id[0], tiles, tree[0, 0], reach)
-    ends = ends_of(counts)
-    sent = [xp.take(points, rows, axis=0) for rows in (inside, beside)]
-    pieces = [tuple(array[ends[k, t] : ends[k, t + 1]] for k, array in enumerate(sent)) for t in range(tiles)]
-    return row_of([*pieces, xp.astype(inside, xp.int32, copy=False)])
+    (nodes, parts), n = tree, len(points)
+    xp, leaves = namespace(points), tiles * parts
+    inside, beside, counts = places(points, block_id[0], leaves, nodes, reach)
+    ends = ends_of(counts)[:, ::parts]
+    pieces = []
+    for t, each in enumerate(np.split(counts, tiles, axis=1)):
+        rows = (rows[start:stop] for rows, (start, stop) in zip((inside, beside), ends[:, t : t + 2], strict=True))
+        pieces.append((*(taken(points, some) for some in rows), each))
+    dtype = "uint8" if leaves <= 2**8 else "int16" if leaves <= 2**15 else "int32"
+    leaf = np.repeat(np.arange(leaves, dtype=dtype), counts[0])
+    kept = xp.empty((n, 1), dtype=getattr(xp, dtype), device=device(points))
+    put(xp.asarray(leaf, device=device(points))[:, None], inside, kept)
+    return [*pieces, kept[:, 0]]
+
+
+def taken(points: Any, rows: Any) -> Any:
+    """Return some rows of points, shape (n, d), as an array of their own."""
+    if not _compiled(points):
+        return namespace(points).take(points, rows, axis=0)
+    from kernels.meanshift_step._dask_tiles_compiled import take
+
+    some = np.empty((len(rows), points.shape[1]), points.dtype)
+    take(points, rows, some)
+    return some
+
+
+def put(points: Any, rows: Any, y: Any) -> None:
+    """Copy points to some rows of y, shape (n, d)."""
+    if _compiled(points):
+        from kernels.meanshift_step._dask_tiles_compiled import put
+
+        put(points, rows, y)
+    else:
+        y[rows] = points
 
 
 @in_neutral_state
 def move(
     tiles: int,
-    reach: float,
     bandwidth: float,
     kernel: str,
     selector: str,
@@ -242,56 +296,53 @@ def move(
 
     If not for all points the reach is known to serve, `proof` says for which it does, and they are a `Moved`.
     """
-    inside, beside = zip(*pieces[0], strict=True)
-    xp = namespace(inside[0])
-    ends = np.cumsum([0, *map(len, inside)])
-    near = xp.concat([*inside, *beside] if others is None else [part for both in others[0] for part in both])
-    x = near[: ends[-1]] if others is None else xp.concat(inside)
-
-    def moved(x: Any, data: Any) -> Any:
-        if not (len(x) and len(data)):
-            return x
-        beyond = EXPANDED * (len(x) + len(data)) > memory_limit() * SHARE
-        with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
-            return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
-
-    what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
-    with memory_named(what, CHANGE):
-        y = in_parts(len(x), near, reach, moved) if others is None else moved(x, near)
-        pieces = row_of([y[ends[i] : ends[i + 1]] for i in range(len(inside))])
-        return _dask_rest.moved(x, pieces, proof(x, y, near)) if proof else pieces
-
-
-def in_parts(count: int, near: Any, reach: float, moved: Any) -> Any:
-    """Return the first points of `near` moved, one part of space after another, so that memory is needed for one part at a time.
-
-    `moved` gets the points of a part, which are the first of its data: who sorts the data need not sort them again. Parts become
-    fewer until at most half as many points lie beside them as in them.
-    """
-    xp, parts = namespace(near), len(near) // PART
-    while parts > 1:
-        tree = cut(parts, reach, 0, [sample(SAMPLE * parts / len(near), near, (0, 0))])
-        inside, beside, counts = places(near, 0, parts, tree[0, 0], reach)
-        if 2 * len(beside) <= len(inside):
-            break
-        parts //= 4
-    else:
-        return moved(near[:count], near)
-    y = xp.empty_like(near[:count])
-    ends = ends_of(counts)
-    for t in range(parts):
-        rows = inside[ends[0, t] : ends[0, t + 1]]
-        first = rows < count
-        part = xp.take(near, xp.concat([rows[first], rows[~first], beside[ends[1, t] : ends[1, t + 1]]]), axis=0)
-        rows = rows[first]
-        y[rows] = moved(part[: len(rows)], part)
-    return y
+    xp = namespace(pieces[0][0])
+    y = [xp.empty_like(inside) for inside, _, _ in pieces]
+    served = [np.ones(len(inside), bool) for inside, _, _ in pieces]
+    for p in range(pieces[0][2].shape[1]):
+        own, beside = of_part(pieces, p)
+        near = [*own, *beside] if others is None else [array for side in of_part(others, p) for array in side]
+        ends = np.cumsum([0, *map(len, own)])
+        what = f"meanshift_step: tile {block_id[0]} of {tiles}, {ends[-1]:,} points and {sum(map(len, near)):,} data within reach"
+        with memory_named(what, CHANGE):
+            data = xp.concat(near)
+            x = data[: ends[-1]] if others is None else xp.concat(own)  # who sorts the data need not sort such points again
+            moved = moved_by_best(x, data, bandwidth, kernel, selector)
+            proven: Any = proof(x, moved, data) if proof else None
+        for i, (_, _, counts) in enumerate(pieces):
+            start, stop = ends_of(counts)[0, p : p + 2]
+            y[i][start:stop] = moved[ends[i] : ends[i + 1]]
+            if proof:
+                served[i][start:stop] = proven[ends[i] : ends[i + 1]]
+    return _dask_rest.moved(xp.concat([inside for inside, _, _ in pieces]), y, np.concatenate(served)) if proof else y
 
 
-def merge(moved: Any, rows: Any) -> Any:
+def of_part(pieces: Any, p: int) -> list[list[Any]]:
+    """Return what each block has for a part of a tile, of points inside, and of points beside."""
+    each = [(sides, ends_of(counts)) for *sides, counts in pieces]
+    return [[sides[k][ends[k, p] : ends[k, p + 1]] for sides, ends in each] for k in range(2)]
+
+
+def moved_by_best(x: Any, data: Any, bandwidth: float, kernel: str, selector: str) -> Any:
+    """Return points moved by the registry's best variant that this worker has the memory for."""
+    if not (len(x) and len(data)):
+        return x
+    beyond = EXPANDED * (len(x) + len(data)) > memory_limit() * SHARE
+    with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
+        return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
+
+
+def merge(moved: Any, leaf: Any) -> Any:
     """Return the points of a block in its own order, from what all tiles have of them."""
-    xp = namespace(moved[0, 0])
-    points = xp.concat(list(moved[0]))
-    y = xp.empty_like(points)
-    y[rows[0, 0]] = points
+    first, xp = moved[0], namespace(moved[0])
+    if _compiled(leaf):
+        from kernels.meanshift_step._dask_tiles_compiled import in_order
+
+        rows = in_order(leaf, int(leaf.max(initial=0)) + 1)
+    else:
+        rows = xp.argsort(leaf, stable=True)
+    y = xp.empty((len(rows), first.shape[1]), dtype=first.dtype, device=device(first))
+    ends = np.cumsum([0, *map(len, moved)])
+    for t, points in enumerate(moved):
+        put(points, rows[ends[t] : ends[t + 1]], y)
     return y

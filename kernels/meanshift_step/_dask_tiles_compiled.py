@@ -57,3 +57,33 @@ def places(points, block, tiles, axes, cuts, children, reach):
                 beside[ends[1, found[k]]] = i
                 ends[1, found[k]] += 1
     return inside, beside, counts
+
+
+@jit
+def take(points, rows, taken):
+    """Copy some rows of points, shape (n, d), to an array of their own."""
+    for i in range(len(rows)):
+        for k in range(points.shape[1]):
+            taken[i, k] = points[rows[i], k]
+
+
+@jit
+def put(points, rows, y):
+    """Copy points to some rows of y, shape (n, d)."""
+    for i in range(len(rows)):
+        for k in range(points.shape[1]):
+            y[rows[i], k] = points[i, k]
+
+
+@jit
+def in_order(leaf, leaves):
+    """Return the rows of a block in the order of their leaves, shape (n,)."""
+    starts, rows = np.zeros(leaves + 1, np.int64), np.empty(len(leaf), np.int32)
+    for i in range(len(leaf)):
+        starts[leaf[i] + 1] += 1
+    for t in range(leaves):
+        starts[t + 1] += starts[t]
+    for i in range(len(leaf)):
+        rows[starts[leaf[i]]] = i
+        starts[leaf[i]] += 1
+    return rows

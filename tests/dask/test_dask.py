@@ -197,7 +197,8 @@ def test_the_graph_grows_with_tiles_and_has_few_tasks_for_each(kernel):
         moved = step(da.zeros((4 * tiles, 3), chunks=(4, 3)), 1.0, kernel=kernel)
         return len(dict(moved.__dask_graph__()))
 
-    counts = [tasks(tiles) for tiles in (10, 20, 40)]
+    few, *counts = [tasks(tiles) for tiles in (8, 10, 20, 40)]
+    assert few <= 30 * 8
     assert counts[2] <= 30 * 40
     assert counts[2] - counts[1] == 2 * (counts[1] - counts[0])
 
@@ -214,7 +215,7 @@ def test_half_of_all_points_in_one_cell_are_shared_among_the_tiles(kernel, monke
     seen = _dask_tiles.move
 
     def move(*args, **kwargs):
-        sizes.append(sum(len(inside) for inside, _ in args[5][0]))
+        sizes.append(sum(len(inside) for inside, *_ in args[4]))
         return seen(*args, **kwargs)
 
     monkeypatch.setattr(_dask_tiles, "move", move)
@@ -237,8 +238,8 @@ def test_points_go_to_the_same_tiles_compiled_or_not(seed, shape, tiles, reach):
     from kernels.meanshift_step import _dask_tiles
 
     points = np.random.default_rng(seed).integers(0, 4, shape) / 2  # many of them in one place, or on a cut
-    tree = _dask_tiles.cut(tiles, reach, 0, [_dask_tiles.sample(1.0, points, (0, 0))])[0, 0]
-    ways = [_dask_tiles.places(array, 0, tiles, tree, reach) for array in (points, torch.from_numpy(points))]
+    nodes = _dask_tiles.leaves_of(_dask_tiles.sample(1.0, points, (0, 0)), tiles)
+    ways = [_dask_tiles.places(array, 0, tiles, nodes, reach) for array in (points, torch.from_numpy(points))]
     for rows, others in zip(*ways, strict=True):
         assert rows.tolist() == others.tolist()
     inside, beside, counts = ways[0]
@@ -251,23 +252,25 @@ def test_points_go_to_the_same_tiles_compiled_or_not(seed, shape, tiles, reach):
         assert set(np.flatnonzero(near)) <= {*own, *beside[ends[1, t] : ends[1, t + 1]]}
 
 
-@pytest.mark.parametrize(("kernel", "parts"), [("triangular", 3), ("gaussian", 3), ("flat", 1)])
-def test_a_tile_is_moved_in_parts_of_space_where_little_is_beside_them(kernel, parts, monkeypatch):
+@pytest.mark.parametrize(("kernel", "bandwidth", "parts"), [("triangular", 1e-2, 4), ("gaussian", 1e-2, 2), ("flat", 1.0, 1)])
+def test_a_tile_is_moved_in_parts_of_space_where_little_is_beside_them(kernel, bandwidth, parts, monkeypatch):
     from kernels.meanshift_step import _dask_tiles
 
-    monkeypatch.setattr(_dask_tiles, "PART", 500)
-    near = np.random.default_rng(0).random((1600, 2))
-    bandwidth = 1e-2 if parts > 1 else 1.0
-    sizes = []
+    monkeypatch.setattr(_dask_tiles, "PART", 200)
+    x = np.random.default_rng(0).random((3200, 2))
+    sizes, moved_by_best = [], _dask_tiles.moved_by_best
 
-    def moved(x, data):
-        sizes.append(len(data))
-        assert x.tobytes() == data[: len(x)].tobytes()
-        return step(x, bandwidth, data=data, kernel=kernel)
+    def moved(points, data, *arguments):
+        sizes.append((len(points), len(data)))
+        assert points.tobytes() == data[: len(points)].tobytes()
+        return moved_by_best(points, data, *arguments)
 
-    y = _dask_tiles.in_parts(1200, near, _dask_tiles.reach_of(kernel, bandwidth, 2.0**-53), moved)
-    assert len(sizes) == parts
-    hold("meanshift_step", y, near[:1200], bandwidth, data=near, kernel=kernel, rows=400)
+    monkeypatch.setattr(_dask_tiles, "moved_by_best", moved)
+    y = step(da.from_array(x, chunks=(800, 2)), bandwidth, kernel=kernel).compute(scheduler="synchronous")
+    assert len(sizes) == 4 * parts
+    assert sum(own for own, _ in sizes) == len(x)
+    assert parts == 1 or sum(near for _, near in sizes) < 2.2 * len(x)
+    hold("meanshift_step", y, x, bandwidth, kernel=kernel, rows=400)
 
 
 def test_the_tree_is_cut_once_whatever_the_number_of_blocks(monkeypatch):

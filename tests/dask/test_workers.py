@@ -66,20 +66,24 @@ def test_two_workers_give_the_bits_of_one_process_and_share_a_crowd(client, kern
     assert max(took.values()) < 0.8 * sum(took.values()), took
 
 
-@pytest.mark.parametrize(("method", "kernel"), [("tiles", "triangular"), ("ring", "triangular"), ("fast_gauss", "gaussian")])
-def test_a_worker_killed_in_the_middle_changes_no_bit(client, method, kernel):
+@pytest.mark.parametrize(
+    ("method", "kernel", "blocks"),
+    [("tiles", "triangular", 12), ("tiles", "triangular", 4), ("ring", "triangular", 12), ("fast_gauss", "gaussian", 12)],
+)
+def test_a_worker_killed_in_the_middle_changes_no_bit(client, method, kernel, blocks):
     if method == "fast_gauss":
         pytest.importorskip("numba")
     rng = np.random.default_rng(1)
-    points = da.from_array(rng.standard_normal((60_000, 2)).astype(np.float32), chunks=(5_000, 2))
+    points = da.from_array(rng.standard_normal((60_000, 2)).astype(np.float32), chunks=(60_000 // blocks, 2))
     expected = in_this_process(points, 0.1, kernel=kernel, method=method)
     points = points.map_blocks(slowly, dtype=np.float32, meta=np.empty((0, 0), np.float32))
     future = client.compute(step(points, 0.1, kernel=kernel, method=method))
     while client.run_on_scheduler(lambda dask_scheduler: sum(t.state == "memory" for t in dask_scheduler.tasks.values())) < 3:
+        assert not future.done()
         time.sleep(0.02)
     worker, number = next(iter(client.run(os.getpid).items()))
     os.kill(number, signal.SIGKILL)
-    assert future.result().tobytes() == expected.tobytes()
+    assert future.result(timeout=100).tobytes() == expected.tobytes()
     assert worker not in client.run(os.getpid) or client.run(os.getpid)[worker] != number
     client.wait_for_workers(2)
 
