@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ def given_arrays(implementation: Implementation) -> st.SearchStrategy[tuple[str,
     return st.sampled_from(choices) if len(choices) > 1 else st.just(every)
 
 
-def names(implementation: Implementation, arrays: Mapping[str, Any] | Sequence[str]) -> list[str]:
+def names(implementation: Implementation, arrays: Mapping[str, Any] | tuple[str, ...]) -> list[str]:
     """Return the names of the core extents of the arrays that a call gives."""
     signature: Signature = implementation.contract.signature
     same = signature.same_extents(arrays)

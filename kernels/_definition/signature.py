@@ -116,7 +116,7 @@ class Signature:
         known = {**{key: arrays[other] for key, other in self.defaults.items()}, **arrays}
         return {key: known[key] for key in self.arrays if key in known}
 
-    def same_extents(self, given: Mapping[str, Any] | Sequence[str] = ()) -> dict[str, str]:
+    def same_extents(self, given: Mapping[str, Any] | list[str] | tuple[str, ...] = ()) -> dict[str, str]:
         """Return the extents of arrays that are left out, each with that of the array which stands in, where it is another."""
         return {
             own: extent
