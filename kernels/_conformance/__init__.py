@@ -64,8 +64,8 @@ def all_properties(contract: ModuleType) -> tuple[Property, ...]:
 
 def implementation_of(zoo: Zoo, variant: Variant) -> Implementation:
     """Put a registered variant on trial, called through dispatch with every kind of array."""
-    function = zoo.get(variant.operation, variant.name)
-    return on_trial(variant, zoo.contract(variant.operation), function, kinds=kinds_here(zoo))
+    contract = zoo.contract(variant.operation)  # what is wrong with it is to be said before the variant is loaded
+    return on_trial(variant, contract, zoo.get(variant.operation, variant.name), kinds=kinds_here(zoo))
 
 
 def _require_examples(max_examples: int) -> None:

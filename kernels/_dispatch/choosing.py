@@ -254,9 +254,12 @@ class Chooser:
 
         one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        arrays = [array for key in op.contract.signature.arrays if (array := request.arguments[key]) is not None]
-        if lifts and (kernel := lifted(op, kernel, [array.ndim for array in arrays])) is None:
-            return None
+        if lifts:
+            arrays = [array for key in op.contract.signature.arrays if (array := request.arguments[key]) is not None]
+            of_vectors = lifted(op, kernel, [array.ndim for array in arrays])
+            if of_vectors is None:
+                return None
+            kernel = of_vectors
         serves = served(op, first.variant, kernel, options).get(request.first.dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
