@@ -140,7 +140,8 @@ def _shares(data: Array) -> int | None:
 
 def _walk_bytes(points: Array) -> int:
     """Return how many bytes a task takes for each walk while it advances: as many were measured in 1 to 8 dimensions."""
-    return 8 * (6 + 12 * points.shape[1])
+    dimensions: int = points.shape[1]
+    return 8 * (6 + 12 * dimensions)
 
 
 def _small_enough(X: Array) -> Array:
