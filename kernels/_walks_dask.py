@@ -65,6 +65,11 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     with model._bar(len(seeds)) as tell:
         ends, model.n_iter_ = _blur(model, edge, tell) if model.blurring else _walk(model, seeds, tell)
     alone = one_of_each_cell(np.concatenate(_of_each(functools.partial(one_of_each_cell, edge=edge), ends)), edge)
+    if alone.nbytes > _workers()[1]:
+        raise MemoryError(
+            f"MeanShift: {len(alone):,} walks ended apart after {model.n_iter_} steps, more than a task can hold; take more "
+            f"steps (max_iter={model.max_iter}), a larger bandwidth, or workers with more memory"
+        )
     near = functools.partial(mass_within, alone, weights=None, radius=frame.bandwidth)
     model._keep_modes(alone, sum(_of_each(near, model._data)), X.dtype)
     if model.labels == "attractor" and not model.blurring and seeds is not model._data:

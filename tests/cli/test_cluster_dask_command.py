@@ -213,6 +213,15 @@ def test_what_is_not_installed_is_named_with_the_command(cluster, monkeypatch, p
     assert cluster("x.npy", "--bandwidth", 3, dask_=False).exit_code == 0
 
 
+@pytest.mark.parametrize("dask_", [False, True])
+@pytest.mark.parametrize("option", ["--output", "--centers"])
+def test_a_table_that_cannot_be_written_is_refused_before_the_file_is_read(cluster, monkeypatch, option, dask_):
+    lacking = {"polars": "needs the package polars (pip install polars)"}
+    monkeypatch.setattr(registry, "missing", lacking.get)
+    Path("x.npy").write_text("words")
+    require_one_line(cluster("x.npy", option, "l.csv", dask_=dask_), f"{option} l.csv: .csv {lacking['polars']}; .npy does not")
+
+
 def test_a_folder_is_read_in_blocks_alone(cluster):
     save("x.zarr", points())
     require_one_line(cluster("x.zarr", dask_=False), "'x.zarr' is a directory; with --dask, .zarr and .parquet may be")

@@ -210,3 +210,13 @@ def test_blocks_are_cut_until_their_walks_are_a_task_s_share_of_a_worker(monkeyp
         MemoryError, match="MeanShift: a worker may take 320 MiB, of which its process alone takes about 320 MiB; give"
     ):
         MeanShift().fit(da.ones((4, 2)))
+
+
+def test_more_ends_than_a_task_can_hold_are_refused(monkeypatch):
+    monkeypatch.setattr(_walks_dask, "_workers", lambda: (1, 1000))
+    monkeypatch.setattr(_walks_dask, "_shares", lambda data: 1)
+    X = 9.0 * np.arange(130)[:, None]
+    with pytest.raises(
+        MemoryError, match=r"130 walks ended apart after 1 steps, more than a task can hold; take more steps \(max"
+    ):
+        MeanShift(bandwidth=1.0, kernel="flat", variant="broadcast").fit(da.from_array(X, chunks=50))
