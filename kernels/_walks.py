@@ -88,6 +88,10 @@ class Walks:
             self.joined[self.moving] = self.moving[first][cell]
             self.moving, self.last, self.went = self.moving[first], self.last[first], self.went[first]
 
+    def __sizeof__(self) -> int:
+        """Return how many bytes they take: so dask knows what it moves, and what it holds."""
+        return sum(each.nbytes for each in (self.z, self.joined, self.moving, self.last, self.went))
+
     @property
     def here(self) -> Array:
         """Where those are that move."""

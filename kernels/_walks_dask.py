@@ -11,6 +11,7 @@ that. Otherwise each step is one of dask arrays, which exchanges the data among 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -33,6 +34,8 @@ from kernels.meanshift_step._dask_tiles import COPIES, EXPANDED, SHARE
 Array = Any  # of dask
 Block = np.ndarray[Any, Any]
 
+PROCESS = 320 * 2**20  # bytes that a worker's process takes anyway: up to 300 MiB were measured once kernels are compiled
+
 
 def fit(model: Any, X: Array, sample_weight: Any) -> None:
     """Fit a `MeanShift` to a dask array.
@@ -50,7 +53,7 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     }
     for name in (name for name, given in unfit.items() if given):
         raise ValueError(f"MeanShift: {name} does not go with dask arrays: leave it out, or give X as a NumPy array")
-    X = _checked(model, X)
+    X = _small_enough(_checked(model, X))
     model.bandwidth_ = float(model.bandwidth or estimate_bandwidth(X, kernel=model.kernel))
     corners = _corners(X)
     model._frame = frame = Frame.of(corners, model.bandwidth_, model.tol, model.kernel)
@@ -62,6 +65,11 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     with model._bar(len(seeds)) as tell:
         ends, model.n_iter_ = _blur(model, edge, tell) if model.blurring else _walk(model, seeds, tell)
     alone = one_of_each_cell(np.concatenate(_of_each(functools.partial(one_of_each_cell, edge=edge), ends)), edge)
+    if alone.nbytes > _workers()[1]:
+        raise MemoryError(
+            f"MeanShift: {len(alone):,} walks ended apart after {model.n_iter_} steps, more than a task can hold; take more "
+            f"steps (max_iter={model.max_iter}), a larger bandwidth, or workers with more memory"
+        )
     near = functools.partial(mass_within, alone, weights=None, radius=frame.bandwidth)
     model._keep_modes(alone, sum(_of_each(near, model._data)), X.dtype)
     if model.labels == "attractor" and not model.blurring and seeds is not model._data:
@@ -97,20 +105,20 @@ def _walk(model: Any, seeds: Array, tell: Callable[[int], None] | None = None) -
     frame, dtype, (rows, _) = model._frame, np.result_type(seeds.dtype, model._data.dtype), seeds.chunks
     shares, steps, d = _shares(model._data), 0, seeds.shape[1]
     step, seeds = _stepper(model, model._data.astype(dtype), shares), _shared(seeds, shares)
-    begin = functools.partial(_begun, frame, dtype)
+    begin = functools.partial(walks_begin, frame, dtype)
     walks = list(dask.persist(*(dask.delayed(begin)(block) for block in _blocks(seeds))))
     moving = _counts(walks)
     while frame.bandwidth and steps < model.max_iter and any(moving):
         alive = [i for i, count in enumerate(moving) if count]
-        moved = _blocks(step(_joined([dask.delayed(_here)(walks[i]) for i in alive], [moving[i] for i in alive], d, dtype)))
-        advanced = functools.partial(_advanced, frame.bandwidth, model.kernel)
+        moved = _blocks(step(_joined([dask.delayed(walks_here)(walks[i]) for i in alive], [moving[i] for i in alive], d, dtype)))
+        advanced = functools.partial(walks_advance, frame.bandwidth, model.kernel)
         ahead = dask.persist(*(dask.delayed(advanced)(walks[i], there) for i, there in zip(alive, moved, strict=True)))
         for i, each, count in zip(alive, ahead, _counts(ahead), strict=True):
             walks[i], moving[i] = each, count
         steps += 1
         if tell is not None:
             tell(sum(moving))
-    ends = _joined([dask.delayed(_ends)(each) for each in walks], seeds.chunks[0], d, dtype)
+    ends = _joined([dask.delayed(walks_ends)(each) for each in walks], seeds.chunks[0], d, dtype)
     return _cut(ends, rows).persist(), steps
 
 
@@ -129,10 +137,27 @@ def _blur(model: Any, edge: float, tell: Callable[[int], None]) -> tuple[Array, 
 def _shares(data: Array) -> int | None:
     """Return in how many blocks points move if each worker holds all the data: one for each thread, and a worker keeps its own.
 
-    None if they are too large for that.
+    None if the data, and a share of the walks, are too large for that.
     """
     threads, memory = _workers()
-    return threads if COPIES * data.nbytes <= SHARE * memory else None
+    return threads if COPIES * data.nbytes + _walk_bytes(data) * len(data) / threads <= memory else None
+
+
+def _walk_bytes(points: Array) -> int:
+    """Return how many bytes a task takes for each walk while it advances: as many were measured in 1 to 8 dimensions."""
+    dimensions: int = points.shape[1]
+    return 8 * (6 + 12 * dimensions)
+
+
+def _small_enough(X: Array) -> Array:
+    """Return points in blocks whose walks a task can hold: larger ones are cut."""
+    most = _workers()[1] / _walk_bytes(X)
+    return _cut(X, tuple(rows for count in X.chunks[0] for rows in _evenly(count, math.ceil(count / most))))
+
+
+def _evenly(count: int, parts: int) -> tuple[int, ...]:
+    """Return a number of rows as so many parts, none of them empty."""
+    return tuple(np.diff(np.linspace(0, count, max(1, min(parts, count)) + 1).astype(int)).tolist())
 
 
 def _stepper(model: Any, data: Array, shares: int | None) -> Callable[[Array], Array]:
@@ -141,22 +166,24 @@ def _stepper(model: Any, data: Array, shares: int | None) -> Callable[[Array], A
     if shares is None:
         step, call = registry.get("meanshift_step", "dask"), {"kernel": kernel, "selector": selector, "check_finite": False}
         return lambda z: step(z, bandwidth, **call) if z is data else step(z, bandwidth, data=data, **call)
-    everything, near = data.rechunk(-1).persist(), functools.partial(_stepped, selector, bandwidth, kernel)
+    everything, near = data.rechunk(-1).persist(), functools.partial(walks_step, selector, bandwidth, kernel)
     return lambda z: z.map_blocks(near, everything, dtype=z.dtype, meta=z._meta)
 
 
 def _shared(z: Array, shares: int | None) -> Array:
     """Return points in so many blocks of equal size, or fewer; as they are, if the number is None."""
-    if shares is None:
-        return z
-    ends = np.linspace(0, len(z), min(shares, len(z)) + 1).astype(int)
-    return _cut(z, tuple(np.diff(ends).tolist()))
+    return z if shares is None else _cut(z, _evenly(len(z), shares))
 
 
 def _workers() -> tuple[int, float]:
-    """Return how many tasks run at a time, and how many bytes each may take.
+    """Return how many tasks run at a time, and how many bytes each may take, so that no worker spills, or waits for memory.
 
     Without workers one task takes all cores, and the data are in the memory of this process.
+
+    Raises
+    ------
+    MemoryError
+        If a worker has no more than its process takes: dask would let it wait for ever.
     """
     try:
         from distributed import default_client
@@ -165,7 +192,13 @@ def _workers() -> tuple[int, float]:
     except (ImportError, ValueError):
         return 1, np.inf
     threads = [worker["nthreads"] for worker in workers]
-    memory = [(worker["memory_limit"] or np.inf) / worker["nthreads"] for worker in workers]
+    limits = [worker["memory_limit"] or np.inf for worker in workers]
+    if SHARE * min(limits, default=np.inf) <= PROCESS:
+        raise MemoryError(
+            f"MeanShift: a worker may take {min(limits) / 2**20:,.0f} MiB, of which its process alone takes about "
+            f"{PROCESS / 2**20:,.0f} MiB; give workers more than {PROCESS / SHARE / 2**20:,.0f} MiB, or start fewer of them"
+        )
+    memory = [(SHARE * limit - PROCESS) / count for limit, count in zip(limits, threads, strict=True)]
     return max(1, sum(threads)), min(memory, default=np.inf)
 
 
@@ -192,7 +225,7 @@ def _of_each(function: Callable[[Block], Block], array: Array) -> tuple[Block, .
 
 def _counts(walks: Any) -> list[int]:
     """Return how many walks of each block move."""
-    return list(dask.compute(*(dask.delayed(_count)(each) for each in walks)))
+    return list(dask.compute(*(dask.delayed(walks_count)(each) for each in walks)))
 
 
 def _joined(blocks: list[Any], rows: Any, d: int, dtype: Any) -> Array:
@@ -225,7 +258,7 @@ def _labels(of_block: Callable[..., Block], points: Array, *given: Any) -> Array
     return points.map_blocks(of_block, *given, drop_axis=1, dtype=np.int64, meta=np.empty(0, np.int64))
 
 
-# What tasks do.
+# What tasks do. dask names a task by its function, also in the error about one whose workers were lost.
 
 
 def _points(block: Any) -> Block:
@@ -252,13 +285,13 @@ def _distances(modes: Block, dtype: Any, block: Any) -> Block:
     return distances
 
 
-def _begun(frame: Frame, dtype: Any, block: Block) -> Walks:
+def walks_begin(frame: Frame, dtype: Any, block: Block) -> Walks:
     walks = Walks.of(block.astype(dtype), frame)
     walks.join()
     return walks
 
 
-def _stepped(selector: str, bandwidth: float, kernel: str, points: Block, data: Block) -> Block:
+def walks_step(selector: str, bandwidth: float, kernel: str, points: Block, data: Block) -> Block:
     """Return points moved by a step towards all the data."""
     beyond = EXPANDED * (len(points) + len(data)) > SHARE * memory_limit()
     with (
@@ -269,7 +302,7 @@ def _stepped(selector: str, bandwidth: float, kernel: str, points: Block, data: 
     return moved
 
 
-def _advanced(bandwidth: float, kernel: str, walks: Walks, moved: Block) -> Walks:
+def walks_advance(bandwidth: float, kernel: str, walks: Walks, moved: Block) -> Walks:
     """Return the walks after a step. What a task was given stays as it is: if a worker is lost, it is computed from again."""
     walks = deepcopy(walks)
     walks.advance(moved, bandwidth, kernel)
@@ -277,13 +310,13 @@ def _advanced(bandwidth: float, kernel: str, walks: Walks, moved: Block) -> Walk
     return walks
 
 
-def _here(walks: Walks) -> Block:
+def walks_here(walks: Walks) -> Block:
     return walks.here
 
 
-def _ends(walks: Walks) -> Block:
+def walks_ends(walks: Walks) -> Block:
     return walks.ends
 
 
-def _count(walks: Walks) -> int:
+def walks_count(walks: Walks) -> int:
     return len(walks.moving)

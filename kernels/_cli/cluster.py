@@ -79,6 +79,10 @@ def cluster(
         require_writable("--output", output, (*SUFFIXES, ".zarr") if on_workers else SUFFIXES, file)
     if centers is not None:
         require_writable("--centers", centers, SUFFIXES, file)
+    for option, path in (("--output", output), ("--centers", centers)):
+        suffix = path.suffix.lower() if path else ".npy"
+        if reason := registry.missing({".npy": "numpy", ".zarr": "zarr"}.get(suffix, "polars")):
+            raise click.UsageError(f"{option} {path}: {suffix} {reason}; .npy does not")
     if output is not None and centers is not None and output.absolute() == centers.absolute():
         raise click.UsageError(f"--centers {centers}: this is the --output; choose another name")
     if reason := registry.missing("sklearn"):
@@ -151,8 +155,6 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
         if path.suffix.lower() == ".npy":
             np.save(unfinished, array)
             return
-        if reason := registry.missing("polars"):
-            raise ValueError(f"{path}: a table {reason}; .npy does not")
         import polars as pl
 
         frame = pl.DataFrame(array, schema=names)
@@ -167,8 +169,6 @@ def _write_blocks(blocks: Iterable[Any], rows: int, path: Path) -> None:
     import numpy as np
 
     suffix = path.suffix.lower()
-    if reason := registry.missing({".npy": "numpy", ".zarr": "zarr"}.get(suffix, "polars")):
-        raise ValueError(f"{path}: {suffix} {reason}; .npy does not")
     with whole(path) as unfinished:
         if suffix == ".npy":
             with unfinished.open("wb") as file:

@@ -12,6 +12,7 @@ import click
 import registry
 
 TIMEOUT = 10  # seconds to wait for a scheduler, and for its first worker
+NEEDED = "import kernels._inputs.blocks, kernels._walks_dask"  # what the names of tasks stand for
 
 
 @contextmanager
@@ -27,6 +28,7 @@ def workers(scheduler: str | None) -> Iterator[Any]:
     """
     if reason := registry.missing("dask") or registry.missing("distributed"):
         raise click.UsageError(f"--dask {reason}")
+    from dask.utils import key_split
     from distributed import Client, LocalCluster
     from distributed.scheduler import KilledWorker
 
@@ -45,14 +47,15 @@ def workers(scheduler: str | None) -> Iterator[Any]:
         try:
             yield client
         except KilledWorker as error:
+            number = f" {error.task[1]}" if isinstance(error.task, tuple) else ""
             raise RuntimeError(
-                f"{error.allowed_failures + 1} workers were lost at one task, {error.task}: most likely it takes more memory "
-                "than a worker has; give workers more of it, start fewer of them, or choose a smaller bandwidth"
+                f"{error.allowed_failures + 1} workers were lost at one task, {key_split(error.task)}{number}: most likely it "
+                "takes more memory than a worker has; give workers more of it, start fewer of them, or choose a smaller bandwidth"
             ) from error
 
 
 def _connected(scheduler: str) -> Any:
-    """Return a client of a scheduler that has workers."""
+    """Return a client of a scheduler that has workers, all with this package."""
     from distributed import Client
     from distributed.comm import get_address_host
 
@@ -69,4 +72,13 @@ def _connected(scheduler: str) -> Any:
     except TimeoutError as error:
         client.close()
         raise click.UsageError(f"--scheduler {scheduler}: it has no workers; start some with: dask worker {scheduler}") from error
+    for who, run in (("scheduler", client.run_on_scheduler), ("workers", client.run)):
+        try:
+            run(exec, NEEDED)
+        except ImportError as error:
+            client.close()
+            raise click.UsageError(
+                f"--scheduler {scheduler}: its {who} cannot import what tasks are made of ({str(error).splitlines()[0]}); "
+                "install kernel-zoo[cluster,dask] where they run, and start them again"
+            ) from error
     return client

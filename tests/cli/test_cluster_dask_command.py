@@ -213,6 +213,15 @@ def test_what_is_not_installed_is_named_with_the_command(cluster, monkeypatch, p
     assert cluster("x.npy", "--bandwidth", 3, dask_=False).exit_code == 0
 
 
+@pytest.mark.parametrize("dask_", [False, True])
+@pytest.mark.parametrize("option", ["--output", "--centers"])
+def test_a_table_that_cannot_be_written_is_refused_before_the_file_is_read(cluster, monkeypatch, option, dask_):
+    lacking = {"polars": "needs the package polars (pip install polars)"}
+    monkeypatch.setattr(registry, "missing", lacking.get)
+    Path("x.npy").write_text("words")
+    require_one_line(cluster("x.npy", option, "l.csv", dask_=dask_), f"{option} l.csv: .csv {lacking['polars']}; .npy does not")
+
+
 def test_a_folder_is_read_in_blocks_alone(cluster):
     save("x.zarr", points())
     require_one_line(cluster("x.zarr", dask_=False), "'x.zarr' is a directory; with --dask, .zarr and .parquet may be")
@@ -229,18 +238,37 @@ def test_a_scheduler_that_does_not_answer_is_named(tmp_path, monkeypatch, addres
     )
 
 
-def test_lost_workers_say_what_to_change(cluster, monkeypatch):
+@pytest.mark.parametrize("who", ["scheduler", "workers"])
+def test_a_scheduler_without_the_package_is_told_what_to_install(cluster, monkeypatch, who):
+    def run_here(code, *arguments):
+        code(*arguments)
+
+    def lacking(*_):
+        raise ModuleNotFoundError("No module named 'kernels'")
+
+    for name, lacks in (("wait_for_workers", None), ("run_on_scheduler", "scheduler"), ("run", "workers"), ("close", None)):
+        there = lacking if who == lacks else run_here if lacks else lambda *_, **__: None
+        monkeypatch.setattr(Client, name, staticmethod(there), raising=False)
+    np.save("x.npy", points())
+    require_one_line(
+        cluster("x.npy", "--scheduler", "tcp://127.0.0.1:1"),
+        f"--scheduler tcp://127.0.0.1:1: its {who} cannot import what tasks are made of (No module named 'kernels'); install",
+    )
+
+
+@pytest.mark.parametrize(("task", "name"), [("step-0123456789abcdef", "step"), (("step-0123456789abcdef", 7, 0), "step 7")])
+def test_lost_workers_say_what_to_change(cluster, monkeypatch, task, name):
     from distributed.scheduler import KilledWorker
 
     @contextmanager
     def lost(*_):
-        raise KilledWorker("step", None, 3)
+        raise KilledWorker(task, None, 3)
         yield
 
     monkeypatch.setattr(sys.modules["kernels._cli.cluster"], "bars", lost)
     np.save("x.npy", points())
     require_one_line(
-        cluster("x.npy"), "4 workers were lost at one task, step: most likely it takes more memory than a worker has"
+        cluster("x.npy"), f"4 workers were lost at one task, {name}: most likely it takes more memory than a worker has"
     )
 
 

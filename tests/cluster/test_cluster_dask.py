@@ -66,7 +66,7 @@ def test_any_chunks_have_the_clusters_of_one_process(seed, kernel, form, d, dtyp
     X = blobs(seed, d, dtype)
     alone = MeanShift(bandwidth=3.0, kernel=kernel, **form).fit(X)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_walks_dask, "_workers", lambda: (2, np.inf if whole else 0))
+        patch.setattr(_walks_dask, "_shares", lambda data: 2 if whole else None)
         model = MeanShift(bandwidth=3.0, kernel=kernel, **form).fit(in_pieces(X, seed))
     assert isinstance(model.labels_, da.Array)
     np.testing.assert_array_equal(renamed(model.labels_.compute()), renamed(alone.labels_))
@@ -79,7 +79,7 @@ def test_any_chunks_have_the_clusters_of_one_process(seed, kernel, form, d, dtyp
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("form", FORMS)
 def test_predictions_and_distances_are_those_of_one_process(form, whole, monkeypatch):
-    monkeypatch.setattr(_walks_dask, "_workers", lambda: (2, np.inf if whole else 0))
+    monkeypatch.setattr(_walks_dask, "_shares", lambda data: 2 if whole else None)
     X = blobs(3)
     pieces, others = in_pieces(X, 3), np.concatenate([X[::3] + 0.1, [[500.0, 500.0]]])
     alone, model = MeanShift(bandwidth=3.0, **form).fit(X), MeanShift(bandwidth=3.0, **form).fit(pieces)
@@ -124,7 +124,7 @@ def test_a_block_at_rest_is_moved_no_more(monkeypatch):
         step = get(*names, **how)
         return lambda z, *rest, **more: (moved.append(getattr(z, "chunks", None)), step(z, *rest, **more))[1]
 
-    monkeypatch.setattr(_walks_dask, "_workers", lambda: (1, 0))
+    monkeypatch.setattr(_walks_dask, "_shares", lambda data: None)
     monkeypatch.setattr(registry, "get", counting)
     model = MeanShift(bandwidth=0.8, kernel="triangular").fit(da.from_array(X, chunks=(100, 1)))
     steps = [chunks[0] for chunks in moved if chunks]
@@ -186,14 +186,37 @@ def test_extremes_have_the_result_of_one_process(X):
     np.testing.assert_array_equal(model.cluster_centers_, alone.cluster_centers_)
 
 
-def test_tasks_get_what_their_share_of_a_worker_holds(monkeypatch):
+def test_blocks_are_cut_until_their_walks_are_a_task_s_share_of_a_worker(monkeypatch):
     distributed = pytest.importorskip("distributed")
     assert _walks_dask._workers() == (1, np.inf)
-    known = {"a": {"nthreads": 2, "memory_limit": 100}, "b": {"nthreads": 1, "memory_limit": 0}}
+    X = in_pieces(blobs(4), 4)
+    assert _walks_dask._small_enough(X).chunks[0] == X.chunks[0]
+    walks = 10.5 * _walks_dask._walk_bytes(X)
+    known = {
+        "a": {"nthreads": 2, "memory_limit": (_walks_dask.PROCESS + 2 * walks) / _walks_dask.SHARE},
+        "b": {"nthreads": 1, "memory_limit": 0},
+    }
 
     class Client:
         def scheduler_info(self, n_workers):
             return {"workers": known}
 
     monkeypatch.setattr(distributed, "default_client", Client)
-    assert _walks_dask._workers() == (3, 50.0)
+    assert _walks_dask._workers() == (3, pytest.approx(walks))
+    cut = _walks_dask._small_enough(da.ones((95, 2), chunks=(70, 2)))
+    assert cut.chunks[0] == (10,) * 7 + (8, 8, 9)
+    known["b"]["memory_limit"] = _walks_dask.PROCESS
+    with pytest.raises(
+        MemoryError, match="MeanShift: a worker may take 320 MiB, of which its process alone takes about 320 MiB; give"
+    ):
+        MeanShift().fit(da.ones((4, 2)))
+
+
+def test_more_ends_than_a_task_can_hold_are_refused(monkeypatch):
+    monkeypatch.setattr(_walks_dask, "_workers", lambda: (1, 1000))
+    monkeypatch.setattr(_walks_dask, "_shares", lambda data: 1)
+    X = 9.0 * np.arange(130)[:, None]
+    with pytest.raises(
+        MemoryError, match=r"130 walks ended apart after 1 steps, more than a task can hold; take more steps \(max"
+    ):
+        MeanShift(bandwidth=1.0, kernel="flat", variant="broadcast").fit(da.from_array(X, chunks=50))

@@ -1,5 +1,6 @@
 """dask arrays on two processes that share no memory: one cluster for all tests of this file."""
 
+import importlib
 import os
 import re
 import signal
@@ -85,7 +86,7 @@ def test_a_worker_killed_in_the_middle_changes_no_bit(client, method, kernel, bl
     os.kill(number, signal.SIGKILL)
     assert future.result(timeout=100).tobytes() == expected.tobytes()
     assert worker not in client.run(os.getpid) or client.run(os.getpid)[worker] != number
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=300)  # a nanny that could not start its worker again does not try twice
 
 
 def slowly(block):
@@ -129,3 +130,21 @@ def test_the_blocks_of_the_page_on_dask_run(client, capsys):
         exec(block, names)
     assert capsys.readouterr().out.split("\n") == ["4 (20000, 2)", f"{names['mebibytes']:.0f} MiB", ""]
     assert names["mebibytes"] == _dask_tiles.COPIES * 8 * names["d"] * names["m"] / 2**20
+
+
+def test_a_simulated_cluster_runs_the_tasks_of_a_real_one(client, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    bench = importlib.import_module("thousand_workers")
+    cloudpickle.register_pickle_by_value(bench)  # the workers have no folder of that name on their path
+    client.register_plugin(bench.Watch())
+    real = bench.measure(client, da.ones((9, 100), chunks=(1, 100)).rechunk((9, 12), method="p2p").sum())
+    client.unregister_worker_plugin(bench.Watch.name)
+    cloudpickle.unregister_pickle_by_value(bench)
+    costs = bench.Costs(real["seconds"], real["nbytes"], scheduling=1e-4, bandwidth=1e9, latency=1e-4, sent=100 * 8)
+    found = {workers: bench.simulated(real["graph"], real["keys"], workers, costs) for workers in (1, 2)}
+    for workers, each in found.items():
+        assert each["by_name"] == real["counts"]
+        assert each["computing"] <= workers * each["seconds"]
+        assert 0 < each["scheduler_busy"] <= 1
+    assert found[1]["bytes_moved"] == 0 < found[2]["bytes_moved"]
+    assert len(client.run(os.getpid)) == 2  # the scheduler that was simulated took none of them
