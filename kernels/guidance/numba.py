@@ -13,8 +13,9 @@ GRAIN = 20_000  # entries that are worth waking a thread
 
 
 @jit(error_model="numpy")
-def rows(u, c, scale, rescale, rest, y, start, stop):
+def rows(u, c, scale, rescale, y, start, stop):
     real = c.dtype.type
+    scale, rescale, rest = real(scale), real(rescale), real(1 - rescale)
     for i in range(start, stop):
         for k in range(c.shape[1]):
             y[i, k] = u[i, k] + scale * (c[i, k] - u[i, k])
@@ -30,13 +31,13 @@ def rows(u, c, scale, rescale, rest, y, start, stop):
 
 @register("guidance", "numba", requires=("numba",), layout="C", batches=True, rank=60)
 def guidance(unconditional, conditional, scale, rescale):
-    shape, real = conditional.shape, conditional.dtype.type
+    shape = conditional.shape
     if unconditional.shape != shape:
         shape = np.broadcast_shapes(unconditional.shape, shape)
     u, c = (x if x.shape == shape else np.broadcast_to(x, shape).copy() for x in (unconditional, conditional))
     y = np.empty(shape, c.dtype)
     if y.size:
         whole = [x.reshape(-1, shape[-1]) for x in (u, c, y)]
-        work = functools.partial(rows, *whole[:2], real(scale), real(rescale), real(1 - rescale), whole[2])
+        work = functools.partial(rows, *whole[:2], scale, rescale, whole[2])
         parallel_for(work, len(whole[2]), 1 + GRAIN // shape[-1])
     return y

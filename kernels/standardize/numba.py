@@ -171,7 +171,9 @@ def by_columns(x, y, least):
 @np.errstate(all="ignore")
 def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
-    columns = x.shape[1] == 1 or (x.flags.f_contiguous and n > 1)
+    if n == 1:
+        return x - x  # a row of zeros, and NaN for what is not finite
+    columns = x.shape[1] == 1 or x.flags.f_contiguous
     if not x.flags.f_contiguous or not columns:
         x = np.ascontiguousarray(x)
     y = np.empty_like(x, order="F" if columns else "C")
