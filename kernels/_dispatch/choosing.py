@@ -243,7 +243,7 @@ class Chooser:
         running = [first] if choice.by_facts is None else [each for each in choice.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
         lifts = not (gufunc.is_core(op.core, request.arrays) or all(v.batches for v in rivals))
-        if first.variant not in rivals or (lifts and choice.by_facts is not None):
+        if first.variant not in rivals or (lifts and not (op.shapes_alone and choice.by_facts is None)):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
