@@ -243,7 +243,7 @@ class Chooser:
         running = [first] if decision.by_facts is None else [each for each in decision.considered if each.rejection is None]
         rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
         lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
-        if first.variant not in rivals or (lifts and decision.by_facts is not None):
+        if first.variant not in rivals or (lifts and not (op.shapes_alone and decision.by_facts is None)):
             return None
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
@@ -255,8 +255,7 @@ class Chooser:
         one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
         if lifts:
-            arrays = [array for key in op.contract.signature.arrays if (array := request.arguments[key]) is not None]
-            of_vectors = lifted(op, kernel, [array.ndim for array in arrays])
+            of_vectors = lifted(op, kernel, [request.arguments[key].ndim for key in op.contract.signature.arrays])
             if of_vectors is None:
                 return None
             kernel = of_vectors

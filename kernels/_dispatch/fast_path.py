@@ -32,10 +32,10 @@ ABSENT = object()  # an array that a call does not give by position
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
 HEAD = """
-def call({parameters}, /, *args, **kwargs):
+def call({parameters}, **kwargs):
     {complete}
     if {strange}:
-        return otherwise(given({arrays}, *args), kwargs)
+        return otherwise({given}, kwargs)
     try:
         {look}
         found = known[{first}]
@@ -65,7 +65,7 @@ BODY = """
 """
 VALIDATE = """
         try:
-            positional, named = validate({arrays}, *args, **kwargs)
+            positional, named = validate(*args, **kwargs)
         except TypeError:  # such as an argument too many: the slow path names the operation
             positional = None
         if positional is None:
@@ -203,9 +203,11 @@ class Bodies(dict[Any, Callable[..., Any]]):
 
 def _completing(op: Operation) -> str:
     """Write the statement that puts the first array in the place of those by position that a call leaves out for it."""
-    left_out = {f"array_{i}": key for i, key in enumerate(op.by_position[: op.leading]) if key in op.contract.signature.defaults}
-    tests = [f"{array} = array_0 if {array} is absent and {key!r} not in kwargs else {array}" for array, key in left_out.items()]
-    return "; ".join(tests) or "pass"
+    left_out = [key for key in op.by_position[: op.leading] if key in op.contract.signature.defaults]
+    if not left_out:
+        return "pass"
+    given = " and ".join([f"len(args) == {op.leading - len(left_out)}", *(f"{key!r} not in kwargs" for key in left_out)])
+    return f"if {given}: args = (*args, {'args[0], ' * len(left_out)})"
 
 
 def _given(*args: Any) -> tuple[Any, ...]:
@@ -233,16 +235,18 @@ class _Source:
         self.names["bodies"] = Bodies(self.body)
         self.arrays = [f"array_{i}" for i in range(op.leading)]
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
-        self.args = f"({', '.join(self.arrays)}, *args)"
+        self.args = f"({', '.join(self.arrays)},)" if op.shapes_alone else "args"
         self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
 
     def compiled(self) -> Callable[..., Any]:
         """Return the function that is called."""
         first, *others = self.arrays
-        lengths = [f"len({shape})" for shape in self.shapes]
+        lengths, alone = [f"len({shape})" for shape in self.shapes], self.op.shapes_alone
+        given = self.arrays if alone else [f"({array} := args[{i}])" for i, array in enumerate(self.arrays)]
         strange = [
+            "args" if alone else f"len(args) < {self.op.leading}",
             *self.of_state,
-            *(f"type({array}) is not kind" for array in self.arrays),
+            *(f"type({array}) is not kind" for array in given),
             f"(dtype := {first}.dtype) is None",
             *(f"{array}.dtype is not dtype" for array in others),
             *(test.format(array) for test in self.of_array for array in self.arrays),
@@ -257,7 +261,8 @@ class _Source:
                 empty="{} if takes(dtype) else None" if self.state else "None",
                 elsewhere=" or ".join(f"{length} != {ndim}" for length, ndim in zip(lengths, self.core, strict=True)),
                 dimensions="".join(f"{length}, " for length in lengths),
-                parameters=", ".join(f"{array}=absent" for array in self.arrays),
+                parameters=", ".join([*(f"{array}=absent" for array in self.arrays), "/", "*args"]) if alone else "*args",
+                given=f"given({', '.join(self.arrays)}, *args)" if alone else "args",
                 arrays=", ".join(self.arrays),
                 shapes=", ".join(self.shapes),
                 args=self.args,
@@ -282,7 +287,7 @@ class _Source:
         """Write tests of the keyword arguments, each true of what is not ordinary."""
         op, wrong = self.op, []
         if op.shapes_alone:
-            return ["args", "kwargs"]
+            return ["kwargs"]
         for name, operand in zip(op.keyed, op.core.inputs[op.leading :], strict=True):
             tests = ["type(other) is not kind", "other.dtype is not dtype", f"other.ndim != {len(operand)}"]
             strange = " or ".join([*tests, *(test.format("other") for test in self.of_array)])
@@ -325,7 +330,7 @@ class _Source:
             extents="; ".join(f"{own}= {shape}" for own, shape in zip(unpacked, self.shapes, strict=True) if own) or "pass",
             apart=" or ".join(apart) or "False",
             enter="before = set_errors(ignored)" if numpy else "pass",
-            validate="pass" if alone else VALIDATE.format(arrays=", ".join(self.arrays), args=self.args).strip(),
+            validate="pass" if alone else VALIDATE.format(args=self.args).strip(),
             args=self.args,
             then=served,
             scattered=" or ".join(scattered),
