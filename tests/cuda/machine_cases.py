@@ -7,13 +7,13 @@ import compiled
 import numpy as np
 import ptx
 import ptx_arithmetic
+import ptx_memory
 import pytest
 import torch
 from grids import judge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import cuda, float32
-from ptx_memory import Fault
 
 from kernels.matmul import numba_cuda as elements
 from kernels.matmul import numba_cuda_blocked as blocked
@@ -90,12 +90,17 @@ FAULTS = [
 
 @pytest.mark.parametrize(("kernel", "message"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_fault_is_found(kernel, message):
-    with pytest.raises(Fault, match=message):
+    with pytest.raises(ptx_memory.Fault, match=message):
         compiled.launch(kernel, 1, 64, torch.zeros(64))
 
 
+def test_reads_that_are_no_longer_remembered_one_by_one_are_known(monkeypatch):
+    monkeypatch.setattr(ptx_memory, "MOST_READS", 0)
+    test_a_fault_is_found(_writes_early, "writes what another read, with no barrier")
+
+
 def test_two_blocks_may_not_write_in_one_place():
-    with pytest.raises(Fault, match="writes what another"):
+    with pytest.raises(ptx_memory.Fault, match="writes what another"):
         compiled.launch(_blocks_in_one_place, 2, 1, torch.zeros(1))
 
 
@@ -124,6 +129,26 @@ def test_threads_that_part_meet_again():
     x = torch.arange(64.0)
     compiled.launch(_turns, 1, 64, x)
     assert x.tolist() == [sum(k if k % 2 else -k for k in range(i)) for i in range(64)]
+
+
+@cuda.jit
+def _trades_places(x):
+    i = cuda.threadIdx.x
+    a, b = x[i], x[i + 32]
+    for k in range(i):
+        a, b = (b, a + b) if k % 3 else (b, a)
+    x[i] = a
+
+
+def test_registers_that_trade_places_keep_their_contents():
+    def expected(i, a=1, b=2):
+        for k in range(i):
+            a, b = (b, a + b) if k % 3 else (b, a)
+        return a
+
+    x = torch.tensor([1.0] * 32 + [2.0] * 32)
+    compiled.launch(_trades_places, 1, 32, x)
+    assert x[:32].tolist() == [expected(i) for i in range(32)]
 
 
 WORDS = {np.int32: (-(2**31), 2**31 - 1), np.int64: (-(2**63), 2**63 - 1), np.uint32: (0, 2**32 - 1), np.uint64: (0, 2**64 - 1)}

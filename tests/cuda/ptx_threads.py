@@ -47,6 +47,7 @@ class Threads:
         self.copies = [[]]  # groups of asynchronous copies: those committed, and the one that is open
 
     def run(self):
+        """Take all threads to the kernel's end, those furthest behind first."""
         self.ready, waiting = {0: self.everybody}, {}
         while self.ready or waiting:
             if not self.ready:
@@ -100,6 +101,7 @@ class Threads:
         self.shared.barrier()
 
     def parameter(self, _, name, dtype):
+        """Return a parameter of the kernel, which is the same for all."""
         return (self.parameters[name].astype(dtype)[()],)
 
     def load(self, lanes, shared, offset, dtype, count, base):
@@ -108,6 +110,7 @@ class Threads:
         return memory.load(row, at, dtype, count, self._of(self.thread, lanes))
 
     def store(self, lanes, shared, offset, base, *values):
+        """Store one entry or several neighbours."""
         memory, row, at = self._place(lanes, shared, base, offset)
         memory.store(row, at, [spread(value, lanes) for value in values], self._of(self.thread, lanes))
 
@@ -134,6 +137,7 @@ class Threads:
         return lanes
 
     def order_warps(self, lanes):
+        """Let the threads of each warp know of each other's accesses (bar.warp.sync)."""
         self.shared.barrier_of_warps(self.thread[self._warps(lanes)[:, 0]])
 
     def shuffle(self, lanes, by_exclusive_or, values, place):
@@ -186,6 +190,7 @@ class Threads:
         self.copies[-1].append(lambda: memory.store(row, place, values, self.thread[lanes]))
 
     def commit(self, _):
+        """End a group of copies, and open the next."""
         self.copies.append([])
 
     def wait(self, _, left):

@@ -34,6 +34,8 @@ from kernels._conformance import general, sizes
 MOST = {"simulated": 600, "compiled": 300_000}[sys.argv[1]]  # the work of a case: a simulated thread costs some 100 microseconds
 MANY, SHARE = 10, 4  # with fewer examples of a property than so many, one in so many of Numba's kernels is compiled
 SECONDS = 0.2  # of a processor that a large call may take
+# Hypothesis was imported, and drew, before pytest came to its plugin.
+LATE = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-W", "ignore::hypothesis.errors.HypothesisWarning")
 SEEDS = 8  # for properties whose calls are large, with so many examples: each seed asks for a few of the calls
 # Asked first of a damaged kernel: points far from all data, data without weight, numbers near the ends of the range, and those
 # that are not finite.
@@ -173,8 +175,8 @@ def hold(operation, name, max_examples, *damage):
 def do(job):
     """Do one job, a variant for `hold`, arguments for pytest or code of Python, and return an exit status."""
     try:
-        if job[0] == "pytest":  # its plugin for Hypothesis comes late
-            return int(pytest.main(["-W", "ignore::pytest.PytestAssertRewriteWarning", *job[1:]]))
+        if job[0] == "pytest":
+            return int(pytest.main([*LATE, *job[1:]]))
         if job[0] == "python":
             exec(job[1], {})
         else:
