@@ -44,6 +44,8 @@ def fit(model: Any, X: Array, sample_weight: Any) -> None:
     ------
     ValueError
         With one line that says what does not go with dask arrays, or is wrong with X.
+    MemoryError
+        If workers have too little memory, or walks end in too many places.
     """
     unfit = {
         "sample_weight": sample_weight is not None,
@@ -152,7 +154,8 @@ def _walk_bytes(points: Array) -> int:
 def _small_enough(X: Array) -> Array:
     """Return points in blocks whose walks a task can hold: larger ones are cut."""
     most = _workers()[1] / _walk_bytes(X)
-    return _cut(X, tuple(rows for count in X.chunks[0] for rows in _evenly(count, math.ceil(count / most))))
+    rows = tuple(part for count in X.chunks[0] for part in _evenly(count, math.ceil(count / most)))
+    return X if rows == X.chunks[0] else _cut(X, rows)
 
 
 def _evenly(count: int, parts: int) -> tuple[int, ...]:

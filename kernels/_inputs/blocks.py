@@ -72,7 +72,10 @@ def points(path: Path, columns: str, parts: int, tell: Callable[[str], None]) ->
 
 def _without_missing(rows: Any, names: list[str], tell: Callable[[str], None]) -> Blocks:
     """Leave out rows that lack a value, and refuse infinite ones."""
-    surveys = dask.compute(*(dask.delayed(_surveyed)(block) for block in rows.to_delayed()[:, 0]))
+    try:
+        surveys = dask.compute(*(dask.delayed(_surveyed)(block) for block in rows.to_delayed()[:, 0]))
+    except FileNotFoundError as error:
+        raise ValueError(f"workers do not find it ({error}); put it where all of them have it under the same name") from error
     starts = np.cumsum([0, *rows.chunks[0]])
     for start, (_, infinite) in zip(starts, surveys, strict=False):
         for row, column, value in infinite:
@@ -94,9 +97,10 @@ def _height(count: int, width: int, itemsize: int, parts: int) -> int:
     return max(1, min(most, -(-count // parts)))
 
 
-def _in_blocks(read: Callable[[int, int], Any], count: int, width: int, dtype: Any, parts: int) -> Any:
-    """Return a dask array of the rows that `read` returns from one to another."""
+def _in_blocks(read: Callable[[int, int], Any], count: int, width: int, dtype: Any, parts: int, stored: int = 1) -> Any:
+    """Return a dask array of the rows that `read` returns from one to another, in blocks of whole ones as they are stored."""
     height, meta = _height(count, width, np.dtype(dtype).itemsize, parts), np.empty((0, 0), dtype)
+    height = max(1, height // stored) * stored
     ends = [*range(0, count, height), count]
     task = dask.delayed(read, pure=True)
     blocks = [da.from_delayed(task(a, b), (b - a, width), meta=meta) for a, b in pairwise(ends)]
@@ -129,11 +133,19 @@ def _npy_rows(path: Path, places: list[int], start: int, stop: int) -> Any:
 def _zarr(path: Path, columns: str, parts: int, tell: Callable[[str], None]) -> tuple[Any, list[str]]:
     if reason := registry.missing("zarr"):
         raise ValueError(f"a Zarr array {reason}")
-    array = da.from_zarr(str(path))
+    import zarr
+
+    array = zarr.open_array(path, mode="r")
     places = _chosen(array.shape, array.dtype, columns)
-    height, stored = _height(len(array), len(places), array.dtype.itemsize, parts), array.chunks[0][0]
-    array = array.reshape(len(array), -1)[:, places].rechunk((max(1, height // stored) * stored, -1))
-    return array, [str(place + 1) for place in places]
+    read, names = functools.partial(_zarr_rows, path, places), [str(place + 1) for place in places]
+    return _in_blocks(read, array.shape[0], len(places), array.dtype, parts, array.chunks[0]), names
+
+
+def _zarr_rows(path: Path, places: list[int], start: int, stop: int) -> Any:
+    import zarr
+
+    rows: Any = zarr.open_array(path, mode="r")[start:stop]  # opened anew: of an array that a worker lacks it would read zeros
+    return rows.reshape(len(rows), -1)[:, places]
 
 
 def _parquet(path: Path, columns: str, parts: int, tell: Callable[[str], None]) -> tuple[Any, list[str]]:

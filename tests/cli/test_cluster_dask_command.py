@@ -188,6 +188,19 @@ def test_what_cannot_be_clustered_in_blocks_is_refused_in_one_line(cluster, tmp_
     assert sorted(file.name for file in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".zarr", ".parquet"])
+def test_a_file_that_workers_do_not_find_is_no_file_of_zeros(cluster, monkeypatch, suffix):
+    file, without_missing = f"x{suffix}", blocks._without_missing
+
+    def elsewhere(*found):
+        Path(file).rename("gone")
+        return without_missing(*found)
+
+    save(file, points())
+    monkeypatch.setattr(blocks, "_without_missing", elsewhere)
+    require_one_line(cluster(file), f"{file} cannot be read in blocks: workers do not find it (")
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".csv", ".parquet"])
 def test_writing_that_fails_leaves_what_was_there(cluster, tmp_path, monkeypatch, suffix):
     def fail(*_):
