@@ -37,7 +37,7 @@ from kernels._costs.calls import Call, count
 from kernels._explanation import Cost
 
 APART = 1.0  # how far off another dtype or another parameter is, in logarithms of an extent
-SINGLE = 2.0  # how far off an extent of 1 is from 2: without a loop over it other code runs, and memory is read in one stretch
+SINGLE = 4.0  # how far off an extent of 1 is from 2: without a loop over it other code runs, and memory is read in one stretch
 SMOOTH = 0.5  # the distance over which times differ as much as two measurements of one call do
 REFINED = 1.0  # the same for how much slower a machine is than another: that varies less, and is measured with the same noise
 MOST = 4096  # answers that are remembered
