@@ -254,9 +254,10 @@ class Chooser:
 
         one = choice.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        if lifts and (kernel := lifted(op, kernel, [array.ndim for array in request.arrays])) is None:
+        whole = lifted(op, kernel, [array.ndim for array in request.arrays]) if lifts else kernel
+        if whole is None:
             return None
-        serves = served(op, first.variant, kernel, options).get(request.arrays[0].dtype)
+        serves = served(op, first.variant, whole, options).get(request.arrays[0].dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
     def _frozen(self, choice: Choice, request: Call, described: calls.Call, question: Question) -> Choice:
