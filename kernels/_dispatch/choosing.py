@@ -254,12 +254,11 @@ class Chooser:
 
         one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        if lifts:
-            of_vectors = lifted(op, kernel, [request.arguments[key].ndim for key in op.contract.signature.arrays])
-            if of_vectors is None:
-                return None
-            kernel = of_vectors
-        serves = served(op, first.variant, kernel, options).get(request.first.dtype)
+        dimensions = [request.arguments[key].ndim for key in op.contract.signature.arrays] if lifts else []
+        whole = lifted(op, kernel, dimensions) if lifts else kernel
+        if whole is None:
+            return None
+        serves = served(op, first.variant, whole, options).get(request.first.dtype)
         return serves and serves._replace(plain=any(map(plain_only, rivals)))
 
     def _frozen(self, decision: Decision, request: Request, described: calls.Call, question: Question) -> Decision:
