@@ -254,8 +254,8 @@ class Chooser:
 
         one = decision.by_facts is None
         kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        dimensions = [request.arguments[key].ndim for key in op.contract.signature.arrays] if lifts else []
-        whole = lifted(op, kernel, dimensions) if lifts else kernel
+        names = op.contract.signature.arrays
+        whole = lifted(op, kernel, [request.arguments[name].ndim for name in names]) if lifts else kernel
         if whole is None:
             return None
         serves = served(op, first.variant, whole, options).get(request.first.dtype)
