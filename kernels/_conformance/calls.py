@@ -24,10 +24,11 @@ BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two 
 
 def ordinary(implementation: Implementation, data: st.DataObject) -> Case:
     """Draw a call whose arrays have their core extents, all of them."""
-    case = draws.drawn(implementation, data)
+    own = draws.properties_of(implementation.contract).cases(implementation, implementation.small)
+    case: Case = data.draw(own, label="case")
     signature: Signature = implementation.contract.signature
     assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
-    return case
+    return implementation.note(case)
 
 
 def explicit(implementation: Implementation, case: Case) -> Case | None:

@@ -161,8 +161,8 @@ def _rounded_mean(weights: Rounded, values: Rounded) -> Rounded:
 
 def _sums(weights: Any, values: Any) -> Any:
     """Return sum_j w_j z_j."""
-    shared = values.ndim == weights.ndim + 1 and values.shape[-3] == 1
-    if values.ndim == 2 or shared:  # all rows of weights have the same values
+    shared = values.ndim == 2 or (values.ndim == weights.ndim + 1 and values.shape[-3] == 1)
+    if shared:  # all rows of weights have the same values
         return weights @ values.reshape(*values.shape[:-3], *values.shape[-2:])
     return np.einsum("...j,...jk->...k", weights, values)
 
