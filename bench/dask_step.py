@@ -111,13 +111,13 @@ def watched(client, run):
         watcher.join()
 
 
-def on_workers(points, bandwidth, kernel, finish=len):
+def on_workers(points, bandwidth, kernel, method, finish=len):
     """Return the seconds of a step, and what `finish` gives of the points moved.
 
     The workers forget them: while they have some, the same step is not computed again.
     """
     since = time.perf_counter()
-    moved = step(points, bandwidth, kernel=kernel).persist()
+    moved = step(points, bandwidth, kernel=kernel, method=method).persist()
     wait(moved)
     return time.perf_counter() - since, finish(moved)
 
@@ -129,20 +129,21 @@ def in_one_process(x, bandwidth, kernel):
     return time.perf_counter() - since, moved
 
 
-def record(client, folder, tiles, name, n, d, kernel, bandwidth):
+def record(client, folder, tiles, method, name, n, d, kernel, bandwidth):
     """Return what was measured of a work."""
     x = np.random.default_rng(0).random((n, d), np.float32)
     np.save(folder / "points.npy", x)
     points = blocks_of(folder / "points.npy", tiles).persist()
     wait(points)
-    results = [on_workers(points, bandwidth, kernel, da.Array.compute)[1], in_one_process(x, bandwidth, kernel)[1]]
+    results = [on_workers(points, bandwidth, kernel, method, da.Array.compute)[1], in_one_process(x, bandwidth, kernel)[1]]
     shares = largest_share_of_bound(x, bandwidth, kernel, results)
     del results
-    tasks = len(step(points, bandwidth, kernel=kernel).__dask_graph__())
+    tasks = len(step(points, bandwidth, kernel=kernel, method=method).__dask_graph__())
     kept = {
         "work": name,
         "points": n,
         "tiles": tiles,
+        "method": method,
         "tasks a tile": tasks / tiles,
         "error over bound": dict(zip(SIDES, shares, strict=True)),
         "variant in one process": registry.explain("meanshift_step", x, bandwidth, kernel=kernel).chosen.name,
@@ -151,7 +152,7 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
         return kept | {"status": f"WRONG: {max(shares):.3g} of the bound"}
     ours, single, peak, since = [], [], 0, time.perf_counter()
     while len(ours) < 2 or (time.perf_counter() - since < SECONDS and len(ours) < REPEATS):
-        (seconds, _), most = watched(client, lambda: on_workers(points, bandwidth, kernel))
+        (seconds, _), most = watched(client, lambda: on_workers(points, bandwidth, kernel, method))
         ours.append(seconds)
         single.append(in_one_process(x, bandwidth, kernel)[0])
         peak = max(peak, most)
@@ -172,7 +173,8 @@ def record(client, folder, tiles, name, n, d, kernel, bandwidth):
 @click.option("--points", default=(1e6, 1e7), multiple=True, type=float)
 @click.option("--tiles", default=WORKERS)
 @click.option("--only", default="", help="A part of a work's name.")
-def main(output, points, tiles, only):
+@click.option("--method", default="auto", help="The method of the dask variant; a record names it unless it is auto.")
+def main(output, points, tiles, only, method):
     """Measure each work, keep its record at once, and print a table."""
     about = _measure.environment() | {"busy": _measure.busy(), "dask": dask.__version__}
     records = {each["work"]: each for each in json.loads(output.read_text())["records"]} if output.exists() else {}
@@ -187,7 +189,8 @@ def main(output, points, tiles, only):
         for name, *work in works(points):
             if only not in name:
                 continue
-            each = records[name] = record(client, Path(folder), tiles, name, *work)
+            name += f", by {method}" if method != "auto" else ""
+            each = records[name] = record(client, Path(folder), tiles, method, name, *work)
             times = [_measure.duration(each["seconds"][side]) if "seconds" in each else each["status"] for side in SIDES]
             figures = [f"{each.get(key, np.nan):.2f}" for key in ("ratio", "peak over tile and halo", "tasks a tile")]
             table.add_row(name, *times, *figures)

@@ -27,9 +27,9 @@ from sklearn.utils.validation import validate_data
 import registry
 from kernels._arrays import to_numpy
 from kernels._bandwidth import DTYPES, estimate_bandwidth
-from kernels._dask.blocks import best, memory_limit, memory_named, whole_rows, without_empty
+from kernels._dask.blocks import best, memory_named, whole_rows, without_empty
 from kernels._walks import Frame, Walks, mass_within, nearest, one_of_each_cell
-from kernels.meanshift_step._dask_tiles import COPIES, EXPANDED, SHARE
+from kernels.meanshift_step._dask_tiles import COPIES, SHARE, expandable
 
 Array = Any  # of dask
 Block = np.ndarray[Any, Any]
@@ -296,10 +296,9 @@ def walks_begin(frame: Frame, dtype: Any, block: Block) -> Walks:
 
 def walks_step(selector: str, bandwidth: float, kernel: str, points: Block, data: Block) -> Block:
     """Return points moved by a step towards all the data."""
-    beyond = EXPANDED * (len(points) + len(data)) > SHARE * memory_limit()
     with (
         memory_named(f"MeanShift: a step of {len(points):,} points towards {len(data):,} data", "give workers more memory"),
-        registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])),
+        registry.avoid("meanshift_step", *([] if expandable(points, data, bandwidth) else ["fast_gauss"])),
     ):
         moved: Block = best("meanshift_step", selector)(points, bandwidth, data=data, kernel=kernel, check_finite=False)
     return moved

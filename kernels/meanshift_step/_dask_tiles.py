@@ -47,7 +47,7 @@ SAMPLE = 512  # points for each tile, or four parts of one: a tile's count is th
 # dimensions, as measured; the rest is a margin.
 COPIES = 6
 PART = 2**18  # points of a tile that are moved at a time: the memory of a sort of so many is about a processor's cache
-EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take: up to 1800 were measured
+EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take where each has a cell: up to 1800 were measured
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = (
     "take a smaller bandwidth, give workers more memory, rechunk x into more blocks unless all of it is within reach, or take "
@@ -327,9 +327,19 @@ def moved_by_best(x: Any, data: Any, bandwidth: float, kernel: str, selector: st
     """Return points moved by the registry's best variant that this worker has the memory for."""
     if not (len(x) and len(data)):
         return x
-    beyond = EXPANDED * (len(x) + len(data)) > memory_limit() * SHARE
-    with registry.avoid("meanshift_step", *(["fast_gauss"] if beyond else [])):
+    with registry.avoid("meanshift_step", *([] if expandable(x, data, bandwidth) else ["fast_gauss"])):
         return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
+
+
+def expandable(x: Any, data: Any, bandwidth: float) -> bool:
+    """Whether this worker has the memory that fast_gauss may take: for each point a cell, or all cells of the points' box."""
+    most, count = memory_limit() * SHARE, len(x) + len(data)
+    if EXPANDED * count <= most or not (count and _compiled(data)):
+        return EXPANDED * count <= most
+    from kernels.meanshift_step._fast_gauss import most_bytes
+
+    low, high = (end([end(points, axis=0) for points in (x, data) if len(points)], axis=0) for end in (np.min, np.max))
+    return bool(most_bytes(count, low.astype(float), high.astype(float), bandwidth, float(len(data))) <= most)
 
 
 def merge(moved: Any, leaf: Any) -> Any:

@@ -236,6 +236,19 @@ def most_cells(count, cells):
     return (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * count) // cells.p ** len(cells.low)
 
 
+def most_bytes(count, low, high, bandwidth, mass):
+    """Return how many bytes all steps may take at a time, for so many targets and sources together; otherwise as `lattice`.
+
+    A point has its coordinates twice, a key, an order and what sorts them. A translation has coefficients before and after it,
+    and those that it adds.
+    """
+    cells = lattice(low, high, bandwidth, mass)
+    if cells is None:
+        return 0
+    number = np.prod(np.floor(high * cells.scale) - cells.low + 1)
+    return 8 * (count * (2 * len(low) + 6) + 3 * number * np.prod(cells.terms))
+
+
 def sort(columns, cells):
     """Take step 1 for points of float64, shape (d, n)."""
     along = zip(columns, cells.low, cells.strides, strict=True)
