@@ -1,6 +1,7 @@
 """The fast Gauss transform where the suite does not reach: its errors' bounds, the points left over, and all kinds of cells."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("numba")
 
 import registry
 from kernels._compute import threads
-from kernels.meanshift_step import _chebyshev, _fast_gauss, fast_gauss
+from kernels.meanshift_step import _chebyshev, _dask_tiles, _fast_gauss, fast_gauss
 
 STEP = registry.get("meanshift_step", "fast_gauss")
 CONTRACT = registry.contract("meanshift_step")
@@ -140,3 +141,24 @@ def test_points_that_are_not_finite_do_no_harm():
     x = crowd(50, 2)
     x[7, 1], x[9, 0] = np.nan, np.inf
     assert STEP(x, 1.0, check_finite=False).shape == x.shape
+
+
+@pytest.mark.parametrize(("d", "near"), [(1, 20), (2, 50), (3, 5000)])
+def test_a_step_takes_no_more_memory_than_is_said_before(d, near):
+    n = 100_000
+    x = np.random.default_rng(0).random((n, d), np.float32)
+    h = (near / n / {1: 2, 2: math.pi, 3: 4 / 3 * math.pi}[d]) ** (1 / d)
+    STEP(x[:100], h)  # which compiles
+    tracemalloc.start()
+    STEP(x, h, data=x.copy())
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    said = _fast_gauss.most_bytes(2 * n, x.min(axis=0).astype(float), x.max(axis=0).astype(float), h, float(n))
+    assert said / 4 <= taken <= said
+
+
+def test_a_worker_expands_crowded_points_for_which_as_many_cells_would_not_fit(monkeypatch):
+    monkeypatch.setattr(_dask_tiles, "memory_limit", lambda: 2**27)
+    x = np.random.default_rng(0).random((100_000, 2), np.float32)
+    assert _dask_tiles.expandable(x, x, 0.02)
+    assert not _dask_tiles.expandable(x, x, 1e-4)  # cells of which most hold a point
