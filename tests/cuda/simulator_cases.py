@@ -14,22 +14,18 @@ def _sums(out):
     out[cuda.grid(1)] = first.sum() + second.sum()
 
 
-@cuda.jit
-def _reads_the_next_early(out):
-    tile, i = cuda.shared.array(8, np.int64), cuda.threadIdx.x
-    tile[i] = 0
-    cuda.syncthreads()
-    tile[i] = 1
-    out[cuda.grid(1)] = tile[(i + 1) % 8]
+def _reads_early(other):
+    """Return a kernel whose threads each read what another writes, with no barrier in between."""
 
+    @cuda.jit
+    def kernel(out):
+        tile, i = cuda.shared.array(8, np.int64), cuda.threadIdx.x
+        tile[i] = 0
+        cuda.syncthreads()
+        tile[i] = 1
+        out[cuda.grid(1)] = tile[other(i)]
 
-@cuda.jit
-def _reads_the_last_early(out):
-    tile, i = cuda.shared.array(8, np.int64), cuda.threadIdx.x
-    tile[i] = 0
-    cuda.syncthreads()
-    tile[i] = 1
-    out[cuda.grid(1)] = tile[max(i - 1, 0)]
+    return kernel
 
 
 @cuda.jit
@@ -62,10 +58,10 @@ def test_a_shared_array_is_one_for_all_threads_of_a_block():
     assert (_result(_sums) == 88).all()
 
 
-@pytest.mark.parametrize("kernel", [_reads_the_next_early, _reads_the_last_early])
-def test_who_reads_before_a_barrier_that_is_missing_reads_too_early_every_time(kernel):
+@pytest.mark.parametrize("other", [lambda i: (i + 1) % 8, lambda i: max(i - 1, 0)], ids=["the next", "the last"])
+def test_who_reads_before_a_barrier_that_is_missing_reads_too_early_every_time(other):
     for _ in range(3):
-        assert not _result(kernel).all()
+        assert not _result(_reads_early(other)).all()
 
 
 def test_threads_that_have_ended_are_not_waited_for():
