@@ -234,7 +234,7 @@ def _left_out(contract: Any, sizes: Sizes) -> Sizes:
 
 def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[str, Any], sizes: Sizes, left_out: Any) -> Case:
     """Make a call of these extents."""
-    stated = getattr(contract.beside("_examples"), "of_extents", None)
+    stated = getattr(contract.examples, "of_extents", None)
     given = stated(rng, sizes) if stated else {}
     arrays = {}
     for key, argument in contract.signature.arrays.items():

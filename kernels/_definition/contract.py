@@ -302,24 +302,25 @@ class Contract:
         """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
         return self.beside("_costs")
 
-    @property
-    def _examples(self) -> ModuleType | None:
+    @functools.cached_property
+    def examples(self) -> ModuleType | None:
+        """What the operation states of calls that people and measurements make."""
         return self.beside("_examples")
 
     @property
     def SIZES(self) -> dict[str, Any]:
         """The named sizes of examples."""
-        stated = self._examples
+        stated = self.examples
         return stated.SIZES if stated else {"tiny": 4, "lecture": 28, "medium": 256, "large": 1024}
 
     def example(self, size: str = "lecture", **changes: Any) -> Example:
         """Return a call of a named size."""
-        stated = self._examples
+        stated = self.examples
         return stated.example(size, **changes) if stated else derived_example(self.signature, self.SIZES[size], **changes)
 
     def from_file(self, arrays: dict[str, Array], **changes: Any) -> Example:
         """Make a call from a file's arrays."""
-        stated = self._examples
+        stated = self.examples
         return stated.from_file(arrays, **changes) if stated else example_from_file(self.signature, arrays, **changes)
 
 

@@ -65,7 +65,7 @@ class Planned:
         if self.size is not None:
             made: Example = contract.example(self.size, dtype=self.dtype)._replace(steps=1)
             return made
-        rng, examples = np.random.default_rng(self.seed), contract._examples
+        rng, examples = np.random.default_rng(self.seed), contract.examples
         stated = getattr(examples, "of_extents", None)
         kind = {"contents": self.contents} if self.contents else {}
         given = dict(stated(rng, self.extents, **kind)) if stated else {}
@@ -99,7 +99,7 @@ def dimensions(contract: Any, argument: Any) -> tuple[str, ...]:
 def breadth(contract: Any) -> float:
     """Return in how many ways calls of an operation differ: in its extents, and by how often choices double their number."""
     extents = {each for argument in contract.signature.arrays.values() for each in dimensions(contract, argument)}
-    doubled = [len(every) for every in choices(contract).values()] + [len(getattr(contract._examples, "CONTENTS", (None,)))]
+    doubled = [len(every) for every in choices(contract).values()] + [len(getattr(contract.examples, "CONTENTS", (None,)))]
     doubled += [2] * len(contract.LEFT_OUT)
     return len(extents) + sum(map(math.log2, doubled))
 
@@ -130,7 +130,7 @@ def plan(contract: Any, seed: int = 0, named: bool = True, entries: int = ENTRIE
     """
     examples = iter([Planned(dtype, size=size) for size in contract.SIZES for dtype in DTYPES] if named else ())
     start = np.random.default_rng(seed).random()
-    contents = getattr(contract._examples, "CONTENTS", (None,))
+    contents = getattr(contract.examples, "CONTENTS", (None,))
     for index in itertools.count():
         rng = np.random.default_rng((seed, index))
         parameters = {key: every[0] if rng.random() < 0.5 else every[rng.integers(len(every))]
@@ -147,7 +147,7 @@ def plan(contract: Any, seed: int = 0, named: bool = True, entries: int = ENTRIE
 
 def _extents(contract: Any, rng: np.random.Generator, level: float, left_out: bool, entries: int) -> dict[str, int]:
     """Draw extents whose product lies so far, on a log scale, between 1 and the largest that arrays of `entries` allow."""
-    signature, grid = contract.signature, getattr(contract._examples, "GRID", {})
+    signature, grid = contract.signature, getattr(contract.examples, "GRID", {})
     arrays = {key: dimensions(contract, each) for key, each in signature.arrays.items()}
     names = list(dict.fromkeys(itertools.chain(*arrays.values())))
     same = {name: name for name in names} | (signature.same_extents() if left_out else {})

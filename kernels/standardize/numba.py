@@ -174,7 +174,7 @@ def standardize(x):
     if n == 1:
         return x - x  # a row of zeros, and NaN for what is not finite
     columns = x.shape[1] == 1 or x.flags.f_contiguous
-    if not x.flags.f_contiguous or not columns:
+    if not x.flags.f_contiguous:
         x = np.ascontiguousarray(x)
     y = np.empty_like(x, order="F" if columns else "C")
     if y.size:
