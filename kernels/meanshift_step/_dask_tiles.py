@@ -336,10 +336,13 @@ def expandable(x: Any, data: Any, bandwidth: float) -> bool:
     most, count = memory_limit() * SHARE, len(x) + len(data)
     if EXPANDED * count <= most or not (count and _compiled(data)):
         return EXPANDED * count <= most
-    from kernels.meanshift_step._fast_gauss import most_bytes
+    from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_bytes
 
-    low, high = (end([end(points, axis=0) for points in (x, data) if len(points)], axis=0) for end in (np.min, np.max))
-    return bool(most_bytes(count, low.astype(float), high.astype(float), bandwidth, float(len(data))) <= most)
+    low, high = ends_of((x, data))
+    if not (high - low).max():
+        return True
+    cells = best_lattice(low, high, bandwidth, float(len(data)), data, len(x))
+    return bool(cells is None or most_bytes(count, low, high, cells) <= most)
 
 
 def merge(moved: Any, leaf: Any) -> Any:

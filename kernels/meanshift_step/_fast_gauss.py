@@ -7,8 +7,9 @@ With the density G(x) = sum_j exp(-|y_j - x|^2 / 2 h^2) of the data y_j, the ste
 since the derivatives of the weights are the weighted differences. G and its gradient are computed by the steps of Greengard and
 Strain's transform, where their delta is 2 h^2:
 
-    1. Assign targets and sources to cells, and keep only cells that are not empty (`sort`). The edge of a cell is the largest
-       power of two up to h: so coordinates within a cell are exact, wherever it lies.
+    1. Assign targets and sources to cells, and keep only cells that are not empty (`sort`). The edge of a cell is a power of two:
+       so coordinates within a cell are exact, wherever it lies. Large cells have few translations, small ones few terms: how many
+       cells the data fill decides which take less (`best_lattice`).
     2. Expand the sources of each cell (`expand`): M_b = sum_j v_j T_b1(y_j1) ... T_bd(y_jd), where all b_k < p.              (2)
        Their expansion is a Hermite series.
     3. For each cell of targets, add up the expansions of the cells within the cutoff, as one local expansion
@@ -17,7 +18,9 @@ Strain's transform, where their delta is 2 h^2:
        dimension suffices: it takes p^(d+1) operations for a cell and its neighbour, and not p^(2d).
     4. Evaluate G(x) = sum_a L_a T_a1(x_1) ... T_ad(x_d) and its gradient at each target (`moved`).                           (4)
 
-Moments are sums over the data: those of parts of the data, added cell by cell, are the moments of the whole.
+Steps 2 to 4 go through slabs of cells along the last dimension (`transform`): what is held of coefficients reaches from one
+side of the cutoff to the other, and not over all of space. Moments are sums over the data: those of parts of the data, added cell
+by cell, are the moments of the whole.
 
 A point takes step (1) if the bounds of the expansions' errors allow it (`move`). Where all points lie within one bandwidth, the
 class of error "truncated" allows less, in proportion to their width, and the expansions have more terms.
@@ -29,21 +32,22 @@ Greengard and Strain 1991, The fast Gauss transform. Raykar 2006, The fast Gauss
 """
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels._compute.jit import jit
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF, expansion
+from kernels.meanshift_step._chebyshev import expansion
+from kernels.meanshift_step._fast_gauss_compiled import TILE, moments, move_all, translate
 
-TILE = 64  # points that are expanded or evaluated together
 GRAIN = 1024  # points that are worth waking a thread
+SLABS = 2**18  # coefficients of each stage that are computed before the next stage takes them: about a cache
+EDGES = (-1, 0, 1, 2)  # of cells that are tried: such powers of two times the largest one up to h
+SAMPLE = 4096  # data whose cells are counted
 MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
-MAX_WIDTHS = (
-    2.0**13
-)  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
+MAX_WIDTHS = 2.0**13  # of all points: past it all weights are at least 1 - 3 2^-27, and no point moves u widths more
 
 
 class Lattice(NamedTuple):
@@ -72,7 +76,13 @@ class Sorted(NamedTuple):
     starts: Any  # where in the order each cell begins, and the end, shape (cells + 1,)
 
 
-def lattice(low, high, bandwidth, mass):
+def ends_of(sets):
+    """Return the least and the largest coordinates in sets of points, as float64, shape (d,) each."""
+    columns = [points.T for points in sets if len(points)]  # along which NumPy takes a fifth of the time
+    return tuple(end([[end(z) for z in each] for each in columns], axis=0).astype(float) for end in (np.min, np.max))
+
+
+def lattice(low, high, bandwidth, mass, edge=0):
     """Return the lattice of all points, targets and data, or None where it has too many cells for keys.
 
     Parameters
@@ -82,11 +92,13 @@ def lattice(low, high, bandwidth, mass):
     bandwidth : float
     mass : float
         The sum of the data's weights, relative to the largest.
+    edge : int
+        A cell's edge is 2^edge times the largest power of two up to the bandwidth.
     """
     width = (high - low).max()
     h = float(min(bandwidth, MAX_WIDTHS * width))
     fraction = min(1.0, 2.0 ** (math.frexp(width / h)[1] - 1))
-    scale = 2.0 ** (1 - math.frexp(h)[1])
+    scale = 2.0 ** (1 - math.frexp(h)[1] - edge)
     ratio = 1 / scale / h
     p, cutoff, matrices, *errors = expansion(ratio, len(low), fraction)
     first = np.floor(low * scale)
@@ -97,138 +109,33 @@ def lattice(low, high, bandwidth, mass):
     return Lattice(first, strides, scale, p, cutoff, matrices, (mass, h, fraction, ratio, *errors))
 
 
-compiled = jit(error_model="numpy", fastmath={"contract"})
+def best_lattice(low, high, bandwidth, mass, data, targets):
+    """Return the lattice whose stages take the least time, or None where each has too many cells for keys.
 
-
-@compiled
-def chebyshev(points, order, first, stop, scale, basis):
-    """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
-
-    Shape: basis (d, p, 2, TILE): values, and slopes. Entries past the last point repeat that one.
+    Parameters
+    ----------
+    low, high, bandwidth, mass
+        What `lattice` takes.
+    data : array, shape (m, d)
+    targets : int
+        How many points are moved.
     """
-    for k in range(points.shape[1]):
-        t = basis[k]
-        for i in range(TILE):
-            z = points[order[min(first + i, stop - 1)], k] * scale
-            t[0, 0, i], t[1, 0, i] = 1, 2 * (z - np.floor(z)) - 1
-            t[0, 1, i], t[1, 1, i] = 0, 1
-        for a in range(2, len(t)):
-            for i in range(TILE):
-                t[a, 0, i] = 2 * t[1, 0, i] * t[a - 1, 0, i] - t[a - 2, 0, i]
-            for i in range(TILE):
-                t[a, 1, i] = 2 * (t[a - 1, 0, i] + t[1, 0, i] * t[a - 1, 1, i]) - t[a - 2, 1, i]
+    tried = [lattice(low, high, bandwidth, mass, edge) for edge in EDGES]
+    some = data[:: -(-len(data) // SAMPLE)]
+    return min((cells for cells in tried if cells), key=lambda cells: operations(cells, some, len(data), targets), default=None)
 
 
-@compiled
-def add_product(a, b, out):
-    """Add the matrix product a b to out: four rows of b at a time (past the end the last, times 0), for fewer passes over out."""
-    for i in range(len(out)):
-        for k in range(0, len(b), 4):
-            k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
-            a0, a1, a2, a3 = a[i, k], a[i, k1] * (k1 > k), a[i, k2] * (k2 > k1), a[i, k3] * (k3 > k2)
-            for j in range(out.shape[1]):
-                out[i, j] += a0 * b[k, j] + a1 * b[k1, j] + a2 * b[k2, j] + a3 * b[k3, j]
+def operations(cells, some, sources, targets):
+    """Count what all stages take, in multiply-adds of a translation, by the cells that some of the data fill.
 
-
-@compiled
-def moments(data, v, order, starts, scale, out, start, stop):
-    """Compute (2) for each cell whose first datum is from start to stop.
-
-    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
-    (cells, [p], [p], p).
+    A cell's last tile is half empty, and the rows of a translation's matrices have an end each: what both cost is measured.
     """
-    d, p = data.shape[1], out.shape[-1]
-    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
-    head = basis[min(1, 3 - d), : p if d > 1 else 1, 0]
-    for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
-        out[s] = 0
-        for first in range(starts[s], starts[s + 1], TILE):
-            size = min(TILE, starts[s + 1] - first)
-            chebyshev(data, order, first, first + size, scale, basis[3 - d :])
-            for i in range(size):
-                mass = 1.0 if v is None else np.float64(v[order[first + i]])
-                for b in range(tail.shape[1]):
-                    for c in range(p):
-                        tail[i, b, c] = mass * basis[1, b, 0, i] * basis[2, c, 0, i]
-            add_product(head, tail[:size].reshape(size, tail[0].size), out[s].reshape(len(head), tail[0].size))
-
-
-@compiled
-def translate(sources, near, matrices, out, start, stop):
-    """Apply (3) along the first dimension of the coefficients, and make it the last; d such sweeps restore the order.
-
-    Shapes: sources (cells before, p^d), near (cells after, 2 cutoff + 1), which of these, or -1; matrices (2 cutoff + 1, p, p);
-    out (cells after, p^d).
-    """
-    p = matrices.shape[1]
-    total = np.empty((p, out[0].size // p))
-    for t in range(start, stop):
-        total[:] = 0
-        for j in range(len(matrices)):
-            if near[t, j] >= 0:
-                add_product(matrices[j], sources[near[t, j]].reshape(total.shape), total)
-        out[t].reshape(total.T.shape)[:] = total.T
-
-
-@compiled
-def combine(terms, basis, out):
-    """Evaluate (4) along one dimension: sum each of the terms times its polynomials, and the first term also times their slopes.
-
-    Shapes: terms (p, c, TILE), basis (p, 2, TILE), out (c + 1, TILE).
-    """
-    out[:], last = 0, terms.shape[1]
-    for a in range(len(terms)):
-        for c in range(last + 1):
-            for i in range(TILE):
-                out[c, i] += terms[a, c % last, i] * basis[a, c // last, i]
-
-
-@compiled
-def move(x, row, field, i, bounds, y):
-    """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
-
-    G is off by at most m E, and its slope S by at most m D, for the bounds E and D of `errors` and data whose weights, relative
-    to the largest, sum to m. So S / G is off by at most (m D + |S / G| m E) / (G - m E). That may be half of what the class
-    "truncated" allows, which is m u times the bandwidth or the points' width, whichever is less. Rounding may take the other
-    half.
-
-    Shape: field (d + 1, TILE): G, and its slopes by the coordinates in the cell, the last coordinate's first.
-    """
-    mass, bandwidth, fraction, ratio, value_error, slope_error = bounds
-    d, value, steepest = x.shape[1], field[0, i], 0.0
-    for k in range(d):
-        steepest = max(steepest, abs(field[d - k, i]) / value)
-    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - mass * value_error):
-        return False
-    for k in range(d):
-        y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
-    return True
-
-
-@compiled
-def evaluate(x, order, starts, coefficients, scale, bounds, y, moved, start, stop):
-    """Evaluate (4) for a tile of points of one cell at a time, and move them.
-
-    Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (cells, [p], [p], p).
-    """
-    heads, middles, p = coefficients.shape[1:]
-    basis = np.zeros((3, p, 2, TILE))
-    basis[:, 0, 0] = 1
-    ends = basis[2].reshape(p, 2 * TILE)
-    lines, planes, field = np.empty((middles, 2, TILE)), np.empty((heads, 3, TILE)), np.empty((4, TILE))
-    s, first = np.searchsorted(starts, start, side="right") - 1, start
-    while first < stop:
-        end = min(first + TILE, starts[s + 1], stop)
-        chebyshev(x, order, first, end, scale, basis[3 - x.shape[1] :])
-        for a in range(heads):
-            lines[:] = 0
-            add_product(coefficients[s, a], ends, lines.reshape(middles, 2 * TILE))
-            combine(lines, basis[1], planes[a])
-        combine(planes, basis[0], field)
-        for i in range(first, end):
-            moved[order[i]] = move(x, order[i], field, i - first, bounds, y)
-        first = end
-        s += first == starts[s + 1]
+    _, counts = np.unique(keys_of(some, cells), return_counts=True)
+    once, twice = np.sum(counts == 1), np.sum(counts == 2)
+    filled = min(sources, len(counts) + once * (once - 1) / (2 * (twice + 1)))  # Chao 1984, the number of classes in a population
+    d, p = len(cells.low), cells.p
+    for_each = 2.5 * p**d + 20 * d * p
+    return (sources + targets + TILE * filled) * for_each + filled * d * len(cells.matrices) * p**2 * (p ** (d - 1) + 20)
 
 
 def most_cells(count, cells):
@@ -236,34 +143,56 @@ def most_cells(count, cells):
     return (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * count) // cells.p ** len(cells.low)
 
 
-def most_bytes(count, low, high, bandwidth, mass):
-    """Return how many bytes all steps may take at a time, for so many targets and sources together; otherwise as `lattice`.
+def most_bytes(count, low, high, cells):
+    """Return how many bytes all steps may take at a time, for so many targets and sources together in a box, shape (d,) each.
 
-    A point has its coordinates twice, a key, an order and what sorts them. A translation has coefficients before and after it,
-    and those that it adds.
+    A point has a key, an order and what sorts them. Each stage has the coefficients of some slabs, and one stage those of all
+    slabs within the cutoff. A cell has the neighbours of each sweep, and what finds them.
     """
-    cells = lattice(low, high, bandwidth, mass)
-    if cells is None:
-        return 0
-    number = np.prod(np.floor(high * cells.scale) - cells.low + 1)
-    return 8 * (count * (2 * len(low) + 6) + 3 * number * np.prod(cells.terms))
+    spans = np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1
+    number, slab = spans.prod(), spans[:-1].prod()
+    some = min(number, SLABS / np.prod(cells.terms) + slab)
+    held = (len(spans) + 1) * some + min(number, 2 * cells.cutoff * slab)
+    return 8 * (5 * count + held * np.prod(cells.terms) + number * len(cells.matrices) * (len(spans) + 3))
 
 
-def sort(columns, cells):
-    """Take step 1 for points of float64, shape (d, n)."""
-    along = zip(columns, cells.low, cells.strides, strict=True)
-    keys = sum((np.floor(z * cells.scale) - first + cells.cutoff) * stride for z, first, stride in along)
-    order = np.argsort(keys)
-    keys = keys[order].astype(np.int64)
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    return Sorted(keys[starts], order, np.append(starts, len(keys)))
+def keys_of(points, cells):
+    """Return the key of each point's cell, as float64, for points of shape (n, d)."""
+    keys = np.full(len(points), float(cells.cutoff * cells.strides.sum()))
+    for column, first, stride in zip(points.T, cells.low, cells.strides, strict=True):
+        along = column.astype(float)
+        along *= cells.scale
+        np.floor(along, out=along)
+        along -= first
+        along *= stride
+        keys += along
+    return keys
+
+
+def sort(points, cells):
+    """Take step 1 for points of shape (n, d)."""
+    keys, n = keys_of(points, cells).astype(np.int64), len(points)
+    bits = n.bit_length()
+    order = np.empty(n, np.int32 if bits < 32 else np.int64)
+    if keys.max(initial=0) < 2 ** (63 - bits):  # numbers that hold key and order are sorted in a quarter of the time
+        keys <<= bits
+        keys |= np.arange(n)
+        keys.sort()
+        np.bitwise_and(keys, 2**bits - 1, out=order, casting="same_kind")
+        keys >>= bits
+    else:
+        order[:] = np.argsort(keys, kind="stable")
+        keys = keys[order]
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[:n])
+    return Sorted(keys[starts], order, np.append(starts, n))
 
 
 def neighbours(sources, targets, strides, cutoff):
-    """Return for each sweep, and each cell after it, which cells before it are within the cutoff, from one side to the other.
+    """Return for each sweep the keys of the cells after it, and which cells before it are within the cutoff of each.
 
     After k sweeps, a cell has the coordinates of a cell of targets in the first k dimensions, and of a cell of sources in
-    the others. An array of shape (cells after, 2 cutoff + 1) for each sweep, with -1 where no such cell exists.
+    the others. The cells before are numbered, from one side to the other, in an array of shape (cells after, 2 cutoff + 1), with
+    -1 where no such cell exists.
     """
 
     def around(cells, stride):
@@ -272,7 +201,7 @@ def neighbours(sources, targets, strides, cutoff):
     wanted = [targets]
     for stride in strides[:0:-1]:
         wanted.append(np.unique(around(wanted[-1], stride)))
-    near, before = [], sources
+    sweeps, before = [], sources
     for stride in strides:
         after = wanted.pop()
         if wanted:
@@ -280,29 +209,56 @@ def neighbours(sources, targets, strides, cutoff):
         cells = around(after, stride)
         ended = np.append(before, 2**62)
         at = np.searchsorted(ended, cells)
-        near.append(np.where(ended[at] == cells, at, -1))
+        sweeps.append((after, np.where(ended[at] == cells, at, -1)))
         before = after
-    return near
+    return sweeps
 
 
-def expand(data, v, by_cells, cells):
-    """Take step 2: return the moments of each cell, shape (cells, [p], [p], p)."""
-    values = np.empty((len(by_cells.keys), *cells.terms))
-    parallel_for(functools.partial(moments, data, v, *by_cells[1:], cells.scale, values), len(data), GRAIN)
-    return values
+def expand(data, v, by_cells, cells, out, start, stop):
+    """Take step 2 for the cells from start to stop: put their moments in their places in out, shape (held, [p], [p], p)."""
+    work = functools.partial(moments, data, v, *by_cells[1:], cells.scale, out)
+    _parallel(work, *by_cells.starts[[start, stop]], GRAIN)
 
 
-def translated(values, sweeps, cells):
-    """Take step 3 from moments, by the sweeps of `neighbours`: return the local expansions of the cells of targets."""
-    for near in sweeps:
-        before, values = values, np.empty((len(near), *cells.terms))
-        parallel_for(functools.partial(translate, before, near, cells.matrices, values), len(near))
-    return values
+def sweep(before, near, cells, out, start, stop):
+    """Take a sweep of step 3 for the cells from start to stop, of shapes (held before, [p], [p], p) to (held, [p], [p], p)."""
+    _parallel(functools.partial(translate, before, near, cells.matrices, out), start, stop)
 
 
-def moved(x, by_cells, coefficients, cells):
-    """Take step 4: return x moved by (1), and for which points that is proven. Others are undefined."""
+def evaluate(x, by_cells, cells, coefficients, y, served, start, stop):
+    """Take step 4 for the cells from start to stop: move their points of x to y by (1), and say in which rows that is proven.
+
+    Rows of y in which it is not are undefined.
+    """
+    work = functools.partial(move_all, x, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
+    _parallel(work, *by_cells.starts[[start, stop]], GRAIN)
+
+
+def _parallel(work, start, stop, grain=1):
+    parallel_for(lambda first, last: work(start + first, start + last), stop - start, grain)
+
+
+def transform(x, data, v, targets, sources, sweeps, cells):
+    """Take steps 2 to 4: return x moved by (1), and in which rows that is proven. The others are undefined.
+
+    Cells with the same number along the last dimension are a slab, and their keys follow each other. Some slabs at a time are
+    expanded, and swept along all dimensions but the last. Then those slabs of targets have their turn of which all sources within
+    the cutoff are there; before the last sweep the coefficients of so many slabs are held, and of what is done with, no more.
+    """
+    *layers, last = [sources.keys, *(keys for keys, _ in sweeps)]
+    stride, size = cells.strides[-1], int(max(1, SLABS // np.prod(cells.terms)))
+    reach = cells.cutoff * stride
+    ends = np.concatenate([*(keys[size::size] for keys in layers), last[size::size] + reach])
+    ends = np.unique(ends // stride * stride)  # the keys at which runs of slabs end
+    runs = [np.array([0, *np.searchsorted(keys, ends), len(keys)]) for keys in layers]
+    runs.append(np.array([0, *np.searchsorted(last, ends - reach), len(last)]))
+    held = [np.diff(run).max() for run in runs]
+    held[-2] = (runs[-2][1:] - np.array([0, *np.searchsorted(layers[-1], ends - 2 * reach)])).max()
+    stages = [np.empty((count, *cells.terms)) for count in held]
     y, served = np.empty_like(x), np.empty(len(x), np.bool_)
-    work = functools.partial(evaluate, x, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
-    parallel_for(work, len(x), GRAIN)
+    for of_sources, *swept in zip(*map(itertools.pairwise, runs), strict=True):
+        expand(data, v, sources, cells, stages[0], *of_sources)
+        for before, (_, near), out, run in zip(stages[:-1], sweeps, stages[1:], swept, strict=True):
+            sweep(before, near, cells, out, *run)
+        evaluate(x, targets, cells, stages[-1], y, served, *swept[-1])
     return y, served

@@ -18,23 +18,23 @@ of sources in place of moments and local expansions, for more dimensions.
 
 import numpy as np
 
-from kernels.meanshift_step._fast_gauss import expand, lattice, most_cells, moved, neighbours, sort, translated
+from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_cells, neighbours, sort, transform
 from kernels.meanshift_step._grid import gaussian_step
 from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 
-def transform(columns, data, v, cells):
-    """Take steps 1 to 3. Return x by its cells, and the L of each; None if there are too many cells."""
-    in_order = [sort(points, cells) for points in columns]
-    targets, sources = in_order[0], in_order[-1]
-    most = most_cells(len(targets.order) + len(data), cells)
+def expanded(x, data, v, cells):
+    """Return x moved, and in which rows that is proven, or None if there are too many cells."""
+    targets = sort(x, cells)
+    sources = targets if data is x else sort(data, cells)
+    most = most_cells(len(x) + len(data), cells)
     if max(len(targets.keys), len(sources.keys)) > most:
         return None
     sweeps = neighbours(sources.keys, targets.keys, cells.strides, cells.cutoff)
-    if max(map(len, sweeps)) > most:
+    if max(len(keys) for keys, _ in sweeps) > most:
         return None
-    return targets, translated(expand(data, v, sources, cells), sweeps, cells)
+    return transform(x, data, v, targets, sources, sweeps, cells)
 
 
 @register(
@@ -52,16 +52,15 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     data, v = with_weight(data, weights)
     if not (x.size and len(data)):
         return x.copy()
-    columns = [points.T.astype(float, order="C") for points in ((x,) if data is x else (x, data))]
-    low, high = (end([end(points, axis=1) for points in columns], axis=0) for end in (np.min, np.max))
+    low, high = ends_of((x,) if data is x else (x, data))
     if not (high - low).max():
         return x.copy()
-    cells = lattice(low, high, bandwidth, float(len(data) if v is None else v.sum(dtype=float)))
-    transformed = None if cells is None else transform(columns, data, v, cells)
-    if transformed is None:
+    mass = float(len(data) if v is None else v.sum(dtype=float))
+    cells = best_lattice(low, high, bandwidth, mass, data, len(x))
+    moved = None if cells is None else expanded(x, data, v, cells)
+    if moved is None:
         return gaussian_step(x, bandwidth, data, v)
-    by_cells, coefficients = transformed
-    y, served = moved(x, by_cells, coefficients, cells)
+    y, served = moved
     left = np.flatnonzero(~served)
     if len(left):
         y[left] = gaussian_step(x[left], bandwidth, data, v)

@@ -153,7 +153,9 @@ def test_a_step_takes_no_more_memory_than_is_said_before(d, near):
     STEP(x, h, data=x.copy())
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    said = _fast_gauss.most_bytes(2 * n, x.min(axis=0).astype(float), x.max(axis=0).astype(float), h, float(n))
+    low, high = _fast_gauss.ends_of([x])
+    cells = _fast_gauss.best_lattice(low, high, h, float(n), x, n)
+    said = _fast_gauss.most_bytes(2 * n, low, high, cells)
     assert said / 4 <= taken <= said
 
 

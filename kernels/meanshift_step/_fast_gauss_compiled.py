@@ -1,0 +1,142 @@
+"""The loops of a fast Gauss transform, compiled: moments of cells, their translations, and what moves points (`_fast_gauss`)."""
+
+import numpy as np
+
+from kernels._compute.jit import jit
+from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF
+
+TILE = 64  # points that are expanded or evaluated together
+
+compiled = jit(error_model="numpy", fastmath={"contract"})
+
+
+@compiled
+def chebyshev(points, order, first, stop, scale, basis):
+    """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
+
+    Shape: basis (d, p, 2, TILE): values, and slopes. Entries past the last point repeat that one.
+    """
+    for k in range(points.shape[1]):
+        t = basis[k]
+        for i in range(TILE):
+            z = points[order[min(first + i, stop - 1)], k] * scale
+            t[0, 0, i], t[1, 0, i] = 1, 2 * (z - np.floor(z)) - 1
+            t[0, 1, i], t[1, 1, i] = 0, 1
+        for a in range(2, len(t)):
+            for i in range(TILE):
+                t[a, 0, i] = 2 * t[1, 0, i] * t[a - 1, 0, i] - t[a - 2, 0, i]
+            for i in range(TILE):
+                t[a, 1, i] = 2 * (t[a - 1, 0, i] + t[1, 0, i] * t[a - 1, 1, i]) - t[a - 2, 1, i]
+
+
+@compiled
+def add_product(a, b, out):
+    """Add the matrix product a b to out: four rows of b at a time (past the end the last, times 0), for fewer passes over out."""
+    for i in range(len(out)):
+        for k in range(0, len(b), 4):
+            k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
+            a0, a1, a2, a3 = a[i, k], a[i, k1] * (k1 > k), a[i, k2] * (k2 > k1), a[i, k3] * (k3 > k2)
+            for j in range(out.shape[1]):
+                out[i, j] += a0 * b[k, j] + a1 * b[k1, j] + a2 * b[k2, j] + a3 * b[k3, j]
+
+
+@compiled
+def moments(data, v, order, starts, scale, out, start, stop):
+    """Compute (2) for each cell whose first datum is from start to stop.
+
+    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
+    (held, [p], [p], p): cell s has the place s modulo `held`, here and below, so an array need not hold all cells at a time.
+    """
+    d, p = data.shape[1], out.shape[-1]
+    basis, tail = np.ones((3, p, 2, TILE)), np.empty((TILE, p if d > 2 else 1, p))
+    head = basis[min(1, 3 - d), : p if d > 1 else 1, 0]
+    for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
+        values = out[s % len(out)]
+        values[:] = 0
+        for first in range(starts[s], starts[s + 1], TILE):
+            size = min(TILE, starts[s + 1] - first)
+            chebyshev(data, order, first, first + size, scale, basis[3 - d :])
+            for i in range(size):
+                mass = 1.0 if v is None else np.float64(v[order[first + i]])
+                for b in range(tail.shape[1]):
+                    for c in range(p):
+                        tail[i, b, c] = mass * basis[1, b, 0, i] * basis[2, c, 0, i]
+            add_product(head, tail[:size].reshape(size, tail[0].size), values.reshape(len(head), tail[0].size))
+
+
+@compiled
+def translate(sources, near, matrices, out, start, stop):
+    """Apply (3) along the first dimension of the coefficients, and make it the last; d such sweeps restore the order.
+
+    Shapes: sources (held of cells before, p^d), near (cells after, 2 cutoff + 1), which of these, or -1; matrices
+    (2 cutoff + 1, p, p); out (held of cells after, p^d).
+    """
+    p = matrices.shape[1]
+    total = np.empty((p, out[0].size // p))
+    for t in range(start, stop):
+        total[:] = 0
+        for j in range(len(matrices)):
+            if near[t, j] >= 0:
+                add_product(matrices[j], sources[near[t, j] % len(sources)].reshape(total.shape), total)
+        out[t % len(out)].reshape(total.T.shape)[:] = total.T
+
+
+@compiled
+def combine(terms, basis, out):
+    """Evaluate (4) along one dimension: sum each of the terms times its polynomials, and the first term also times their slopes.
+
+    Shapes: terms (p, c, TILE), basis (p, 2, TILE), out (c + 1, TILE).
+    """
+    out[:], last = 0, terms.shape[1]
+    for a in range(len(terms)):
+        for c in range(last + 1):
+            for i in range(TILE):
+                out[c, i] += terms[a, c % last, i] * basis[a, c // last, i]
+
+
+@compiled
+def move(x, row, field, i, bounds, y):
+    """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
+
+    G is off by at most m E, and its slope S by at most m D, for the bounds E and D of `errors` and data whose weights, relative
+    to the largest, sum to m. So S / G is off by at most (m D + |S / G| m E) / (G - m E). That may be half of what the class
+    "truncated" allows, which is m u times the bandwidth or the points' width, whichever is less. Rounding may take the other
+    half.
+
+    Shape: field (d + 1, TILE): G, and its slopes by the coordinates in the cell, the last coordinate's first.
+    """
+    mass, bandwidth, fraction, ratio, value_error, slope_error = bounds
+    d, value, steepest = x.shape[1], field[0, i], 0.0
+    for k in range(d):
+        steepest = max(steepest, abs(field[d - k, i]) / value)
+    if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - mass * value_error):
+        return False
+    for k in range(d):
+        y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
+    return True
+
+
+@compiled
+def move_all(x, order, starts, coefficients, scale, bounds, y, moved, start, stop):
+    """Evaluate (4) for a tile of points of one cell at a time, and move them.
+
+    Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (held, [p], [p], p).
+    """
+    heads, middles, p = coefficients.shape[1:]
+    basis = np.zeros((3, p, 2, TILE))
+    basis[:, 0, 0] = 1
+    ends = basis[2].reshape(p, 2 * TILE)
+    lines, planes, field = np.empty((middles, 2, TILE)), np.empty((heads, 3, TILE)), np.empty((4, TILE))
+    s, first = np.searchsorted(starts, start, side="right") - 1, start
+    while first < stop:
+        end = min(first + TILE, starts[s + 1], stop)
+        chebyshev(x, order, first, end, scale, basis[3 - x.shape[1] :])
+        for a in range(heads):
+            lines[:] = 0
+            add_product(coefficients[s % len(coefficients), a], ends, lines.reshape(middles, 2 * TILE))
+            combine(lines, basis[1], planes[a])
+        combine(planes, basis[0], field)
+        for i in range(first, end):
+            moved[order[i]] = move(x, order[i], field, i - first, bounds, y)
+        first = end
+        s += first == starts[s + 1]
