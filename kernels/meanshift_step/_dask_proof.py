@@ -1,8 +1,8 @@
-"""For which points of a tile a gaussian's reach is proven, where others than the points are the data.
+"""For which points of a tile a gaussian's reach is proven, where others than the points are the data, or the data have weights.
 
 What is beyond the reach changes a point by at most (1) of `_cutoff`, in which W is at least the weight of any datum. So each
-point is shown a few data, one in its cell of space and one in each cell beside it, until one is near enough for the proof. How a
-datum is found does not matter: it proves by its distance.
+point is shown a few data, the heaviest in its cell of space and in each cell beside it, until one is near enough for the proof.
+How a datum is found does not matter: it proves by its distance and its own weight.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ STRIDES = (1, 2**21, 2**42)  # of a cell's key: two cells of one key are 2^20 ce
 
 
 @in_neutral_state
-def served(x: Any, y: Any, data: Any, bandwidth: float, cutoff: float) -> Any:
+def served(x: Any, y: Any, data: Any, v: Any, bandwidth: float, cutoff: float) -> Any:
     """Return for which points, moved to y by the data of their tile, the cutoff is proven.
 
-    Shapes: x and y (n, d), data (m, d), the result (n,). The cutoff is in bandwidths.
+    Shapes: x and y (n, d), data (m, d), their weights v, at most 1, (m,), or None for weights of 1; the result (n,). The cutoff
+    is in bandwidths.
     """
     unit = float(np.finfo(to_numpy(x[:0]).dtype).eps) / 2
     points, moved, others = (to_numpy(each).astype(float) for each in (x, y, data))
@@ -40,12 +41,15 @@ def served(x: Any, y: Any, data: Any, bandwidth: float, cutoff: float) -> Any:
     most = math.exp(-cutoff * cutoff / 2) * (2 * cutoff + length(moved - points))
     strides = np.array(STRIDES[: points.shape[1]])
     keys = [(np.floor(each / (EDGE * bandwidth)).astype(np.int64) * strides).sum(axis=1) for each in (points, others)]
-    cells, first = np.unique(keys[1], return_index=True)
+    masses = np.ones(len(others)) if v is None else to_numpy(v).astype(float)
+    heaviest_first = np.argsort(-masses, kind="stable")
+    cells, first = np.unique(keys[1][heaviest_first], return_index=True)
+    first = heaviest_first[first]
     left = np.arange(len(points))
     for steps in itertools.product((0, 1, -1), repeat=points.shape[1]):
         at = np.searchsorted(cells, keys[0][left] + strides @ steps)
-        shown = others[first[np.minimum(at, len(cells) - 1)]]
-        near = most[left] <= unit / 2 * np.exp(-(length(shown - points[left]) ** 2) / 2)
+        shown = first[np.minimum(at, len(cells) - 1)]
+        near = most[left] <= unit / 2 * masses[shown] * np.exp(-(length(others[shown] - points[left]) ** 2) / 2)
         proven[left[near]] = True
         left = left[~near]
     return proven

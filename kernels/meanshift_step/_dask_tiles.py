@@ -14,8 +14,9 @@ among the data, so the weights sum to W >= 1, and its shift is at most 2 c, sinc
 
     exp(-c^2 / 2) (c + 2 c) h,                                                                                              (1)
 
-which is at most the half of u h that the class "truncated" allows for truncation. Where others than the points are the data, W is
-not known: the reach is longer, and proven for each point afterwards (`_dask_proof`). What is left over meets all data.
+which is at most the half of u h that the class "truncated" allows for truncation. Where others than the points are the data, or the data
+have weights, W is not known: the reach is longer, and proven for each point afterwards (`_dask_proof`). What is left over meets
+all data.
 
 Points narrower than the reach are in each other's reach however they are cut; where a cut finds one place alone, it parts its
 points by their number. So half of all points may lie in one place, and still be as many tiles' work.
@@ -41,6 +42,7 @@ from kernels._dask.exchange import NOTHING, exchange, of_objects, piece
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step import _dask_proof, _dask_rest
 from kernels.meanshift_step._cutoff import MARGIN
+from kernels.meanshift_step._dask_weights import parted as parted_weights
 
 SAMPLE = 512  # points for each tile, or four parts of one: a tile's count is then within a fifth of the mean
 # Of a tile's points and data, in memory at a time while it is moved: numba_grid takes 2.6 to 4.4 for a million in up to three
@@ -80,7 +82,7 @@ def reach_of(kernel: str, bandwidth: float, unit: float, nearest: float = 0.0) -
 
 
 def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any:
-    """Return x, a dask array of whole rows in up to three dimensions, moved towards data."""
+    """Return x, a dask array of whole rows in up to three dimensions, moved towards data, which may have a column of weights."""
     from dask.base import tokenize
 
     certain = data is x or kernel != "gaussian"
@@ -97,7 +99,7 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
 
     def divided(points: Any, reach: float) -> Any:
         named = {"token": "meanshift_step-split", "chunks": ((1,) * points.numblocks[0], (tiles + 1,))}
-        return points.map_blocks(functools.partial(split, tiles, reach), tree, **named, **objects)
+        return points.map_blocks(functools.partial(split, x.shape[1], tiles, reach), tree, **named, **objects)
 
     sent = divided(x, reach if data is x else -1.0)
     kept = of_objects("kept", sent, [(piece, (sent.name, i, 0), tiles) for i in range(tiles)], 1)
@@ -239,15 +241,16 @@ def ends_of(counts: Any) -> Any:
 
 
 @in_neutral_state
-def split(tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> list[Any]:
-    """Return for each tile the points of a block that lie in it, and those beside its parts; last, the leaf of each point.
+def split(dimensions: int, tiles: int, reach: float, points: Any, tree: Any, block_id: tuple[int, int]) -> list[Any]:
+    """Return for each tile the rows of a block whose points lie in it, and those beside its parts; last, the leaf of each row.
 
     The leaves stay with the block, in as few bytes as may be. A tile's piece is points inside, points beside, and how many of
     either each part has.
     """
     (nodes, parts), n = tree, len(points)
     xp, leaves = namespace(points), tiles * parts
-    inside, beside, counts = places(points, block_id[0], leaves, nodes, reach)
+    coordinates = points if points.shape[1] == dimensions else taken(points[:, :dimensions], xp.arange(n))
+    inside, beside, counts = places(coordinates, block_id[0], leaves, nodes, reach)
     ends = ends_of(counts)[:, ::parts]
     pieces = []
     for t, each in enumerate(np.split(counts, tiles, axis=1)):
@@ -307,8 +310,9 @@ def move(
         with memory_named(what, CHANGE):
             data = xp.concat(near)
             x = data[: ends[-1]] if others is None else xp.concat(own)  # who sorts the data need not sort such points again
-            moved = moved_by_best(x, data, bandwidth, kernel, selector)
-            proven: Any = proof(x, moved, data) if proof else None
+            data, v = parted_weights(data, x.shape[1])
+            moved = moved_by_best(x, data, v, bandwidth, kernel, selector)
+            proven: Any = proof(x, moved, data, v) if proof else None
         for i, (_, _, counts) in enumerate(pieces):
             start, stop = ends_of(counts)[0, p : p + 2]
             y[i][start:stop] = moved[ends[i] : ends[i + 1]]
@@ -323,12 +327,12 @@ def of_part(pieces: Any, p: int) -> list[list[Any]]:
     return [[sides[k][ends[k, p] : ends[k, p + 1]] for sides, ends in each] for k in range(2)]
 
 
-def moved_by_best(x: Any, data: Any, bandwidth: float, kernel: str, selector: str) -> Any:
+def moved_by_best(x: Any, data: Any, weights: Any, bandwidth: float, kernel: str, selector: str) -> Any:
     """Return points moved by the registry's best variant that this worker has the memory for."""
     if not (len(x) and len(data)):
         return x
     with registry.avoid("meanshift_step", *([] if expandable(x, data, bandwidth) else ["fast_gauss"])):
-        return best("meanshift_step", selector)(x, bandwidth, data=data, kernel=kernel, check_finite=False)
+        return best("meanshift_step", selector)(x, bandwidth, data=data, weights=weights, kernel=kernel, check_finite=False)
 
 
 def expandable(x: Any, data: Any, bandwidth: float) -> bool:

@@ -3,9 +3,9 @@
 What needs to meet decides how (`method`):
 
 tiles
-    The points are sorted once into tiles of space (`_dask_tiles`). Up to three dimensions, and data without weights. A gaussian's
-    points that are no data, and lie more than a few bandwidths from any, meet all data in the end (`_dask_rest`): they should be
-    few.
+    The points are sorted once into tiles of space (`_dask_tiles`). Up to three dimensions. A gaussian's points that are no data,
+    and lie more than a few bandwidths from any, or where all data near are light beside the heaviest, meet all data in the end
+    (`_dask_rest`): they should be few.
 ring
     Each block of points meets each block of data, one after another (`_dask_ring`). For any kernel and any data.
 fast_gauss
@@ -41,11 +41,10 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None, method="auto", sele
     x = whole_rows(x)
     data = x if blurring else whole_rows(data)
     few = x.shape[1] <= MAX_DIMENSIONS
-    tiled = few and weights is None
     expanded = few and kernel == "gaussian" and x.dtype == np.float32 and isinstance(x._meta, np.ndarray)
-    if method not in ("auto", "ring", *["tiles"] * tiled, *["fast_gauss"] * expanded):
+    if method not in ("auto", "ring", *["tiles"] * few, *["fast_gauss"] * expanded):
         raise ValueError(
-            "meanshift_step: argument method: expected auto, ring, tiles (up to three dimensions, without weights) or "
+            "meanshift_step: argument method: expected auto, ring, tiles (up to three dimensions) or "
             "fast_gauss (a gaussian of float32 in NumPy blocks, up to three dimensions), "
             f"got {method!r} for {kernel} kernel and {x.dtype} in {x.shape[1]} dimensions; auto takes what serves"
         )
@@ -63,6 +62,6 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None, method="auto", sele
         from kernels.meanshift_step import _dask_fast_gauss
 
         return _dask_fast_gauss.step(x, bandwidth, data)
-    if method == "ring" or not tiled:
+    if method == "ring" or not few:
         return _dask_ring.step(x, bandwidth, data, kernel)
     return _dask_tiles.step(x, bandwidth, data, kernel, selector)

@@ -123,7 +123,7 @@ def test_blocks_are_computed_by_no_weaker_class_than_is_promised():
             each.compute()
 
 
-@pytest.mark.parametrize("method", ["auto", "ring"])
+@pytest.mark.parametrize("method", ["tiles", "ring"])
 def test_weights_are_looked_at_by_tasks_alone(method):
     x, seen = da.ones((6, 2), chunks=(2, 1)), Counted(np.array([1.0, -1.0, 1.0, 0.0, 0.0, 0.0]))
     weights = da.from_array(seen, chunks=3, asarray=False)
@@ -132,8 +132,6 @@ def test_weights_are_looked_at_by_tasks_alone(method):
     assert seen.taken == before
     with pytest.raises(ValueError, match=r"^meanshift_step: argument weights: expected finite numbers of at least 0"):
         moved.compute()
-    with pytest.raises(ValueError, match=r"tiles \(up to three dimensions, without weights\)"):
-        step(x, 1.0, weights=weights, method="tiles")
 
 
 def test_values_are_looked_at_for_an_operation_of_another_catalogue(tmp_path):

@@ -142,17 +142,18 @@ def test_too_many_points_left_over_are_refused_with_what_takes_them(monkeypatch)
         step(x, 1.0, data=crowd(50, 2), method="tiles").compute(scheduler="synchronous")
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.floats(0.1, 8), st.sampled_from([1e-30, 1.0, 1e9]), st.booleans())
-def test_a_proof_holds_by_the_weights_themselves(seed, d, spread, h, single):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.floats(0.1, 8), st.sampled_from([1e-30, 1.0, 1e9]), st.booleans(), st.booleans())
+def test_a_proof_holds_by_the_weights_themselves(seed, d, spread, h, single, weighted):
     rng, unit = np.random.default_rng(seed), 2.0**-24 if single else 2.0**-53
     dtype = np.float32 if single else np.float64
     x, data = ((rng.uniform(-spread, spread, (n, d)) * h * 3).astype(dtype) for n in (60, 40))
     cutoff = _dask_tiles.reach_of("gaussian", 1.0, unit, _dask_proof.NEAREST)
-    y = step(x.astype(float), h, data=data.astype(float))
-    served = _dask_proof.served(x, y, data, h, cutoff)
+    v = (2.0 ** rng.uniform(-20, 0, len(data))).astype(dtype) if weighted else None
+    y = step(x.astype(float), h, data=data.astype(float), weights=None if v is None else v.astype(float))
+    served = _dask_proof.served(x, y, data, v, h, cutoff)
     q = np.sqrt((((x[:, None].astype(float) - data) / h) ** 2).sum(axis=-1))
     shift = np.sqrt((((y - x) / h) ** 2).sum(axis=-1))
-    total = np.exp(-q * q / 2).sum(axis=1)
+    total = (np.exp(-q * q / 2) * (1.0 if v is None else v)).sum(axis=1)
     assert np.all((math.exp(-cutoff * cutoff / 2) * (cutoff + shift) <= unit / 2 * total)[served])
     sure = (np.floor(x / (_dask_proof.EDGE * h))[:, None] == np.floor(data / (_dask_proof.EDGE * h))).all(axis=-1).any(axis=1)
-    assert served[sure].all()
+    assert weighted or served[sure].all()
