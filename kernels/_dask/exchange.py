@@ -7,6 +7,7 @@ through each worker's disk: its tasks grow with senders plus receivers. Without 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,12 @@ FEW = 8  # senders and receivers whose pieces are a task each: at most twice 8 o
 ROOTS = 5  # dask.distributed places many tasks that depend on a group of fewer as if they depended on nothing
 
 
-def exchange(pieces: Array, senders: int, receivers: int) -> Array:
+def listed(pieces: list[Any], receiver: int) -> list[Any]:
+    """Return a receiver's pieces as they are."""
+    return pieces
+
+
+def exchange(pieces: Array, senders: int, receivers: int, gather: Callable[[list[Any], int], Any] = listed) -> Array:
     """Return the pieces with a block for each receiver.
 
     Parameters
@@ -25,11 +31,14 @@ def exchange(pieces: Array, senders: int, receivers: int) -> Array:
     pieces : dask array of objects
         With a block for each sender: a list of a piece for each receiver, which may have more.
     senders, receivers : int
+    gather : callable
+        Makes a receiver's block of a list of a piece of each sender, and of the receiver's number. What it does not return a
+        worker need not hold any longer.
 
     Returns
     -------
     dask array of objects
-        With a block for each receiver: a list of a piece of each sender.
+        With a block for each receiver: what `gather` returns.
     """
     from dask.base import tokenize
 
@@ -41,12 +50,12 @@ def exchange(pieces: Array, senders: int, receivers: int) -> Array:
             for t in range(receivers)
         }
         keys = list(graph)
-        return of_objects("exchange", pieces, [(list, keys[t::receivers]) for t in range(receivers)], senders, graph)
+        return of_objects("exchange", pieces, [(gather, keys[t::receivers], t) for t in range(receivers)], senders, graph)
     if not _on_workers():
-        return of_objects("exchange", pieces, [(_column, blocks, t) for t in range(receivers)], senders)
+        return of_objects("exchange", pieces, [(_column, gather, blocks, t) for t in range(receivers)], senders)
     rows = of_objects("sent", pieces, [(_row, block, receivers) for block in blocks], receivers)
     columns = rows.rechunk(((senders,), (1,) * receivers))
-    return of_objects("exchange", columns, [(_listed, (columns.name, 0, t)) for t in range(receivers)], senders)
+    return of_objects("exchange", columns, [(_of_column, gather, (columns.name, 0, t), t) for t in range(receivers)], senders)
 
 
 def of_objects(what: str, source: Array, tasks: list[Any], columns: int, more: dict[Any, Any] | None = None) -> Array:
@@ -69,8 +78,8 @@ def piece(pieces: list[Any], t: int) -> Any:
     return pieces[t]
 
 
-def _column(rows: list[Any], t: int) -> list[Any]:
-    return [row[t] for row in rows]
+def _column(gather: Any, rows: list[Any], t: int) -> Any:
+    return gather([row[t] for row in rows], t)
 
 
 def _row(pieces: list[Any], receivers: int) -> np.ndarray[Any, Any]:
@@ -80,8 +89,8 @@ def _row(pieces: list[Any], receivers: int) -> np.ndarray[Any, Any]:
     return row
 
 
-def _listed(column: np.ndarray[Any, Any]) -> list[Any]:
-    return list(column[:, 0])
+def _of_column(gather: Any, column: np.ndarray[Any, Any], t: int) -> Any:
+    return gather(list(column[:, 0]), t)
 
 
 def _on_workers() -> bool:

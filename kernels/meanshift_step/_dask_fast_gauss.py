@@ -86,7 +86,7 @@ def step(x: Any, bandwidth: float, data: Any) -> Any:
 
 def _extent(points: Any, d: int) -> Any:
     points, _ = parted(points, d)
-    return np.stack(ends_of([points]) if len(points) else np.full((2, d), [[np.inf], [-np.inf]]))
+    return np.array(ends_of([points])) if len(points) else np.outer([np.inf, -np.inf], np.ones(d))
 
 
 def _hull(extents: list[Any]) -> Any:

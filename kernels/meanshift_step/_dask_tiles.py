@@ -5,8 +5,9 @@ There are as many tiles as blocks of x, with about as many points each:
 1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree. Its leaves
    are parts of tiles, which fit a processor's cache where not too much is beside them.
 2. Each block sends each tile the points that lie in it, and the data that lie within reach of each of its parts' boxes (`split`).
-3. The parts of a tile are moved one after another by the registry's best variant (`move`), and its points go back to their
-   blocks (`merge`).
+   A tile makes one array of them for each part (`gathered`).
+3. The parts are moved one after another by the registry's best variant (`move`), and the points go back to their blocks
+   (`merge`).
 
 A compact kernel's reach is its bandwidth. A gaussian's is a cutoff c, in bandwidths, that holds for every point: the point is
 among the data, so the weights sum to W >= 1, and its shift is at most 2 c, since what lies beyond c moves it by less than c. By
@@ -14,9 +15,9 @@ among the data, so the weights sum to W >= 1, and its shift is at most 2 c, sinc
 
     exp(-c^2 / 2) (c + 2 c) h,                                                                                              (1)
 
-which is at most the half of u h that the class "truncated" allows for truncation. Where others than the points are the data, or the data
-have weights, W is not known: the reach is longer, and proven for each point afterwards (`_dask_proof`). What is left over meets
-all data.
+which is at most the half of u h that the class "truncated" allows for truncation. Where the data have weights, or are not the
+points, W is not known: the reach is longer, and proven for each point afterwards (`_dask_proof`). What is left over meets all
+data.
 
 Points narrower than the reach are in each other's reach however they are cut; where a cut finds one place alone, it parts its
 points by their number. So half of all points may lie in one place, and still be as many tiles' work.
@@ -29,6 +30,7 @@ Bentley 1975, Multidimensional binary search trees used for associative searchin
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -64,6 +66,13 @@ class Node(NamedTuple):
     value: float
     left: int
     right: int
+
+
+class Tile(NamedTuple):
+    """What a tile has of all blocks."""
+
+    parts: list[Any]  # for each part an array: the points that lie in it, block by block, and those beside it
+    counts: Any  # of both, shape (blocks, 2, parts)
 
 
 class Tree(NamedTuple):
@@ -103,11 +112,12 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
 
     sent = divided(x, reach if data is x else -1.0)
     kept = of_objects("kept", sent, [(piece, (sent.name, i, 0), tiles) for i in range(tiles)], 1)
-    others = [] if data is x else [exchange(divided(data, reach), data.numblocks[0], tiles)]
+    gather = functools.partial(gathered, tiles)
+    others = [] if data is x else [exchange(divided(data, reach), data.numblocks[0], tiles, gather)]
     proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
     work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
     named = {"token": "meanshift_step-tile", "chunks": (rows, (tiles,))}  # dask names a task by it whose workers were killed
-    moved = exchange(sent, tiles, tiles).map_blocks(work, *others, **named, **objects)
+    moved = exchange(sent, tiles, tiles, gather).map_blocks(work, *others, **named, **objects)
     if proof:
         moved = _dask_rest.finish(moved, data, bandwidth, chunks=moved.chunks, **objects)
     moved = exchange(moved, tiles, tiles)
@@ -284,14 +294,35 @@ def put(points: Any, rows: Any, y: Any) -> None:
         y[rows] = points
 
 
+def gathered(tiles: int, pieces: list[Any], t: int) -> Tile:
+    """Return what tile t of so many has of all blocks, from their pieces, which are no longer needed then."""
+    counts, xp = np.stack([counts for *_, counts in pieces]), namespace(pieces[0][0])
+    ends = np.cumsum(np.pad(counts, ((0, 0), (0, 0), (1, 0))), axis=2)
+    with memory_named(f"meanshift_step: tile {t} of {tiles}, {counts.sum():,} points and data within reach", CHANGE):
+        return Tile(
+            [
+                xp.concat([piece[k][ends[i, k, p] : ends[i, k, p + 1]] for k in range(2) for i, piece in enumerate(pieces)])
+                for p in range(counts.shape[2])
+            ],
+            counts,
+        )
+
+
+def to_blocks(parts: list[Any], counts: Any) -> list[Any]:
+    """Return what belongs to each block of arrays for each part, of which blocks have so many rows, shape (blocks, parts)."""
+    ends = np.cumsum(np.pad(counts, ((1, 0), (0, 0))), axis=0)
+    each = [[part[start:stop] for part, start, stop in zip(parts, *rows, strict=True)] for rows in itertools.pairwise(ends)]
+    return [rows[0] if len(rows) == 1 else namespace(rows[0]).concat(rows) for rows in each]
+
+
 @in_neutral_state
 def move(
     tiles: int,
     bandwidth: float,
     kernel: str,
     selector: str,
-    pieces: Any,
-    others: Any = None,
+    here: Tile,
+    others: Tile | None = None,
     block_id: tuple[int, int] = (0, 0),
     proof: Any = None,
 ) -> Any:
@@ -299,32 +330,19 @@ def move(
 
     If not for all points the reach is known to serve, `proof` says for which it does, and they are a `Moved`.
     """
-    xp = namespace(pieces[0][0])
-    y = [xp.empty_like(inside) for inside, _, _ in pieces]
-    served = [np.ones(len(inside), bool) for inside, _, _ in pieces]
-    for p in range(pieces[0][2].shape[1]):
-        own, beside = of_part(pieces, p)
-        near = [*own, *beside] if others is None else [array for side in of_part(others, p) for array in side]
-        ends = np.cumsum([0, *map(len, own)])
-        what = f"meanshift_step: tile {block_id[0]} of {tiles}, {ends[-1]:,} points and {sum(map(len, near)):,} data within reach"
+    own = here.counts[:, 0]
+    points = [rows[:number] for rows, number in zip(here.parts, own.sum(axis=0), strict=True)]
+    moved, served = [], []
+    for x, near in zip(points, (here if others is None else others).parts, strict=True):
+        what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
         with memory_named(what, CHANGE):
-            data = xp.concat(near)
-            x = data[: ends[-1]] if others is None else xp.concat(own)  # who sorts the data need not sort such points again
-            data, v = parted_weights(data, x.shape[1])
-            moved = moved_by_best(x, data, v, bandwidth, kernel, selector)
-            proven: Any = proof(x, moved, data, v) if proof else None
-        for i, (_, _, counts) in enumerate(pieces):
-            start, stop = ends_of(counts)[0, p : p + 2]
-            y[i][start:stop] = moved[ends[i] : ends[i + 1]]
-            if proof:
-                served[i][start:stop] = proven[ends[i] : ends[i + 1]]
-    return _dask_rest.moved(xp.concat([inside for inside, _, _ in pieces]), y, np.concatenate(served)) if proof else y
-
-
-def of_part(pieces: Any, p: int) -> list[list[Any]]:
-    """Return what each block has for a part of a tile, of points inside, and of points beside."""
-    each = [(sides, ends_of(counts)) for *sides, counts in pieces]
-    return [[sides[k][ends[k, p] : ends[k, p + 1]] for sides, ends in each] for k in range(2)]
+            data, v = parted_weights(near, x.shape[1])
+            moved.append(moved_by_best(x, data, v, bandwidth, kernel, selector))
+            served.append(proof(x, moved[-1], data, v) if proof else None)
+    y = to_blocks(moved, own)
+    if not proof:
+        return y
+    return _dask_rest.moved(namespace(y[0]).concat(to_blocks(points, own)), y, np.concatenate(to_blocks(served, own)))
 
 
 def moved_by_best(x: Any, data: Any, weights: Any, bandwidth: float, kernel: str, selector: str) -> Any:

@@ -53,7 +53,8 @@ MAX_WIDTHS = 2.0**13  # of all points: past it all weights are at least 1 - 3 2^
 class Lattice(NamedTuple):
     """Cells of space, and the expansions in them: what all stages have in common."""
 
-    low: Any  # the number of the lowest cell that holds a point, along each dimension, shape (d,)
+    axes: Any  # the points' dimensions in the order of the cells': their widest is the last, shape (d,)
+    low: Any  # the number of the lowest cell that holds a point, along each of these, shape (d,)
     strides: Any  # of a cell's key, shape (d,)
     scale: float  # the reciprocal of a cell's edge
     p: int  # terms along each dimension
@@ -101,12 +102,14 @@ def lattice(low, high, bandwidth, mass, edge=0):
     scale = 2.0 ** (1 - math.frexp(h)[1] - edge)
     ratio = 1 / scale / h
     p, cutoff, matrices, *errors = expansion(ratio, len(low), fraction)
-    first = np.floor(low * scale)
-    spans = np.floor(high * scale) - first + (1 + 2 * cutoff)  # the edge is beyond every cell's cutoff: all neighbours have keys
+    axes = np.argsort(high - low, kind="stable")
+    first = np.floor(low * scale)[axes]
+    # The edge is beyond every cell's cutoff: all neighbours have keys.
+    spans = np.floor(high * scale)[axes] - first + (1 + 2 * cutoff)
     if not spans.prod() < 2.0**53:  # beyond that float64 does not hold all whole numbers
         return None
     strides = np.cumprod(np.append(1, spans[:-1])).astype(np.int64)
-    return Lattice(first, strides, scale, p, cutoff, matrices, (mass, h, fraction, ratio, *errors))
+    return Lattice(axes, first, strides, scale, p, cutoff, matrices, (mass, h, fraction, ratio, *errors))
 
 
 def best_lattice(low, high, bandwidth, mass, data, targets):
@@ -149,7 +152,7 @@ def most_bytes(count, low, high, cells):
     A point has a key, an order and what sorts them. Each stage has the coefficients of some slabs, and one stage those of all
     slabs within the cutoff. A cell has the neighbours of each sweep, and what finds them.
     """
-    spans = np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1
+    spans = (np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1)[cells.axes]
     number, slab = spans.prod(), spans[:-1].prod()
     some = min(number, SLABS / np.prod(cells.terms) + slab)
     held = (len(spans) + 1) * some + min(number, 2 * cells.cutoff * slab)
@@ -159,8 +162,8 @@ def most_bytes(count, low, high, cells):
 def keys_of(points, cells):
     """Return the key of each point's cell, as float64, for points of shape (n, d)."""
     keys = np.full(len(points), float(cells.cutoff * cells.strides.sum()))
-    for column, first, stride in zip(points.T, cells.low, cells.strides, strict=True):
-        along = column.astype(float)
+    for axis, first, stride in zip(cells.axes, cells.low, cells.strides, strict=True):
+        along = points[:, axis].astype(float)
         along *= cells.scale
         np.floor(along, out=along)
         along -= first
@@ -216,8 +219,8 @@ def neighbours(sources, targets, strides, cutoff):
 
 def expand(data, v, by_cells, cells, out, start, stop):
     """Take step 2 for the cells from start to stop: put their moments in their places in out, shape (held, [p], [p], p)."""
-    work = functools.partial(moments, data, v, *by_cells[1:], cells.scale, out)
-    _parallel(work, *by_cells.starts[[start, stop]], GRAIN)
+    work = functools.partial(moments, data, v, cells.axes, *by_cells[1:], cells.scale, out)
+    _parallel(work, by_cells.starts[start], by_cells.starts[stop], GRAIN)
 
 
 def sweep(before, near, cells, out, start, stop):
@@ -230,8 +233,8 @@ def evaluate(x, by_cells, cells, coefficients, y, served, start, stop):
 
     Rows of y in which it is not are undefined.
     """
-    work = functools.partial(move_all, x, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
-    _parallel(work, *by_cells.starts[[start, stop]], GRAIN)
+    work = functools.partial(move_all, x, cells.axes, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
+    _parallel(work, by_cells.starts[start], by_cells.starts[stop], GRAIN)
 
 
 def _parallel(work, start, stop, grain=1):

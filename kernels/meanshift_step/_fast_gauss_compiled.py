@@ -11,7 +11,7 @@ compiled = jit(error_model="numpy", fastmath={"contract"})
 
 
 @compiled
-def chebyshev(points, order, first, stop, scale, basis):
+def chebyshev(points, axes, order, first, stop, scale, basis):
     """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
 
     Shape: basis (d, p, 2, TILE): values, and slopes. Entries past the last point repeat that one.
@@ -19,7 +19,7 @@ def chebyshev(points, order, first, stop, scale, basis):
     for k in range(points.shape[1]):
         t = basis[k]
         for i in range(TILE):
-            z = points[order[min(first + i, stop - 1)], k] * scale
+            z = points[order[min(first + i, stop - 1)], axes[k]] * scale
             t[0, 0, i], t[1, 0, i] = 1, 2 * (z - np.floor(z)) - 1
             t[0, 1, i], t[1, 1, i] = 0, 1
         for a in range(2, len(t)):
@@ -31,17 +31,26 @@ def chebyshev(points, order, first, stop, scale, basis):
 
 @compiled
 def add_product(a, b, out):
-    """Add the matrix product a b to out: four rows of b at a time (past the end the last, times 0), for fewer passes over out."""
-    for i in range(len(out)):
-        for k in range(0, len(b), 4):
-            k1, k2, k3 = min(k + 1, len(b) - 1), min(k + 2, len(b) - 1), min(k + 3, len(b) - 1)
-            a0, a1, a2, a3 = a[i, k], a[i, k1] * (k1 > k), a[i, k2] * (k2 > k1), a[i, k3] * (k3 > k2)
+    """Add the matrix product a b to out: of b four rows at a time (past the end the last, times 0), for fewer passes over out."""
+    last, pairs = len(b) - 1, len(out) // 2 * 2
+    for k in range(0, len(b), 4):
+        k1, k2, k3 = min(k + 1, last), min(k + 2, last), min(k + 3, last)
+        f1, f2, f3 = np.float64(k1 > k), np.float64(k2 > k1), np.float64(k3 > k2)
+        for i in range(0, pairs, 2):  # two rows of out share what is read of b
+            a0, a1, a2, a3 = a[i, k], a[i, k1] * f1, a[i, k2] * f2, a[i, k3] * f3
+            c0, c1, c2, c3 = a[i + 1, k], a[i + 1, k1] * f1, a[i + 1, k2] * f2, a[i + 1, k3] * f3
+            for j in range(out.shape[1]):
+                b0, b1, b2, b3 = b[k, j], b[k1, j], b[k2, j], b[k3, j]
+                out[i, j] += a0 * b0 + a1 * b1 + a2 * b2 + a3 * b3
+                out[i + 1, j] += c0 * b0 + c1 * b1 + c2 * b2 + c3 * b3
+        for i in range(pairs, len(out)):
+            a0, a1, a2, a3 = a[i, k], a[i, k1] * f1, a[i, k2] * f2, a[i, k3] * f3
             for j in range(out.shape[1]):
                 out[i, j] += a0 * b[k, j] + a1 * b[k1, j] + a2 * b[k2, j] + a3 * b[k3, j]
 
 
 @compiled
-def moments(data, v, order, starts, scale, out, start, stop):
+def moments(data, v, axes, order, starts, scale, out, start, stop):
     """Compute (2) for each cell whose first datum is from start to stop.
 
     Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
@@ -55,7 +64,7 @@ def moments(data, v, order, starts, scale, out, start, stop):
         values[:] = 0
         for first in range(starts[s], starts[s + 1], TILE):
             size = min(TILE, starts[s + 1] - first)
-            chebyshev(data, order, first, first + size, scale, basis[3 - d :])
+            chebyshev(data, axes, order, first, first + size, scale, basis[3 - d :])
             for i in range(size):
                 mass = 1.0 if v is None else np.float64(v[order[first + i]])
                 for b in range(tail.shape[1]):
@@ -95,7 +104,7 @@ def combine(terms, basis, out):
 
 
 @compiled
-def move(x, row, field, i, bounds, y):
+def move(x, row, axes, field, i, bounds, y):
     """Move one point by (1) if the bounds of `errors` allow it, and return whether they do.
 
     G is off by at most m E, and its slope S by at most m D, for the bounds E and D of `errors` and data whose weights, relative
@@ -112,12 +121,12 @@ def move(x, row, field, i, bounds, y):
     if not 2 / ratio * (slope_error + steepest * value_error) <= fraction * UNIT_ROUNDOFF / 2 * (value - mass * value_error):
         return False
     for k in range(d):
-        y[row, k] = x[row, k] + field[d - k, i] / value * (2 / ratio * bandwidth)
+        y[row, axes[k]] = x[row, axes[k]] + field[d - k, i] / value * (2 / ratio * bandwidth)
     return True
 
 
 @compiled
-def move_all(x, order, starts, coefficients, scale, bounds, y, moved, start, stop):
+def move_all(x, axes, order, starts, coefficients, scale, bounds, y, moved, start, stop):
     """Evaluate (4) for a tile of points of one cell at a time, and move them.
 
     Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (held, [p], [p], p).
@@ -130,13 +139,13 @@ def move_all(x, order, starts, coefficients, scale, bounds, y, moved, start, sto
     s, first = np.searchsorted(starts, start, side="right") - 1, start
     while first < stop:
         end = min(first + TILE, starts[s + 1], stop)
-        chebyshev(x, order, first, end, scale, basis[3 - x.shape[1] :])
+        chebyshev(x, axes, order, first, end, scale, basis[3 - x.shape[1] :])
         for a in range(heads):
             lines[:] = 0
             add_product(coefficients[s % len(coefficients), a], ends, lines.reshape(middles, 2 * TILE))
             combine(lines, basis[1], planes[a])
         combine(planes, basis[0], field)
         for i in range(first, end):
-            moved[order[i]] = move(x, order[i], field, i - first, bounds, y)
+            moved[order[i]] = move(x, order[i], axes, field, i - first, bounds, y)
         first = end
         s += first == starts[s + 1]

@@ -115,7 +115,7 @@ def test_each_version_that_is_wrong_is_seen(monkeypatch):
     summed, sums = _dask_fast_gauss._sum, _dask_rest._sum
     wrong("fast_gauss", _dask_fast_gauss, "_sum", lambda parts, plan: summed(parts[:-1] or parts, plan))  # a block's moments
     wrong("tiles", _dask_rest, "_sum", lambda parts: sums(parts[1:] or parts))
-    wrong("tiles", _dask_proof, "served", lambda x, y, near, **_: np.ones(len(x), bool))  # no point is left over
+    wrong("tiles", _dask_proof, "served", lambda x, *_, **__: np.ones(len(x), bool))  # no point is left over
 
 
 def test_all_points_in_one_place_stay_and_meet_nobody(monkeypatch):
@@ -142,7 +142,14 @@ def test_too_many_points_left_over_are_refused_with_what_takes_them(monkeypatch)
         step(x, 1.0, data=crowd(50, 2), method="tiles").compute(scheduler="synchronous")
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.floats(0.1, 8), st.sampled_from([1e-30, 1.0, 1e9]), st.booleans(), st.booleans())
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3),
+    st.floats(0.1, 8),
+    st.sampled_from([1e-30, 1.0, 1e9]),
+    st.booleans(),
+    st.booleans(),
+)
 def test_a_proof_holds_by_the_weights_themselves(seed, d, spread, h, single, weighted):
     rng, unit = np.random.default_rng(seed), 2.0**-24 if single else 2.0**-53
     dtype = np.float32 if single else np.float64
