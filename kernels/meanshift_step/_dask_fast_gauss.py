@@ -1,7 +1,7 @@
-"""Steps of dask arrays by a fast Gauss transform: coefficients of cells are what blocks tell each other, never points.
+"""Steps of dask arrays by a fast Gauss transform: blocks tell each other coefficients of cells, and no points.
 
-All blocks share one lattice of cells, which the extent of all points and the bandwidth say. The stages are those of
-`_fast_gauss`:
+All blocks share one lattice of cells, which the extent of all points, the bandwidth and a sample of the data say. The stages are
+those of `_fast_gauss`:
 
 1. Each block sorts its points by cells.
 2. Each block of data computes the moments of its cells. They are merged in a tree, cell by cell: moments are sums.
@@ -24,9 +24,21 @@ from kernels._dask.trees import FAN, merged
 from kernels._dispatch.neutral import in_neutral_state
 from kernels.meanshift_step import _dask_rest
 from kernels.meanshift_step._dask_weights import parted
-from kernels.meanshift_step._fast_gauss import Sorted, ends_of, evaluate, expand, lattice, most_cells, neighbours, sort, sweep
+from kernels.meanshift_step._fast_gauss import (
+    Sorted,
+    best_lattice,
+    ends_of,
+    evaluate,
+    expand,
+    most_cells,
+    neighbours,
+    sample,
+    sort,
+    sweep,
+)
 
-CHANGE = "the data are not crowded: take method='tiles', or method='ring'"
+NOT_CROWDED = "the data are not crowded: take method='tiles', or method='ring'"
+NO_MEMORY = "give workers more memory, or take method='ring', which holds no cells, and takes all pairs"
 
 
 class Plan(NamedTuple):
@@ -69,8 +81,8 @@ def step(x: Any, bandwidth: float, data: Any) -> Any:
     every = list(dict.fromkeys([*full, *others]))
     plan = f"{name}-plan"
     extent = merged(graph, f"{name}-hull", for_each("extent", _extent, every, d), _hull)
-    mass = merged(graph, f"{name}-total", for_each("mass", _mass, others, d), sum)
-    graph[plan] = (_plan, extent, mass, bandwidth, len(x), len(data))
+    look = merged(graph, f"{name}-total", for_each("look", _look, others, d, len(others)), _looks)
+    graph[plan] = (_plan, extent, look, bandwidth, len(x), len(data))
     by_cells = dict(zip(every, for_each("sorted", _sorted, every, plan, d), strict=True))
     moments = [(f"{name}-moments", j) for j in range(len(others))]
     graph.update({key: (_moments, block, by_cells[block], plan, d) for key, block in zip(moments, others, strict=True)})
@@ -93,17 +105,21 @@ def _hull(extents: list[Any]) -> Any:
     return np.stack([np.min([low for low, _ in extents], axis=0), np.max([high for _, high in extents], axis=0)])
 
 
-def _mass(data: Any, d: int) -> float:
+def _look(data: Any, d: int, blocks: int) -> tuple[float, Any]:
     data, v = parted(data, d)
-    return float(len(data) if v is None else v.sum(dtype=float))
+    return float(len(data) if v is None else v.sum(dtype=float)), sample(data, blocks).copy()
+
+
+def _looks(looks: list[tuple[float, Any]]) -> tuple[float, Any]:
+    return sum(mass for mass, _ in looks), np.concatenate([some for _, some in looks])
 
 
 @in_neutral_state
-def _plan(extent: Any, mass: float, bandwidth: float, targets: int, sources: int) -> Plan:
-    low, high = extent
+def _plan(extent: Any, look: tuple[float, Any], bandwidth: float, targets: int, sources: int) -> Plan:
+    (low, high), (mass, some) = extent, look
     if not (mass and (high - low).max()):
         return Plan(True, None, targets, sources)
-    return Plan(False, lattice(low, high, bandwidth, mass), targets, sources)
+    return Plan(False, best_lattice(low, high, bandwidth, mass, some, targets + sources), targets, sources)
 
 
 @in_neutral_state
@@ -176,9 +192,10 @@ def _most(plan: Plan) -> Any:
 def _afford(number: int, copies: int, plan: Plan) -> None:
     """Refuse cells that are not worth their coefficients, or so many copies of them that they do not fit a worker."""
     needed, most = copies * number * 8 * int(np.prod(plan.cells.terms)), memory_limit() * _dask_rest.SHARE
-    if number > _most(plan) or needed > most:
+    crowded = number <= _most(plan)
+    if not crowded or needed > most:
         raise MemoryError(
             f"meanshift_step: method fast_gauss: {number:,} cells for {plan.targets:,} points and {plan.sources:,} data, with "
             f"{plan.cells.p} coefficients in each dimension, need {needed / 2**20:,.0f} MiB, and a worker may take "
-            f"{most / 2**20:,.0f} MiB; {CHANGE}"
+            f"{most / 2**20:,.0f} MiB; {NO_MEMORY if crowded else NOT_CROWDED}"
         )

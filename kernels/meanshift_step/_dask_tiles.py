@@ -359,11 +359,12 @@ def expandable(x: Any, data: Any, bandwidth: float) -> bool:
     if EXPANDED * count <= most or not (count and _compiled(data)):
         return EXPANDED * count <= most
     from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_bytes
+    from kernels.meanshift_step._fast_gauss import sample as looked_at
 
     low, high = ends_of((x, data))
     if not (high - low).max():
         return True
-    cells = best_lattice(low, high, bandwidth, float(len(data)), data, len(x))
+    cells = best_lattice(low, high, bandwidth, float(len(data)), looked_at(data), count)
     return bool(cells is None or most_bytes(count, low, high, cells) <= most)
 
 

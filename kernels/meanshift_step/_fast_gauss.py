@@ -112,33 +112,38 @@ def lattice(low, high, bandwidth, mass, edge=0):
     return Lattice(axes, first, strides, scale, p, cutoff, matrices, (mass, h, fraction, ratio, *errors))
 
 
-def best_lattice(low, high, bandwidth, mass, data, targets):
+def sample(data, blocks=1):
+    """Return some rows of data, in one of so many blocks, by which `best_lattice` counts cells."""
+    return data[:: max(1, len(data) * blocks // SAMPLE)]
+
+
+def best_lattice(low, high, bandwidth, mass, some, count):
     """Return the lattice whose stages take the least time, or None where each has too many cells for keys.
 
     Parameters
     ----------
     low, high, bandwidth, mass
         What `lattice` takes.
-    data : array, shape (m, d)
-    targets : int
-        How many points are moved.
+    some : array, shape (s, d)
+        A sample of the data.
+    count : int
+        How many points and data there are.
     """
     tried = [lattice(low, high, bandwidth, mass, edge) for edge in EDGES]
-    some = data[:: -(-len(data) // SAMPLE)]
-    return min((cells for cells in tried if cells), key=lambda cells: operations(cells, some, len(data), targets), default=None)
+    return min((cells for cells in tried if cells), key=lambda cells: operations(cells, some, count), default=None)
 
 
-def operations(cells, some, sources, targets):
+def operations(cells, some, count):
     """Count what all stages take, in multiply-adds of a translation, by the cells that some of the data fill.
 
     A cell's last tile is half empty, and the rows of a translation's matrices have an end each: what both cost is measured.
     """
     _, counts = np.unique(keys_of(some, cells), return_counts=True)
     once, twice = np.sum(counts == 1), np.sum(counts == 2)
-    filled = min(sources, len(counts) + once * (once - 1) / (2 * (twice + 1)))  # Chao 1984, the number of classes in a population
+    filled = min(count, len(counts) + once * (once - 1) / (2 * (twice + 1)))  # Chao 1984, the number of classes in a population
     d, p = len(cells.low), cells.p
     for_each = 2.5 * p**d + 20 * d * p
-    return (sources + targets + TILE * filled) * for_each + filled * d * len(cells.matrices) * p**2 * (p ** (d - 1) + 20)
+    return (count + TILE * filled) * for_each + filled * d * len(cells.matrices) * p**2 * (p ** (d - 1) + 20)
 
 
 def most_cells(count, cells):

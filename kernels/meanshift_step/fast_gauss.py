@@ -18,7 +18,7 @@ of sources in place of moments and local expansions, for more dimensions.
 
 import numpy as np
 
-from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_cells, neighbours, sort, transform
+from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_cells, neighbours, sample, sort, transform
 from kernels.meanshift_step._grid import gaussian_step
 from kernels.meanshift_step._weights import with_weight
 from registry import register
@@ -56,7 +56,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     if not (high - low).max():
         return x.copy()
     mass = float(len(data) if v is None else v.sum(dtype=float))
-    cells = best_lattice(low, high, bandwidth, mass, data, len(x))
+    cells = best_lattice(low, high, bandwidth, mass, sample(data), len(x) + len(data))
     moved = None if cells is None else expanded(x, data, v, cells)
     if moved is None:
         return gaussian_step(x, bandwidth, data, v)

@@ -154,7 +154,7 @@ def test_a_step_takes_no_more_memory_than_is_said_before(d, near):
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     low, high = _fast_gauss.ends_of([x])
-    cells = _fast_gauss.best_lattice(low, high, h, float(n), x, n)
+    cells = _fast_gauss.best_lattice(low, high, h, float(n), _fast_gauss.sample(x), 2 * n)
     said = _fast_gauss.most_bytes(2 * n, low, high, cells)
     assert said / 4 <= taken <= said
 
