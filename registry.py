@@ -22,7 +22,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
 __all__ = [
     "DEVICES",
     "DTYPES",
@@ -72,7 +71,7 @@ for _name in ("_machine", "_variant", "_catalogue", "_imports", "_explanation", 
 
 from kernels._explanation import Explanation  # noqa: E402 (each was loaded above)
 from kernels._imports import import_module  # noqa: E402
-from kernels._machine import System  # noqa: E402
+from kernels._machine import VERSION, System  # noqa: E402
 from kernels._variant import (  # noqa: E402
     DEVICES,
     DTYPES,
@@ -86,6 +85,7 @@ from kernels._variant import (  # noqa: E402
 )
 from kernels._zoo import Catalogue  # noqa: E402
 
+__version__ = VERSION
 _errors = (ConformanceError, DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable)
 for _public in (*_errors, Explanation, System, Variant):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them
@@ -142,6 +142,7 @@ class Zoo(Catalogue):
         dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
         made = dispatch.make_callable(self, operation, selector, precision)
+        made.__module__ = "registry"  # where pickle finds it, by the name that it has
         return self._callables.setdefault((operation, selector, precision), made)
 
     # What narrows the choice
@@ -267,10 +268,7 @@ class Zoo(Catalogue):
         TypeError, ValueError
             If a claim is not what `Variant` says, or means nothing for the operation.
         """
-        reason = self.missing("hypothesis")
-        if reason:
-            raise ModuleNotFoundError(f"check {reason}")
-        conformance: Any = import_module("kernels._conformance", self.folder)
+        conformance = self._conformance("check", "hypothesis")
         conformance.check(self, operation, function, max_examples=max_examples, bare=bare, **claims)
 
     def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
@@ -291,9 +289,14 @@ class Zoo(Catalogue):
             from mypackage import matmul
             test_matmul = registry.conformance_test("matmul", matmul)
         """
-        conformance: Any = import_module("kernels._conformance", self.folder)
+        conformance = self._conformance("conformance_test", "hypothesis", "pytest")
         test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
         return test
+
+    def _conformance(self, asked: str, *packages: str) -> Any:
+        for reason in filter(None, map(self.missing, packages)):
+            raise ModuleNotFoundError(f"{asked} {reason}")
+        return import_module("kernels._conformance", self.folder)
 
     def explain(
         self, operation: str, *args: Any, selector: str = "auto", precision: str | None = None, **kwargs: Any
@@ -363,16 +366,13 @@ if not TYPE_CHECKING:
         return get(operation, asked[0], precision=asked[1] if asked[1:] else None)
 
 
-def _serve(*arguments: Any) -> None:
-    """Run kernels for the command `kernel-zoo`, in a process of their own, where this is found by its name."""
-    import_module("kernels._cli.child", FOLDER).serve(*arguments)
-
-
-def main() -> None:
-    """Run the command `kernel-zoo`."""
-    import_module("kernels._cli", FOLDER).main()
+def call_own(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of one of the zoo's own modules: a new process finds this by its name, whatever else is `kernels` there."""
+    return getattr(import_module(module, FOLDER), function)(*arguments)
 
 
 if __name__ == "__main__":
-    # Run as a script this file is `__main__`; kernel files register with the module `registry`, so hand over to that one.
-    importlib.import_module("registry").main()
+    # Run as a script this file is `__main__`; the command, and kernel files, import the module `registry`.
+    from kernel_zoo import main
+
+    main()

@@ -19,12 +19,12 @@ from kernels._conformance.forms import Bare, Form, parameters_of
 from kernels._conformance.implementation import Implementation, kinds_here, on_trial
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
-from kernels._variant import declare
-from registry import Variant, VariantUnavailable, Zoo
+from kernels._variant import Variant, VariantUnavailable, declare
+from kernels._zoo import Catalogue
 
 
 def implementation_from(
-    zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any
+    zoo: Catalogue, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any
 ) -> Implementation:
     """Put any function on trial, behind the validation of dispatch, or bare, as a user would call it.
 
@@ -76,7 +76,7 @@ def implementation_from(
 
 
 def _bare_implementation(
-    zoo: Zoo, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
+    zoo: Catalogue, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
 ) -> Implementation:
     """Put a function on trial as it is, with each kind of array that it does not exclude."""
     form = Bare(variant, function, op.contract.signature.public)
@@ -86,7 +86,7 @@ def _bare_implementation(
     return implementation
 
 
-def _arrays_of(zoo: Zoo, op: _dispatch.Operation, implementation: Callable[[str], Implementation], case: Case) -> str:
+def _arrays_of(zoo: Catalogue, op: _dispatch.Operation, implementation: Callable[[str], Implementation], case: Case) -> str:
     """Find the kind of array that a function takes."""
     variant: Variant = implementation("numpy").form.variant  # type: ignore[union-attr]
     if variant.device != "cpu" or "bfloat16" in variant.dtypes:  # NumPy has neither
@@ -102,7 +102,7 @@ def _lacking(op: _dispatch.Operation, function: Callable[..., Any]) -> dict[str,
     return {} if takes_any else dict.fromkeys(op.contract.signature.nullable - parameters.keys(), (None,))
 
 
-def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
+def _variant(zoo: Catalogue, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
     """Return a function's claims as a variant, once they mean something."""
     where = f"{op.name}: the claims of {name}:"
     try:

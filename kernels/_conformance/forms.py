@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernels import _arrays
-from registry import Variant
+from kernels._variant import Variant
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], bool]:

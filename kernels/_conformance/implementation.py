@@ -19,7 +19,8 @@ from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from kernels._definition.results import map_parts, parts
-from registry import Variant, Zoo
+from kernels._variant import Variant
+from kernels._zoo import Catalogue
 
 LONG = 256  # entries of an extent, past which the same call is made twice
 BRIEF = 0.1  # seconds of a processor: a call that took longer is not made twice
@@ -246,7 +247,7 @@ def on_trial(variant: Variant, contract: ModuleType, function: Callable[..., Any
     return Implementation(variant.operation, contract, function, **claims, **more)
 
 
-def kinds_here(zoo: Zoo) -> tuple[str, ...]:
+def kinds_here(zoo: Catalogue) -> tuple[str, ...]:
     """Return the kinds of array that can be brought here."""
     return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
 
