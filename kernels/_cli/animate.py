@@ -11,6 +11,7 @@ import click
 
 import registry
 from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.text import VARIANT, require
 
 SUFFIXES = (".gif", ".mp4", ".html")
 FRAMES_A_SECOND = 2
@@ -23,7 +24,7 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 @click.option("--bandwidth", type=float, help="In the points' unit; 2.5 for the lecture's points, Scott's rule for yours.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(1, 200))
-@click.option("--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto.")
+@VARIANT
 @click.option("--columns", default="", metavar="LIST", help="Columns of FILE, by name or position from 1: height,3-5.")
 @click.option("--sample", default=2000, show_default=True, type=click.IntRange(0), help="Rows taken at random; 0 takes all.")
 def animate(file: Path | None, output: Path, steps: int, variant: str, **options: Any) -> None:
@@ -51,8 +52,7 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
 
 def _require_programs(output: Path) -> None:
     """Refuse a format that nothing here can write."""
-    if reason := registry.missing("matplotlib"):
-        raise click.UsageError(f"--output {reason}")
+    require("--output", "matplotlib")
     if output.suffix.lower() == ".mp4":
         from matplotlib.animation import FFMpegWriter
 

@@ -11,6 +11,7 @@ import click
 
 import registry
 from kernels._cli.outputs import OUTPUT, require_writable, whole
+from kernels._cli.text import require
 
 RESULTS = Path(registry.__file__).parent / "bench" / "results"
 
@@ -29,9 +30,7 @@ def report(output: Path, results: Path | None) -> None:
     this machine or of a folder on it.
     """
     require_writable("--output", output, (".html", ".htm"))
-    for package in ("jinja2", "vl_convert"):
-        if reason := registry.missing(package):
-            raise click.UsageError(f"the page {reason}")
+    require("the page", "jinja2", "vl_convert")
     from kernels import _report
     from kernels._costs.table import current
 
