@@ -5,7 +5,7 @@ import registry
 
 def main() -> None:
     """Run the command."""
-    registry.call_own("kernels._cli", "main")
+    registry.call_by_name("kernels._cli", "main")
 
 
 if __name__ == "__main__":

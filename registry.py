@@ -366,8 +366,8 @@ if not TYPE_CHECKING:
         return get(operation, asked[0], precision=asked[1] if asked[1:] else None)
 
 
-def call_own(module: str, function: str, *arguments: Any) -> Any:
-    """Call a function of one of the zoo's own modules: a new process finds this by its name, whatever else is `kernels` there."""
+def call_by_name(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a module of the zoo: a new process finds this by its name, whatever is called `kernels` there."""
     return getattr(import_module(module, FOLDER), function)(*arguments)
 
 

@@ -28,7 +28,7 @@ class Cost(NamedTuple):
     options : mapping
         The variant's options with which it takes that long, where they are not the defaults.
     at_most : bool
-        Whether it hangs on the arrays' contents, which were not looked at: then `seconds` is for the worst contents.
+        Whether it depends on the arrays' contents, which were not looked at: then `seconds` is for the worst contents.
     """
 
     seconds: float

@@ -69,7 +69,7 @@ class Child:
         spawn = multiprocessing.get_context("spawn")
         self._connection, connection = spawn.Pipe()
         self._trace, trace = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=registry.call_own, args=(__name__, "serve", connection, trace, *self._served))
+        process = spawn.Process(target=registry.call_by_name, args=(__name__, "serve", connection, trace, *self._served))
         process.start()
         self._process = process
         connection.close()

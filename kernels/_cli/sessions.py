@@ -100,7 +100,7 @@ class Tuning:
 
 
 class Checking:
-    """A function on trial: a registered variant, or `package.module:function` in the current folder."""
+    """A function under test: a registered variant, or `package.module:function` in the current folder."""
 
     def __init__(self, limit: Limit, operation: str, target: str, claims: dict[str, Any], examples: int, seed: int) -> None:
         self.limit = limit

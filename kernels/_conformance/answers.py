@@ -72,5 +72,5 @@ def reference(contract: ModuleType, case: Case) -> Any:
 
 @functools.partial(_once, by_contents=False)
 def work(contract: ModuleType, case: Case) -> Any:
-    """Return what a case takes, which hangs on its shapes and parameters alone."""
+    """Return the work of a case, which depends on its shapes and parameters alone."""
     return contract.work(**case.arrays, **case.parameters)

@@ -24,15 +24,15 @@ BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two 
 
 def ordinary(implementation: Implementation, data: st.DataObject) -> Case:
     """Draw a call whose arrays have their core extents, all of them."""
-    own = draws.properties_of(implementation.contract).cases(implementation, implementation.small)
-    case: Case = data.draw(own, label="case")
+    cases = draws.properties_of(implementation.contract).cases(implementation, implementation.small)
+    case: Case = data.draw(cases, label="case")
     signature: Signature = implementation.contract.signature
     assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
     return implementation.note(case)
 
 
 def explicit(implementation: Implementation, case: Case) -> Case | None:
-    """Return the call with the arrays that were left out, which are those that stand in for them; None if it may not be made."""
+    """Return the call with each array that was left out given as a copy of its default; None if that call may not be made."""
     defaults = {key: case.arrays[other].copy() for key, other in implementation.contract.signature.defaults.items()}
     whole = replace(case, arrays={**defaults, **case.arrays})
     return whole if implementation.claims(whole) else None
@@ -112,7 +112,7 @@ def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> 
 
 def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
     """Return pairs of arrays that may be one array, and whether the second is the first one's transpose."""
-    arrays = [argument for argument in signature.arrays.values() if argument.extents and not argument.apart]
+    arrays = [argument for argument in signature.arrays.values() if argument.extents and not argument.keeps_dtype]
     pairs = [pair for pair in itertools.combinations(arrays, 2) if len(pair[0].extents) == len(pair[1].extents)]
     return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
 
@@ -144,12 +144,12 @@ def takes_arrays_that_share_memory(implementation: Implementation, data: st.Data
 
 
 def takes_what_is_left_out_for_its_default(implementation: Implementation, data: st.DataObject) -> None:
-    """An array that is left out, the one that stands in for it, and a copy of that, all mean the same."""
+    """An array that is left out, its default given, and a copy of that, all mean the same."""
     case, defaults = ordinary(implementation, data), implementation.contract.signature.defaults
     given = {key: array for key, array in case.arrays.items() if key not in defaults}
     same, copied = ({key: change(given[other]) for key, other in defaults.items()} for change in (lambda a: a, np.copy))
-    for stands_in in ({}, same, copied):
-        trial = replace(case, arrays=given | stands_in)
+    for defaults_given in ({}, same, copied):
+        trial = replace(case, arrays=given | defaults_given)
         if implementation.claims(trial):
             implementation.judge(trial, implementation.call(implementation.note(trial)))
 

@@ -36,14 +36,14 @@ class Form:
         self, variant: Variant, function: Callable[..., Any], operation: Callable[..., Any], keywords: Iterable[str]
     ) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
-        self._operation, self._own = operation, inspect.signature(operation).parameters
+        self._operation, self._known = operation, inspect.signature(operation).parameters
         parameters, takes_any = parameters_of(function)
         keywords = [*keywords, *variant.options]  # of a normalised call
         empty = inspect.Parameter.empty
-        own = {key: parameters[key].default for key in keywords if key in parameters}
-        self.defaults = {key: default for key, default in own.items() if default is not empty}
-        lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._own]
-        self.lacking = {key: self._own[key].default for key in lacking}
+        stated = {key: parameters[key].default for key in keywords if key in parameters}
+        self.defaults = {key: default for key, default in stated.items() if default is not empty}
+        lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._known]
+        self.lacking = {key: self._known[key].default for key in lacking}
         self.varies = bool(self.defaults)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -67,10 +67,10 @@ class Form:
         if key not in self.defaults:
             return False
         value, default = kwargs[key], self.defaults[key]
-        if key in self._own:
-            own = {name: each for name, each in kwargs.items() if name in self._own}
+        if key in self._known:
+            known = {name: each for name, each in kwargs.items() if name in self._known}
             try:
-                default = self._operation(*args, **{**own, key: default})[1].get(key)
+                default = self._operation(*args, **{**known, key: default})[1].get(key)
             except (TypeError, ValueError):
                 return False
         return default is value or (type(default) is type(value) and isinstance(value, str | int | float) and default == value)
@@ -91,9 +91,9 @@ class Bare:
     def __init__(self, variant: Variant, function: Callable[..., Any], public: inspect.Signature) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
         self._public = public.parameters
-        own, takes_any = parameters_of(function)
+        parameters, takes_any = parameters_of(function)
         single = {key: limit[0] for key, limit in variant.limits.items() if isinstance(limit, tuple) and len(limit) == 1}
-        self.without = {key for key, only in single.items() if only is None or not (takes_any or key in own)}
+        self.without = {key for key, only in single.items() if only is None or not (takes_any or key in parameters)}
 
     def __call__(self, **given: Any) -> Any:
         """Call the function with a user's arguments."""

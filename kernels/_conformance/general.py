@@ -1,4 +1,4 @@
-"""The properties that every implementation of every operation must have; an operation's own stand in its folder.
+"""The properties that every implementation of every operation must have; those of one operation are in its folder.
 
 Each is a function of an `Implementation` and of a `hypothesis.strategies.DataObject` that it draws its calls from.
 """
@@ -78,7 +78,7 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
     All bits are set in the guards and in what `empty` returns: NaN, so that an entry never written shows too.
     """
     blocks: list[np.ndarray[Any, Any]] = []
-    own = {name: getattr(np, name) for name in ("empty", "zeros", "empty_like", "zeros_like")}
+    originals = {name: getattr(np, name) for name in ("empty", "zeros", "empty_like", "zeros_like")}
 
     def guarding(plain: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(plain)
@@ -96,12 +96,12 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
         return allocate
 
     with _one_guard:
-        for name, plain in own.items():
+        for name, plain in originals.items():
             setattr(np, name, guarding(plain))
         try:
             yield blocks
         finally:
-            for name, plain in own.items():
+            for name, plain in originals.items():
                 setattr(np, name, plain)
 
 
@@ -225,10 +225,10 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
         asked = [(_claimed(implementation, implementation.form, bad, kind), error) for bad, error in calls]
         calls = [(call, error) for call, error in asked if call is not None]
     arguments, error = data.draw(st.sampled_from(calls), label="call")
-    own = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    working = np.dtype("float32" if dtype == "bfloat16" else dtype)
     presented = {
-        name: present(each, kind, dtype if each.dtype == own else "", implementation.device)
-        if type(each) is np.ndarray and (each.dtype == own or kind != "numpy")
+        name: present(each, kind, dtype if each.dtype == working else "", implementation.device)
+        if type(each) is np.ndarray and (each.dtype == working or kind != "numpy")
         else each
         for name, each in arguments.items()
     }

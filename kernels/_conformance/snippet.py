@@ -90,7 +90,7 @@ def _imports(implementation: Implementation, code: str) -> Iterator[str]:
     if module != "__main__" and inspect.unwrap(getattr(sys.modules.get(module), name, _name)) is function:
         yield f"from {module} import {name}"
     else:
-        yield f"# {name} is the function on trial"
+        yield f"# {name} is the function under test"
 
 
 def _arrays(implementation: Implementation, record: Record, case: Case) -> Iterator[str]:
@@ -122,10 +122,10 @@ def _array(implementation: Implementation, record: Record, case: Case, name: str
 
 def _call(implementation: Implementation, record: Record, case: Case) -> str:
     """Return the call: of a registered variant as any caller's, of a function as dispatch makes it."""
-    own = {id(array): name for name, array in reversed(case.arrays.items())}
+    names = {id(array): name for name, array in reversed(case.arrays.items())}
 
     def written(value: Any) -> str:
-        return own.get(id(value)) or repr(value)
+        return names.get(id(value)) or repr(value)
 
     name, given = _name(implementation), {**case.arrays, **case.parameters}
     if implementation.form is None:
@@ -163,7 +163,7 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir(), f"kernel-zoo-{getpass.getuser() if user is None else user}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        own = folder.is_dir() and not folder.is_symlink() and user in (None, folder.stat().st_uid)
+        usable = folder.is_dir() and not folder.is_symlink() and user in (None, folder.stat().st_uid)
     except OSError:  # a file has its name
-        own = False
-    return folder if own else Path(tempfile.mkdtemp(prefix="kernel-zoo-"))
+        usable = False
+    return folder if usable else Path(tempfile.mkdtemp(prefix="kernel-zoo-"))

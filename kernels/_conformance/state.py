@@ -1,7 +1,7 @@
 """What all of a process shares, set to unusual values round a call, so that a kernel that sets it shows, and put back after.
 
 A kernel that sets a state to its usual value changes nothing that can be seen; to an unusual one that was put there before, it
-does. What is set once, by the first call of a process, shows in that call alone: so the first call of a function on trial is
+does. What is set once, by the first call of a process, shows in that call alone: so the first call of a function under test is
 always watched, whichever property makes it. What has two values only keeps its usual one then, since to set the other is what
 does harm; so does what may change the last bits of a result, such as the number of threads.
 """
@@ -36,7 +36,7 @@ class Shared(NamedTuple):
     write: Callable[[Any], Any] | None = None  # takes what `read` returned; None where it cannot be put back
     # Makes an unusual value of the present one; None where any would change what a kernel must do.
     unusual: Callable[[Any], Any] | None = None
-    code: str = ""  # what makes it unusual in the code of a failure, where a result may hang on it
+    code: str = ""  # what makes it unusual in the code of a failure, where a result may depend on it
     at_first: bool = True  # whether it is unusual in a first call too
     behind_dispatch: bool = False  # whether it is unusual only for a function called through dispatch, which makes it neutral
     # Of a state that importing a module may change: makes of the usual value, and of those before and after the import, the usual
@@ -293,12 +293,12 @@ def watched(*, unusual: bool = True, first: bool = False, dispatched: bool = Tru
 
 
 def circumstances() -> list[str]:
-    """Return the code that makes the state unusual, as far as a result may hang on it."""
+    """Return the code that makes the state unusual, as far as a result may depend on it."""
     return [each.code for each in SHARED if each.code and each.module in sys.modules]
 
 
 class FirstCall:
-    """The first call of a function on trial, whoever makes it.
+    """The first call of a function under test, whoever makes it.
 
     Attributes
     ----------

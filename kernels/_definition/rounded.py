@@ -15,7 +15,7 @@ What each function costs, in units of the working roundoff u, and which freedoms
 - `abs`, negation, indexing, `max`, `minimum`, `where`: none. Where it is certain which side is taken, that side's error alone
   counts; where rounding may change the side, the distance between the sides is added.
 
-Functions that give entries another place stand in `moving.py`, those that compare the entries along an axis in `ordering.py`,
+Functions that give entries another place are in `moving.py`, those that compare the entries along an axis in `ordering.py`,
 those of a mathematical library in `elementary.py`, matrix products in `products.py`; comparisons and indices, and what is certain
 of them, in `certain.py`; and what a definition may say beyond the array API, such as `pivot`, in `rounding.py`.
 """
