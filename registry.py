@@ -1,4 +1,4 @@
-"""The registry of the kernel zoo: look an implementation of an operation up, or hand one in.
+"""The registry of the kernel zoo: look up an implementation of an operation, or register one.
 
     from registry import get
     step = get("meanshift_step")          # the best variant for each call
@@ -95,12 +95,12 @@ class Zoo(Catalogue):
     """A catalogue of operations and variants (`Catalogue` has its parameters); this module's functions are the methods of one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let this module's functions travel: the catalogue of arrival takes the place of this one."""
+        """Let this module's functions be pickled: the process that reads them uses its own catalogue."""
         if self is not _zoo:
-            raise pickle.PicklingError("a catalogue of your own does not travel; make it where it is needed")
+            raise pickle.PicklingError("a Zoo that you made cannot be pickled: make it in the process that needs it")
         return zoo, ()
 
-    # Looking one up
+    # Looking up
 
     def get(self, operation: str, selector: str = "auto", *, precision: str | None = None) -> Callable[..., Any]:
         """Return a callable that computes an operation on the caller's own kind of array.
@@ -341,17 +341,17 @@ def zoo() -> Zoo:
     return _zoo
 
 
-def _stated(variant: Variant) -> tuple[Any, ...]:
-    """Let a variant travel without the catalogue: whether it can run, the machine of arrival says."""
-    stated = {f.name: getattr(variant, f.name) for f in fields(Variant) if f.name != "_why_not"}
-    return _arrived, (stated | {"options": dict(variant.options), "limits": dict(variant.limits)},)
+def _reduced(variant: Variant) -> tuple[Any, ...]:
+    """Let a variant be pickled without the catalogue: the process that reads it finds out whether it can run there."""
+    declared = {f.name: getattr(variant, f.name) for f in fields(Variant) if f.name != "_why_not"}
+    return _restored, (declared | {"options": dict(variant.options), "limits": dict(variant.limits)},)
 
 
-def _arrived(stated: dict[str, Any]) -> Variant:
-    return Variant(**stated, _why_not=_zoo.why_not)
+def _restored(declared: dict[str, Any]) -> Variant:
+    return Variant(**declared, _why_not=_zoo.why_not)
 
 
-copyreg.pickle(Variant, _stated)
+copyreg.pickle(Variant, _reduced)
 
 if not TYPE_CHECKING:
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
 from kernels._cli.text import VARIANT, require
 
 SUFFIXES = (".gif", ".mp4", ".html")
@@ -121,6 +121,6 @@ def _write(walk: list[Any], title: str, output: Path, tell: Any) -> None:
     kind: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter, ".html": functools.partial(HTMLWriter, embed_frames=True)}
     animation = FuncAnimation(figure, draw, frames=len(walk), init_func=lambda: [points])
     embed_all = mpl.rc_context({"animation.embed_limit": math.inf})  # else the last frames of a large page are left out
-    with whole(output) as unfinished, embed_all:
+    with atomic_write(output) as unfinished, embed_all:
         writer = kind[output.suffix.lower()](fps=FRAMES_A_SECOND)
         animation.save(unfinished, writer=writer, progress_callback=tell)

@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
 from kernels._cli.text import JSON, VARIANT, dumps, print_table, require
 from kernels._cli.workers import workers
 
@@ -103,7 +103,7 @@ def cluster(
                 _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
         if centers is not None:
             _write_table(model.cluster_centers_, points.names, centers)
-        _report(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
+        _show(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
     for path in filter(None, (output, centers)):
         click.echo(f"wrote {path}", err=True)
 
@@ -150,7 +150,7 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
     """Write an array's columns, whole or not at all; only .npy has no place for their names."""
     import numpy as np
 
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         if path.suffix.lower() == ".npy":
             np.save(unfinished, array)
             return
@@ -166,7 +166,7 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
 def _write_blocks(blocks: Iterable[Any], sizes: tuple[int, ...], path: Path) -> None:
     """Write labels block by block, of these sizes, whole or not at all."""
     suffix = path.suffix.lower()
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         if suffix in (".npy", ".zarr"):
             array, end = _created(unfinished, sum(sizes), max(sizes)), 0
             for block in blocks:
@@ -192,7 +192,7 @@ def _created(path: Path, rows: int, chunk: int) -> Any:
     return zarr.create_array(store=str(path), shape=(rows,), chunks=(chunk,), dtype="int64")
 
 
-def _report(file: Path, model: Any, names: list[str], seconds: float, estimated: bool, as_json: bool) -> None:
+def _show(file: Path, model: Any, names: list[str], seconds: float, estimated: bool, as_json: bool) -> None:
     """Print what was found."""
     import numpy as np
 

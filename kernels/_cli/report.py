@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.outputs import OUTPUT, require_writable, whole
+from kernels._cli.outputs import OUTPUT, atomic_write, require_writable
 from kernels._cli.text import require
 
 RESULTS = Path(registry.__file__).parent / "bench" / "results"
@@ -36,7 +36,7 @@ def report(output: Path, results: Path | None) -> None:
 
     found = results or (RESULTS if RESULTS.is_dir() else None)
     text = _report.page(current(), found, registry.operations(), datetime.date.today(), repeat)
-    with whole(output) as unfinished:
+    with atomic_write(output) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     click.echo(f"wrote {output}", err=True)
 

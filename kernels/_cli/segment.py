@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
 from kernels._cli.text import JSON, VARIANT, dumps, print_table, require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -97,9 +97,9 @@ def segment(
         painted = found.filtered if filtered else found.colours[found.labels]
         _write(painted, opacity, found.labels if boundaries else None, output)
         if labels is not None:
-            with whole(labels) as unfinished:
+            with atomic_write(labels) as unfinished:
                 np.save(unfinished, found.labels)
-    _report(photo, found, f"{space}, {options['kernel']}", seconds, as_json)
+    _show(photo, found, f"{space}, {options['kernel']}", seconds, as_json)
     for path in filter(None, (output, labels)):
         click.echo(f"wrote {path}", err=True)
 
@@ -116,11 +116,11 @@ def _write(painted: Any, opacity: Any, regions: Any, output: Path) -> None:
     channels = img_as_ubyte(painted)
     if opacity is not None:
         channels = np.dstack([channels, img_as_ubyte(opacity)])
-    with whole(output) as unfinished:
+    with atomic_write(output) as unfinished:
         Image.fromarray(channels).save(unfinished)
 
 
-def _report(photo: Path, found: Any, how: str, seconds: float, as_json: bool) -> None:
+def _show(photo: Path, found: Any, how: str, seconds: float, as_json: bool) -> None:
     """Print what was found."""
     import numpy as np
 

@@ -109,7 +109,7 @@ class Checking:
         self.properties: dict[str, Any] = {}
 
     def load(self) -> str:
-        """Import a function; return where it stands, as ``file:line``, or nothing if it is not written in Python."""
+        """Import a function; return where it is, as ``file:line``, or nothing if it is not written in Python."""
         self.limit.start_import()
         if ":" in self.target:
             self.function = loaded(self.target)
@@ -161,7 +161,7 @@ class Checking:
 def loaded(target: str) -> Callable[..., Any]:
     """Import the function that `package.module:function` names."""
     module, _, name = target.partition(":")
-    sys.path.insert(0, "")  # as `python -m` does: people check what lies in the folder they stand in
+    sys.path.insert(0, "")  # as `python -m` does: people check what lies in the current folder
     try:
         function: Any = getattr(importlib.import_module(module), name)
     except (Exception, SystemExit) as error:

@@ -111,21 +111,21 @@ def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> 
 
 
 def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
-    """Return pairs of arrays that may be one array, and whether the second is the first one's transpose."""
+    """Return pairs of arrays that may be one array, and whether the second is the transpose of the first."""
     arrays = [argument for argument in signature.arrays.values() if argument.extents and not argument.keeps_dtype]
     pairs = [pair for pair in itertools.combinations(arrays, 2) if len(pair[0].extents) == len(pair[1].extents)]
-    return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
+    return [(one, other, transposed) for one, other in pairs for transposed in (False, True)[: len(one.extents)]]
 
 
 def takes_arrays_that_share_memory(implementation: Implementation, data: st.DataObject) -> None:
     """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
     every = {extent for argument in implementation.contract.signature.arrays.values() for extent in argument.extents}
     sizes = {extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
-    one, other, turned = data.draw(
-        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is turned"
+    one, other, transposed = data.draw(
+        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is transposed"
     )
     for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
-        for a, b in zip(one.extents, other.extents[::-1] if turned else other.extents, strict=True):
+        for a, b in zip(one.extents, other.extents[::-1] if transposed else other.extents, strict=True):
             sizes[a] = sizes[b] = min(sizes[a], sizes[b])
     case = data.draw(draws.calls(implementation, sizes), label="case")
     assume(one.name in case.arrays and other.name in case.arrays)
@@ -139,7 +139,8 @@ def takes_arrays_that_share_memory(implementation: Implementation, data: st.Data
         "every other": (longer[:: max(1, len(longer) - len(base))][: len(base)], longer[: len(base)]),
     }
     first, second = views[data.draw(st.sampled_from(list(views)), label="how it lies over the other")]
-    case = implementation.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
+    arrays = case.arrays | {one.name: first, other.name: second.T if transposed else second}
+    case = implementation.note(replace(case, arrays=arrays))
     implementation.judge(plain(case), implementation.call(case))
 
 

@@ -50,19 +50,19 @@ class Form:
         """Call the function with the arguments of a normalised call that it needs."""
         if not self.takes_read_only:
             args, kwargs = _replaced(_writable, args, kwargs)
-        return self.function(*args, **self.kept(args, kwargs, self.leaves_out))
+        return self.function(*args, **self.keywords_given(args, kwargs, self.leaves_out))
 
-    def kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
+    def keywords_given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
         """Return the keyword arguments that the function is given."""
         limits = self.variant.limits
         unknown = [key for key in self.lacking if isinstance(limits.get(key), tuple) and len(limits[key]) == 1]
         return {
             key: value
             for key, value in kwargs.items()
-            if key not in unknown and not (leaves_out and self._goes_without_saying(key, args, kwargs))
+            if key not in unknown and not (leaves_out and self._is_default(key, args, kwargs))
         }
 
-    def _goes_without_saying(self, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    def _is_default(self, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Whether the function's default for an argument means the value that a normalised call gives it."""
         if key not in self.defaults:
             return False
@@ -114,10 +114,10 @@ class Bare:
                 break
             args.append(left.pop(key))
         defaults = {key: parameter.default for key, parameter in self._public.items()}
-        return args, {key: value for key, value in left.items() if not self._goes_without_saying(value, defaults[key], first)}
+        return args, {key: value for key, value in left.items() if not self._is_default(value, defaults[key], first)}
 
     @staticmethod
-    def _goes_without_saying(value: Any, default: Any, first: Any) -> bool:
+    def _is_default(value: Any, default: Any, first: Any) -> bool:
         return value is default or (value is first if default is None else isinstance(value, str | float) and value == default)
 
 

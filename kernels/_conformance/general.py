@@ -32,7 +32,7 @@ Property = Callable[[Implementation, st.DataObject], None]
 THREADS = 8
 # How often, with how much work: rings of buffers come round. The first is what Hypothesis asks first, and always.
 CALLS = ((130, 200), *((20, SMALL),) * 3, *((2, SMALL),) * 28)
-RUSH = 0.04  # seconds that eight threads go on calling; a race needs some luck
+RACE_SECONDS = 0.04  # that eight threads go on calling: the longer, the more likely a race shows
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
 _one_guard = threading.Lock()  # NumPy is everyone's
 
@@ -173,7 +173,7 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
 
     def serve(i: int) -> None:
         together.wait()
-        end = time.perf_counter() + RUSH
+        end = time.perf_counter() + RACE_SECONDS
         while not outcomes[i] or time.perf_counter() < end:
             try:
                 result = implementation.call(cases[i])

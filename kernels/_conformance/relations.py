@@ -149,7 +149,7 @@ def commutes_with_permutations(implementation: Implementation, data: st.DataObje
 
 
 def _taking(chosen: Any, signs: Array | None = None) -> Change:
-    """Return the change to some entries along an axis, some with their sign turned."""
+    """Return the change to some entries along an axis, some with the other sign."""
 
     def change(array: Array, axis: int) -> Array:
         taken = np.take(array, chosen, axis)

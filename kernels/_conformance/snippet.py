@@ -110,8 +110,8 @@ def _array(implementation: Implementation, record: Record, case: Case, name: str
     array, variant = case.arrays[name], implementation.form.variant if implementation.form else None
     text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
     kind = variant.arrays if variant and not implementation.bare else record.kind
-    turned = kind == "torch" and any(stride < 0 for stride in array.strides)  # torch knows no such layout
-    if case.layouts.get(name, "contiguous") != "contiguous" and not (turned or (variant and variant.layout == "C")):
+    unknown_layout = kind == "torch" and any(stride < 0 for stride in array.strides)
+    if case.layouts.get(name, "contiguous") != "contiguous" and not (unknown_layout or (variant and variant.layout == "C")):
         text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
     if kind == "torch" or case.dtype == "bfloat16" or implementation.device != "cpu":
         text = f"torch.from_dlpack({text})"
@@ -137,7 +137,7 @@ def _call(implementation: Implementation, record: Record, case: Case) -> str:
     unchecked = {"check_finite": False} if implementation.contract.signature.finite else {}
     args, kwargs = implementation.contract.validate(**given, **unchecked)
     named = {**dict(zip(implementation.contract.signature.public.parameters, args, strict=False)), **kwargs}
-    kwargs = implementation.form.kept(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
+    kwargs = implementation.form.keywords_given(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     if not (implementation.form.variant.batches or implementation.contract.signature.is_core(named)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name

@@ -2,8 +2,8 @@
 
 How annotations are written, `annotations.py` says.
 
-The validator is Python source made for the one signature, as `dataclasses` makes an `__init__`: a call that is in order costs
-some comparisons, and anything else goes to `Signature.refuse`, which finds out what is wrong and says so in one line.
+The validator is Python source made for the one signature, as `dataclasses` makes an `__init__`: a valid call costs some
+comparisons, and anything else goes to `Signature.refuse`, which finds out what is wrong and says so in one line.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Signature:
             for i, each in enumerate(shown)
         )  # fmt: skip
         body = [f"if {key} is None: {key} = {other}" for key, other in self.defaults.items()]
-        body += [f"if not ({self._shapes_in_order()}): _refuse({self._as_keywords(self.arrays)})"]
+        body += [f"if not ({self._valid_shapes()}): _refuse({self._as_keywords(self.arrays)})"]
         for key, each in self.parameters.items():
             names[f"_choices_{key}"], names[f"_parameter_{key}"] = each.choices, each
             if each.choices:
@@ -187,7 +187,7 @@ class Signature:
     def _with_shapes(self, code: str) -> str:
         return re.sub(r"extents\['(\w+)'\]", lambda found: self._shape_of(found[1]), code)
 
-    def _shapes_in_order(self) -> str:
+    def _valid_shapes(self) -> str:
         """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named."""
         seen: dict[str, str] = {}
         whole = []
