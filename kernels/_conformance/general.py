@@ -114,10 +114,10 @@ def leaves_its_arguments_alone(implementation: Implementation, data: st.DataObje
     first = map_parts(np.copy, results[0])
     results += [implementation.call(case) for _ in range(calls - 1)]
     for name, array in case.arrays.items():
-        if (_owner(array).tobytes(), array.strides) != before[name]:
-            raise AssertionError(f"argument {name}, or memory round it, was changed")
-        if any(np.shares_memory(array, part) for part in parts(results[0])):
-            raise AssertionError(f"the result shares memory with argument {name}")
+        unchanged = (_owner(array).tobytes(), array.strides) == before[name]
+        require(unchanged, f"argument {name}, or memory round it, was changed")
+        shares = any(np.shares_memory(array, part) for part in parts(results[0]))
+        require(not shares, f"the result shares memory with argument {name}")
     require(not _any_share_memory([part for result in results for part in parts(result)]), "two results share memory")
     require(same_bits(results[0], first), "a later call wrote to an earlier result")
     if implementation.deterministic:
@@ -209,10 +209,9 @@ def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataOb
         implementation.record.circumstances[:] = usual + (circumstances() if unusual else [])
         with watched(unusual=unusual, dispatched=not implementation.bare) as changed:
             result = implementation.call(case)
-        if changed:
-            raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
-        if implementation.first.changed:
-            raise AssertionError(f"its first call changed {', '.join(implementation.first.changed)} for the whole process")
+        require(not changed, f"it changed {', '.join(changed)} for the whole process")
+        at_first = implementation.first.changed
+        require(not at_first, f"its first call changed {', '.join(at_first)} for the whole process")
         implementation.judge(case, result)
 
 
@@ -243,8 +242,8 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
         raise AssertionError(f"a call with {arguments} raised {type(other).__name__}, expected {error.__name__}") from other
     if raised is None:
         raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
-    if not (implementation.bare or raised.startswith(f"{implementation.operation}:")):
-        raise AssertionError(f"the error does not name the operation: {raised}")
+    names_it = implementation.bare or raised.startswith(f"{implementation.operation}:")
+    require(names_it, f"the error does not name the operation: {raised}")
 
 
 def _claimed(implementation: Implementation, form: Bare, arguments: dict[str, Any], kind: str) -> dict[str, Any] | None:

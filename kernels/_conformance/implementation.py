@@ -214,11 +214,9 @@ class Implementation:
         AssertionError
             With the worst entry, if one is outside its bound.
         """
-        if result.shape != expected.shape:
-            raise AssertionError(f"the result has shape {result.shape}, expected {expected.shape}")
+        require(result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}")
         if claim:
-            if not np.isfinite(expected).all():
-                raise AssertionError(f"{claim}: one result is not finite")
+            require(np.isfinite(expected).all(), f"{claim}: one result is not finite")
             expected = expected.astype(np.result_type(expected, bound))
         bound = np.broadcast_to(bound, expected.shape)
         agreement: Agreement = compare(result, expected, bound, scale)
@@ -255,12 +253,10 @@ def kinds_here(zoo: Catalogue) -> tuple[str, ...]:
 def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
     """Return the values of what a function made of an array, once they are an array of its kind, whose memory is usable."""
     same_kind = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
-    if not same_kind:
-        raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
-    if result.dtype != like.dtype:
-        raise AssertionError(f"the result has dtype {result.dtype}, expected {like.dtype}")
-    if _arrays.place(result) != _arrays.place(like):
-        raise AssertionError(f"the result is on {_arrays.place(result)}, the arrays are on {_arrays.place(like)}")
+    require(same_kind, f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
+    require(result.dtype == like.dtype, f"the result has dtype {result.dtype}, expected {like.dtype}")
+    place, expected = _arrays.place(result), _arrays.place(like)
+    require(place == expected, f"the result is on {place}, the arrays are on {expected}")
     return _usable(result, like)
 
 
