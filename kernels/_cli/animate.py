@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import registry
+from kernels._cli.inputs import example
 from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
 from kernels._cli.text import VARIANT, require
 
@@ -27,7 +28,9 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 @VARIANT
 @click.option("--columns", default="", metavar="LIST", help="Columns of FILE, by name or position from 1: height,3-5.")
 @click.option("--sample", default=2000, show_default=True, type=click.IntRange(0), help="Rows taken at random; 0 takes all.")
-def animate(file: Path | None, output: Path, steps: int, variant: str, **options: Any) -> None:
+def animate(
+    file: Path | None, output: Path, bandwidth: float | None, kernel: str, steps: int, variant: str, columns: str, sample: int
+) -> None:
     """Show how points walk to their modes, one mean-shift step after the other.
 
     The points are the lecture's six clusters, or those of FILE: .npy, .npz, a table, or a picture's pixels. Of more than two
@@ -35,7 +38,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     """
     require_writable("--output", output, SUFFIXES, file)
     _require_programs(output)
-    call = _points(file, **options)
+    changes = (f"kernel={kernel}", *(() if bandwidth is None else (f"bandwidth={bandwidth}",)))
+    call = example("meanshift_step", None, file, columns, sample, "float64", changes)
     step = registry.get("meanshift_step", variant)
     with bars() as progress:
         walking = progress.add_task("walking", total=steps)
@@ -58,20 +62,6 @@ def _require_programs(output: Path) -> None:
 
         if not FFMpegWriter.isAvailable():
             raise click.UsageError(f"--output {output}: mp4 needs the program ffmpeg, which was not found; .gif and .html do not")
-
-
-def _points(file: Path | None, bandwidth: float | None, kernel: str, columns: str, sample: int) -> Any:
-    """Return the first step as a `kernels._definition.examples.Example`."""
-    contract: Any = registry.contract("meanshift_step")
-    parameters: dict[str, Any] = {"kernel": kernel} | ({} if bandwidth is None else {"bandwidth": bandwidth})
-    if file is None:
-        if columns:
-            raise click.UsageError("--columns chooses among the columns of a FILE, and there is none")
-        return contract.example("lecture", dtype="float64", **parameters)
-    from kernels import _inputs
-
-    arrays = _inputs.read(file, columns, tell=functools.partial(click.echo, err=True))
-    return contract.from_file(arrays, sample=sample, dtype="float64", **parameters)
 
 
 def _plane(walk: list[Any]) -> tuple[list[Any], tuple[str, str]]:
