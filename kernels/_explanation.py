@@ -1,4 +1,4 @@
-"""What the registry answers when asked: the variants of an operation, and why a call is served by one of them.
+"""What the registry returns to people who ask: the variants of an operation, and why a call is served by one of them.
 
 Loads the standard library alone.
 """

@@ -1,7 +1,7 @@
 """What a call's result must be, computed once: a property asks a kernel the same call in several ways, and every kernel the same.
 
 Calls are drawn alike for all kernels with the same claims, so that the reference and its bound, the most costly part of a test,
-are there for the next one. They are remembered by the call's contents: changed in place, an array is another.
+are there for the next one. The key is the call's contents, so a call whose array was changed in place is another call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The arguments beside the floating arrays that a signature gives to the tests: parameters, indices, truth values, infinities."""
+"""Draws the arguments other than floating arrays that a signature states: parameters, indices, truth values, infinities."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class Bare:
     """A function that is called as it is, without dispatch, as a user of the operation calls it.
 
     In half of the calls that is by keyword, with every argument; in the others by position as far as the operation's
-    signature goes, without what has its default. What its claims allow one value alone for is left out if the function
-    lacks it; so is data that is not claimed.
+    signature goes, without what has its default. An argument for which its claims allow a single value is left out if
+    the function has no such parameter; so is an array that it does not claim to take.
     """
 
     varies = True

@@ -30,11 +30,11 @@ from kernels._definition.results import map_parts, parts
 Property = Callable[[Implementation, st.DataObject], None]
 
 THREADS = 8
-# How often, with how much work: rings of buffers come round. The first is what Hypothesis asks first, and always.
+# How many calls, and the most work of each: 130 calls go round any ring of reused buffers. Hypothesis always tries the first.
 CALLS = ((130, 200), *((20, SMALL),) * 3, *((2, SMALL),) * 28)
 RACE_SECONDS = 0.04  # that eight threads go on calling: the longer, the more likely a race shows
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
-_one_guard = threading.Lock()  # NumPy is everyone's
+_one_guard = threading.Lock()  # NumPy's functions are replaced for all threads, so by one of them at a time
 
 
 def _poison(implementation: Implementation, case: Case) -> None:

@@ -1,9 +1,9 @@
-"""What all of a process shares, set to unusual values round a call, so that a kernel that sets it shows, and put back after.
+"""What all of a process shares: set to unusual values before a call, so that a kernel which sets it is noticed, then put back.
 
-A kernel that sets a state to its usual value changes nothing that can be seen; to an unusual one that was put there before, it
-does. What is set once, by the first call of a process, shows in that call alone: so the first call of a function under test is
-always watched, whichever property makes it. What has two values only keeps its usual one then, since to set the other is what
-does harm; so does what may change the last bits of a result, such as the number of threads.
+While a state has its usual value, nobody notices a kernel that sets it to that value; while it has an unusual one, this is a
+change. Some kernels set a state in their first call only, so the first call of a function under test is always watched, whichever
+property makes it. In that first call a state of two values keeps the usual one, since a kernel does harm by setting the other; so
+does a state that may change the last bits of a result, such as the number of threads.
 """
 
 from __future__ import annotations

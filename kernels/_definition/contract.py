@@ -66,7 +66,7 @@ class Contract:
         # Whether a result is one floating array that is held to the reference entry by entry.
         self.by_entries = self.signature.uniform and not hasattr(module, "judge")
         self.DISCRETE = tuple(key for key, each in self.signature.parameters.items() if each.choices or each.type is bool)
-        # Numbers that may be left out, each with its default, for which a kernel may have nothing to do.
+        # Numbers that may be left out, each with its default, for which a kernel may skip work.
         self.LEFT_OUT = {key: each.default for key, each in self.signature.parameters.items()
                          if key not in self.DISCRETE and isinstance(each.default, (int, float))}  # fmt: skip
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
