@@ -138,7 +138,7 @@ def _place(trace: str, file: str | None) -> str | None:
 
 
 def serve(connection: Any, trace: Any, session: str, arguments: dict[str, Any], timeout: float) -> None:
-    """Answer for a session until nobody asks any more.
+    """Answer for a session until the command closes the connection.
 
     The process leads a group of its own: Ctrl-C is for the command, which then ends this process, and with it what a kernel has
     started. What a kernel prints goes to standard error, for standard output is the command's.

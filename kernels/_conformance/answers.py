@@ -29,7 +29,7 @@ _remembered: dict[Hashable, tuple[ModuleType, Any]] = {}
 
 
 def _once(compute: Callable[..., Any], by_contents: bool = True) -> Callable[..., Any]:
-    """Return the function with a memory: of calls by all that they are, or without `by_contents` by all but what arrays hold."""
+    """Memoise a function: by everything that a call holds, or without `by_contents` by all but the contents of arrays."""
 
     @functools.wraps(compute)
     def remembered(contract: ModuleType, case: Case, *precision: str) -> Any:

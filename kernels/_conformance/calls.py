@@ -78,7 +78,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
         asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
     for tiles in asked:
-        counted = max(tiles) >= 2**15  # a counter goes round there: it shows where long sums keep their digits
+        counted = max(tiles) >= 2**15  # a counter of 16 bits wraps around there, which shows where long sums keep their digits
         past = [tile + int(rng.integers(-1 if len(tiles) == 1 and not counted else 1, 16)) for tile in tiles]
         rest = 3 if counted else 5  # the least is 2: a mean of one says nothing
         among = (lambda dtype: dtype == "float64") if counted and "float64" in implementation.dtypes else (lambda dtype: True)

@@ -52,7 +52,7 @@ class Elementary:
     def atan2(self, y: Rounded, x: Rounded) -> Rounded:
         """A point that may be anywhere in a disc is seen from the origin within the angle of the disc's tangents.
 
-        Past the negative half of the x-axis the angle goes round, on it by the sign of a zero; round the origin it may be any.
+        Past the negative half of the x-axis the angle wraps around, on it by the sign of a zero; around the origin it may be any.
         """
         with np.errstate(invalid="ignore"):
             share = np.hypot(y.error, x.error) / np.hypot(y.value, x.value)
