@@ -53,7 +53,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print a table so that no name is cut: in full width if it goes to a file, and line by line on a terminal where it does not fit."""
+    """Print a table so that no name is cut: full width in a file, line by line on a terminal that is too narrow."""
     where = console()
     if not where.is_terminal:
         where.width = UNWATCHED_COLUMNS
