@@ -145,7 +145,7 @@ class Signature:
             for i, each in enumerate(shown)
         )  # fmt: skip
         body = [f"if {key} is None: {key} = {other}" for key, other in self.defaults.items()]
-        body += [f"if not ({self._valid_shapes()}): _refuse({self._as_keywords(self.arrays)})"]
+        body += [f"if not ({self._shapes_in_order()}): _refuse({self._as_keywords(self.arrays)})"]
         for key, each in self.parameters.items():
             names[f"_choices_{key}"], names[f"_parameter_{key}"] = each.choices, each
             if each.choices:
@@ -187,20 +187,20 @@ class Signature:
     def _with_shapes(self, code: str) -> str:
         return re.sub(r"extents\['(\w+)'\]", lambda found: self._shape_of(found[1]), code)
 
-    def _valid_shapes(self) -> str:
+    def _shapes_in_order(self) -> str:
         """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named."""
         seen: dict[str, str] = {}
         whole = []
         first, *others = self.group
         for key, array in self.arrays.items():
-            conditions = [f"{key}.ndim == {len(array.extents)}"]
+            own = [f"{key}.ndim == {len(array.extents)}"]
             for axis, extent in enumerate(array.extents):
                 here = f"{key}.shape[{axis}]"
-                conditions += [f"{here} == {seen[extent]}"] if extent in seen else []
+                own += [f"{here} == {seen[extent]}"] if extent in seen else []
                 seen.setdefault(extent, here)
-            conditions += [f"{key}.dtype == {first}.dtype"] if key in others and not self.promotes else []
-            conditions += [f"fits({array.kind!r}, {key}.dtype)"] if array.keeps_dtype else []
-            together = " and ".join(conditions)
+            own += [f"{key}.dtype == {first}.dtype"] if key in others and not self.promotes else []
+            own += [f"fits({array.kind!r}, {key}.dtype)"] if array.keeps_dtype else []
+            together = " and ".join(own)
             whole += [f"({key} is None or {together})" if key in self.nullable else together]
         return " and ".join(whole)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
-from kernels._variant import Variant
+
+if TYPE_CHECKING:
+    from kernels._variant import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 ABSENT = object()  # an array that a call does not give by position
