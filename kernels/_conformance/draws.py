@@ -206,7 +206,7 @@ def filled(
         if key in signature.nonnegative:
             arrays[key] = magnitudes(draw, rng, arrays[key])
     own = draw(properties_of(implementation.contract).parameters(implementation, arrays))
-    if signature.validate:
+    if signature.custom:
         try:
             implementation.contract.validate(**arrays, **own)
         except (TypeError, ValueError):

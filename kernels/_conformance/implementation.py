@@ -101,7 +101,7 @@ class Implementation:
 
     def claims(self, case: Case) -> bool:
         """Whether a call is valid, and within the implementation's limits; data that is x itself counts as left out."""
-        if self.contract.signature.validate:
+        if self.contract.signature.custom:
             try:
                 self.contract.validate(**case.arrays, **case.parameters)
             except (TypeError, ValueError):

@@ -53,7 +53,7 @@ class Signature:
         self.promotes: bool = getattr(module, "PROMOTES", True)
         self.indices: dict[str, str] = getattr(module, "INDICES", {})
         self.special: dict[str, tuple[float, ...]] = getattr(module, "SPECIAL", {})
-        self.validate: Callable[..., None] | None = getattr(module, "validate", None)  # what annotations cannot say
+        self.custom: Callable[..., None] | None = getattr(module, "validate", None)  # checks what annotations cannot say
         self.arrays: dict[str, ArrayArgument] = {}
         self.parameters: dict[str, Parameter] = {}
         for key, stated in self.public.parameters.items():
@@ -157,7 +157,7 @@ class Signature:
             body += [f"if {given}not ({condition}): _refuse_value(_parameter_{key}, {key})"] if condition else []
         normalised = self._as_keywords(self.public.parameters)
         body += [f"_require_indices({key!r}, {key}, {self._shape_of(extent)})" for key, extent in self.indices.items()]
-        body += [f"_validate({normalised})"] if self.validate else []
+        body += [f"_custom({normalised})"] if self.custom else []
         body += ["if check_finite:"] if self.finite else []
         for key in self.finite:
             other = self.defaults.get(key, "None")
@@ -165,7 +165,7 @@ class Signature:
             body += [f"    {given}_require_{'nonnegative' if key in self.nonnegative else 'finite'}({key!r}, {key})"]
         body += [f"return ({', '.join(self.by_position)},), {{{', '.join(f'{key!r}: {key}' for key in self.by_keyword)}}}"]
         source = "\n    ".join([f"def {self.name}({head}):", *body])
-        names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_validate": self.validate,
+        names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_custom": self.custom,
                   "_require_finite": self.require_finite, "_require_nonnegative": self.require_nonnegative,
                   "_require_indices": self.require_indices, "fits": fits, "inf": math.inf}  # fmt: skip
         exec(compile(source, f"<validator of {self.name}>", "exec"), names)
