@@ -135,10 +135,11 @@ class Zoo(Catalogue):
         except (KeyError, TypeError):
             pass
         candidates = self.candidates(operation, selector)
-        if selector in SELECTORS:
-            self._require_one(operation, selector, candidates)
-        else:
+        if selector not in SELECTORS:
             self.function(candidates[0])
+        elif not any(v.available for v in candidates):
+            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
+            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
         dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
         made = dispatch.make_callable(self, operation, selector, precision)

@@ -215,11 +215,6 @@ class Catalogue:
         self._candidates = current | {asked: found}
         return found
 
-    def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
-        if not any(v.available for v in candidates):
-            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
-            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
-
     def function(self, variant: Variant) -> Callable[..., Any]:
         """Import the one file a variant lives in, and return its function.
 
