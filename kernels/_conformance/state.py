@@ -65,16 +65,8 @@ def _set_filters(filters: Any) -> None:
     warnings.filters[:] = filters  # type: ignore[index]
 
 
-def _set_collector(enabled: bool) -> None:
-    (gc.enable if enabled else gc.disable)()
-
-
 def _set_streams(streams: Any) -> None:
     sys.stdout, sys.stderr = streams
-
-
-def _keeps_subnormal() -> bool:
-    return neutral.SMALLEST * neutral.HALF > 0
 
 
 def _torch(name: str) -> Callable[..., Any]:
@@ -90,10 +82,6 @@ def _keep_subnormal(_: Any) -> None:
 def _another_dtype(dtype: Any) -> Any:
     torch = sys.modules["torch"]
     return torch.float32 if dtype == torch.float64 else torch.float64
-
-
-def _determinism() -> tuple[bool, bool]:
-    return _torch("are_deterministic_algorithms_enabled")(), _torch("is_deterministic_algorithms_warn_only_enabled")()
 
 
 def _backends() -> tuple[Any, ...]:
@@ -119,10 +107,6 @@ def _set_numba_threads(number: int) -> None:
 def _blas(modules: int) -> list[Any]:
     """Return the libraries of a BLAS that are loaded with so many modules: to look for them takes milliseconds."""
     return [each for each in sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers if each.user_api == "blas"]
-
-
-def _blas_threads() -> dict[str, int]:
-    return {each.filepath: each.num_threads for each in _blas(len(sys.modules))}
 
 
 def _set_blas_threads(numbers: dict[str, int]) -> None:
@@ -158,8 +142,8 @@ SHARED = (
     Shared("np.printoptions", np.get_printoptions, lambda v: np.set_printoptions(**v), lambda v: {**v, "precision": 5}),
     Shared("np.setbufsize", np.getbufsize, np.setbufsize, lambda v: 2 * v, at_first=False),
     Shared("random", random.getstate, random.setstate, lambda _: random.Random(424_242).getstate()),
-    Shared("how subnormal numbers are kept", _keeps_subnormal, _keep_subnormal),
-    Shared("gc.disable", gc.isenabled, _set_collector, lambda v: not v, at_first=False),
+    Shared("how subnormal numbers are kept", lambda: neutral.SMALLEST * neutral.HALF > 0, _keep_subnormal),
+    Shared("gc.disable", gc.isenabled, lambda v: (gc.enable if v else gc.disable)(), lambda v: not v, at_first=False),
     Shared("gc.set_threshold", gc.get_threshold, lambda v: gc.set_threshold(*v), lambda v: (v[0] + 1, *v[1:])),
     Shared(
         "the filters of warnings",
@@ -187,7 +171,12 @@ SHARED = (
         lambda v: os.sched_setaffinity(0, v),
     ),
     Shared("the decimal context", _rounding, _set_rounding, lambda v: (v[0] + 1, v[1]), module="decimal"),
-    Shared("the threads of the BLAS", _blas_threads, _set_blas_threads, module="threadpoolctl"),
+    Shared(
+        "the threads of the BLAS",
+        lambda: {each.filepath: each.num_threads for each in _blas(len(sys.modules))},
+        _set_blas_threads,
+        module="threadpoolctl",
+    ),
     Shared(
         "torch's default dtype",
         _torch("get_default_dtype"),
@@ -228,7 +217,7 @@ SHARED = (
     ),
     Shared(
         "torch's deterministic algorithms",
-        _determinism,
+        lambda: (_torch("are_deterministic_algorithms_enabled")(), _torch("is_deterministic_algorithms_warn_only_enabled")()),
         lambda v: _torch("use_deterministic_algorithms")(v[0], warn_only=v[1]),
         module="torch",
     ),
