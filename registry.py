@@ -1,4 +1,4 @@
-"""The registry of the kernel zoo: look an implementation of an operation up, or hand one in.
+"""The registry of the kernel zoo: look up an implementation of an operation, or register one.
 
     from registry import get
     step = get("meanshift_step")          # the best variant for each call
@@ -22,7 +22,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
 __all__ = [
     "DEVICES",
     "DTYPES",
@@ -72,7 +71,7 @@ for _name in ("_machine", "_variant", "_catalogue", "_imports", "_explanation", 
 
 from kernels._explanation import Explanation  # noqa: E402 (each was loaded above)
 from kernels._imports import import_module  # noqa: E402
-from kernels._machine import System  # noqa: E402
+from kernels._machine import VERSION, System  # noqa: E402
 from kernels._variant import (  # noqa: E402
     DEVICES,
     DTYPES,
@@ -86,6 +85,7 @@ from kernels._variant import (  # noqa: E402
 )
 from kernels._zoo import Catalogue  # noqa: E402
 
+__version__ = VERSION
 _errors = (ConformanceError, DuplicateVariant, UnknownOperation, UnknownVariant, VariantUnavailable)
 for _public in (*_errors, Explanation, System, Variant):
     _public.__module__ = "registry"  # where people import them from, and pickle finds them
@@ -95,12 +95,12 @@ class Zoo(Catalogue):
     """A catalogue of operations and variants (`Catalogue` has its parameters); this module's functions are the methods of one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let this module's functions travel: the catalogue of arrival takes the place of this one."""
+        """Let this module's functions be pickled: the process that reads them uses its own catalogue."""
         if self is not _zoo:
-            raise pickle.PicklingError("a catalogue of your own does not travel; make it where it is needed")
+            raise pickle.PicklingError("a Zoo that you made cannot be pickled: make it in the process that needs it")
         return zoo, ()
 
-    # Looking one up
+    # Looking up
 
     def get(self, operation: str, selector: str = "auto", *, precision: str | None = None) -> Callable[..., Any]:
         """Return a callable that computes an operation on the caller's own kind of array.
@@ -135,13 +135,15 @@ class Zoo(Catalogue):
         except (KeyError, TypeError):
             pass
         candidates = self.candidates(operation, selector)
-        if selector in SELECTORS:
-            self._require_one(operation, selector, candidates)
-        else:
+        if selector not in SELECTORS:
             self.function(candidates[0])
+        elif not any(v.available for v in candidates):
+            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
+            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
         dispatch: Any = import_module("kernels._dispatch", self.folder)
         # Two threads may both get here, and must leave with the same callable.
         made = dispatch.make_callable(self, operation, selector, precision)
+        made.__module__ = "registry"  # where pickle finds it, by the name that it has
         return self._callables.setdefault((operation, selector, precision), made)
 
     # What narrows the choice
@@ -267,10 +269,7 @@ class Zoo(Catalogue):
         TypeError, ValueError
             If a claim is not what `Variant` says, or means nothing for the operation.
         """
-        reason = self.missing("hypothesis")
-        if reason:
-            raise ModuleNotFoundError(f"check {reason}")
-        conformance: Any = import_module("kernels._conformance", self.folder)
+        conformance = self._conformance("check", "hypothesis")
         conformance.check(self, operation, function, max_examples=max_examples, bare=bare, **claims)
 
     def conformance_test(self, operation: str, function: Callable[..., Any], **claims: Any) -> Callable[..., None]:
@@ -291,9 +290,14 @@ class Zoo(Catalogue):
             from mypackage import matmul
             test_matmul = registry.conformance_test("matmul", matmul)
         """
-        conformance: Any = import_module("kernels._conformance", self.folder)
+        conformance = self._conformance("conformance_test", "hypothesis", "pytest")
         test: Callable[..., None] = conformance.conformance_test(self, operation, function, **claims)
         return test
+
+    def _conformance(self, asked: str, *packages: str) -> Any:
+        for reason in filter(None, map(self.missing, packages)):
+            raise ModuleNotFoundError(f"{asked} {reason}")
+        return import_module("kernels._conformance", self.folder)
 
     def explain(
         self, operation: str, *args: Any, selector: str = "auto", precision: str | None = None, **kwargs: Any
@@ -338,17 +342,17 @@ def zoo() -> Zoo:
     return _zoo
 
 
-def _stated(variant: Variant) -> tuple[Any, ...]:
-    """Let a variant travel without the catalogue: whether it can run, the machine of arrival says."""
-    stated = {f.name: getattr(variant, f.name) for f in fields(Variant) if f.name != "_why_not"}
-    return _arrived, (stated | {"options": dict(variant.options), "limits": dict(variant.limits)},)
+def _reduced(variant: Variant) -> tuple[Any, ...]:
+    """Let a variant be pickled without the catalogue: the process that reads it finds out whether it can run there."""
+    declared = {f.name: getattr(variant, f.name) for f in fields(Variant) if f.name != "_why_not"}
+    return _restored, (declared | {"options": dict(variant.options), "limits": dict(variant.limits)},)
 
 
-def _arrived(stated: dict[str, Any]) -> Variant:
-    return Variant(**stated, _why_not=_zoo.why_not)
+def _restored(declared: dict[str, Any]) -> Variant:
+    return Variant(**declared, _why_not=_zoo.why_not)
 
 
-copyreg.pickle(Variant, _stated)
+copyreg.pickle(Variant, _reduced)
 
 if not TYPE_CHECKING:
 
@@ -363,16 +367,13 @@ if not TYPE_CHECKING:
         return get(operation, asked[0], precision=asked[1] if asked[1:] else None)
 
 
-def _serve(*arguments: Any) -> None:
-    """Run kernels for the command `kernel-zoo`, in a process of their own, where this is found by its name."""
-    import_module("kernels._cli.child", FOLDER).serve(*arguments)
-
-
-def main() -> None:
-    """Run the command `kernel-zoo`."""
-    import_module("kernels._cli", FOLDER).main()
+def call_by_name(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a module of the zoo: a new process finds this by its name, whatever is called `kernels` there."""
+    return getattr(import_module(module, FOLDER), function)(*arguments)
 
 
 if __name__ == "__main__":
-    # Run as a script this file is `__main__`; kernel files register with the module `registry`, so hand over to that one.
-    importlib.import_module("registry").main()
+    # Run as a script this file is `__main__`; the command, and kernel files, import the module `registry`.
+    from kernel_zoo import main
+
+    main()

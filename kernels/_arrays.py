@@ -158,7 +158,7 @@ def _plain_tensor(tensor: Array) -> Array:
 
 
 def as_it_comes(array: Array, dtype: Any = None) -> Array:
-    """Return an array of the CPU as its own library's: in native byte order, without a gradient or a pending conjugate."""
+    """Return an array on the CPU as one of its own library: in native byte order, without a gradient or a pending conjugate."""
     if isinstance(array, np.ndarray | np.generic):
         return to_numpy(array, dtype)
     if array_api_compat.is_torch_array(array):

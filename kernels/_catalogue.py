@@ -121,20 +121,20 @@ def claims(provider: Provider, operations: Iterable[str]) -> Iterator[Claim]:
         module = provider.module
         if path.stem != "__init__" and len(provider.files) > 1:
             module += f".{path.stem}"
-        nothing = Claim(path.stem, module, os.path.realpath(path))
+        blank = Claim(path.stem, module, os.path.realpath(path))
         try:
             tree = _tree(path)
         except Exception as error:
-            yield nothing._replace(failure=f"its source cannot be read: {one_line(error)}")
+            yield blank._replace(failure=f"its source cannot be read: {one_line(error)}")
             continue
         lines = list(_register_lines(tree))
-        made = [claim for line in lines if (claim := _claim(*line, nothing, provider.operation, tuple(operations)))]
+        made = [claim for line in lines if (claim := _claim(*line, blank, provider.operation, tuple(operations)))]
         yield from made
         # A contract registers nothing, and a package of another distribution may hold modules of any kind.
         needed = path.stem != "__init__" if provider.built_in else len(provider.files) == 1 and not provider.contract
         if needed and not made:
             failure = f"registers no variant of {provider.operation} (shared code has a name with a leading underscore)"
-            yield nothing._replace(failure=failure)
+            yield blank._replace(failure=failure)
 
 
 class Reading(NamedTuple):
@@ -148,19 +148,21 @@ class Reading(NamedTuple):
         Files that cannot be used, with the reason.
     refused : dict
         Listed names of variants that cannot be had under their name, or whose statement cannot be read, with the reason.
-    passed_over : set
-        The same variants by file and the name they asked for.
+    skipped : set
+        The same variants, by their file and the name in their register line.
     """
 
     variants: dict[str, Variant]
     broken: dict[str, str]
     refused: dict[str, str]
-    passed_over: set[tuple[str, str]]
+    skipped: set[tuple[str, str]]
 
 
-def read(operation: str, by: Iterable[Provider], operations: Iterable[str], why_not: Callable[[Variant], str | None]) -> Reading:
-    """Settle who gets which name: built-in before installed; what cannot run comes last, under a name that is left."""
-    by = list(by)
+def read(operation: str, by: list[Provider], operations: Iterable[str], why_not: Callable[[Variant], str | None]) -> Reading:
+    """Decide which variant gets which name: built-in before installed; what cannot run comes last, under a name that is left.
+
+    `by` are the providers of the operation.
+    """
     author = next(provider for provider in by if provider.contract)
     stated = [(author, claim) for claim in first_claims(author)]
     stated += [(provider, claim) for provider in by for claim in claims(provider, operations)]
@@ -168,8 +170,8 @@ def read(operation: str, by: Iterable[Provider], operations: Iterable[str], why_
     for provider, claim in sorted(stated, key=lambda each: bool(each[1].failure)):
         taken, name = reading.variants.get(claim.name), claim.name
         if taken is not None or name in SELECTORS:
-            spare = (f"{name} ({claim.module})", f"{name} ({claim.file}:{claim.line})")
-            name = next(other for other in spare if other not in reading.variants)
+            alternatives = (f"{name} ({claim.module})", f"{name} ({claim.file}:{claim.line})")
+            name = next(other for other in alternatives if other not in reading.variants)
         if claim.failure and claim.name in FIRST:
             reading.refused[name] = claim.failure  # the file's other variants serve
         elif claim.failure:
@@ -179,16 +181,16 @@ def read(operation: str, by: Iterable[Provider], operations: Iterable[str], why_
             if provider.built_in:
                 raise DuplicateVariant(f"{operation}: {twice}")
             reading.refused[name] = twice
-            reading.passed_over.add((claim.file, claim.name))
+            reading.skipped.add((claim.file, claim.name))
         stated_there: dict[str, Any] = {"operation": operation, **claim.declared, "name": name}
         place: dict[str, Any] = {"module": claim.module, "file": claim.file, "line": claim.line, "doc": claim.doc}
         reading.variants[name] = Variant(**stated_there, **place, _why_not=why_not)
     return reading
 
 
-def _claim(call: ast.Call, doc: str, nothing: Claim, operation: str, operations: tuple[str, ...]) -> Claim | None:
+def _claim(call: ast.Call, doc: str, blank: Claim, operation: str, operations: tuple[str, ...]) -> Claim | None:
     """Return what a register line claims for an operation; None if it speaks of another operation."""
-    here = nothing._replace(line=call.lineno, doc=doc)
+    here = blank._replace(line=call.lineno, doc=doc)
     try:
         declared = _declare_line(call)
         other = declared["operation"]

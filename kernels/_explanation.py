@@ -1,4 +1,4 @@
-"""What the registry answers when asked: the variants of an operation, and why a call is served by one of them.
+"""What the registry returns to people who ask: the variants of an operation, and why a call is served by one of them.
 
 Loads the standard library alone.
 """
@@ -28,7 +28,7 @@ class Cost(NamedTuple):
     options : mapping
         The variant's options with which it takes that long, where they are not the defaults.
     at_most : bool
-        Whether it hangs on the arrays' contents, which were not looked at: then `seconds` is for the worst contents.
+        Whether it depends on the arrays' contents, which were not looked at: then `seconds` is for the worst contents.
     """
 
     seconds: float

@@ -1,6 +1,6 @@
 """Import the zoo's own files by their place, whatever else is called `kernels` here. Loads the standard library alone.
 
-A script may stand beside a file kernels.py or a folder kernels/ of its author, and another distribution owns a regular
+A script may lie beside a file kernels.py or a folder kernels/ of its author, and another distribution owns a regular
 package of that name. Ours are found in our folder; theirs stay what they are to those who ask for them.
 """
 
@@ -27,7 +27,7 @@ class _Finder:
         self.folders = [Path(__file__).resolve().parent]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return where one of our modules stands; None for any other."""
+        """Return the spec of one of our modules; None for any other."""
         first, *inner = name.split(".")
         if first == PACKAGE and inner:
             for folder in self.folders:
@@ -43,7 +43,7 @@ _finder = _Finder()
 _lock = threading.RLock()  # of a file kernels.py that is about to run
 
 
-class _Shared(ModuleType):
+class _ForeignFile(ModuleType):
     """A file kernels.py of somebody else, made a package so that our modules can be imported.
 
     Its author's names come first. If nobody had imported it, it runs when the first of them is asked for, not earlier:
@@ -78,24 +78,24 @@ def _run(module: ModuleType) -> None:
 
 
 def import_module(name: str, folder: Path) -> ModuleType:
-    """Import a module; one of `kernels` comes from this folder if it stands there, else from the zoo's own."""
+    """Import a module; one of `kernels` comes from this folder if it is there, else from the zoo's own."""
     if name.partition(".")[0] != PACKAGE:
         return importlib.import_module(name)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     if _finder.folders[0] != folder:
         _finder.folders = [folder, *(other for other in _finder.folders if other != folder)]
-    _reach(folder)
+    _extend_path(folder)
     for inner in list(accumulate(name.split("."), "{}.{}".format))[1:]:
         _set_aside(inner)
     return importlib.import_module(name)
 
 
-def _reach(folder: Path) -> None:
+def _extend_path(folder: Path) -> None:
     """Make `kernels` a package whose path holds our folder, without running a file of somebody else."""
     package: Any = sys.modules.get(PACKAGE) or _found()
     if not hasattr(package, "__path__"):
-        package.__class__ = _Shared
+        package.__class__ = _ForeignFile
         package.__path__ = []
     if str(folder) not in package.__path__:
         package.__path__.append(str(folder))

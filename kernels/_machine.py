@@ -1,4 +1,4 @@
-"""What this machine offers: which packages and which devices are here. Loads the standard library alone."""
+"""What this machine offers: which packages and which devices are here, and which zoo. Loads the standard library alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+VERSION = "0.1.0"  # of the zoo
 ON_DEVICE = {"numba": "numba_cuda"}  # what a CUDA variant needs beyond a package it requires: numba's own target is of the past
 # What pip calls a package, where not by its name.
 DISTRIBUTIONS = {

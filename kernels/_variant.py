@@ -80,10 +80,10 @@ class Variant:
     layout : str
         ``"any"``, or ``"C"`` if its function wants writable C-contiguous arrays (compiled for that layout alone).
     batches : bool
-        Whether its function takes what stands before the core dimensions, and what may be missing of them, as it comes;
-        else it is called for one core after another.
+        Whether its function takes arrays with dimensions before the core ones, and without core dimensions that may be
+        missing; otherwise it is called once for each of the batch.
     file, line : str, int
-        Where it stands.
+        Where its register line is.
     doc : str
         Its docstring, or that of its file.
     """
@@ -123,7 +123,7 @@ class Variant:
 
     @property
     def source(self) -> str:
-        """Where it stands, as ``file:line``."""
+        """Where its register line is, as ``file:line``."""
         return f"{self.file}:{self.line}"
 
     @property
@@ -137,7 +137,7 @@ class Variant:
         return self.name in FIRST
 
 
-# What a register line may say further, and what goes without saying.
+# What a register line may declare beside the two names, with the defaults.
 DEFAULTS: dict[str, Any] = {
     f.name: {} if f.default is MISSING else f.default
     for f in fields(Variant)

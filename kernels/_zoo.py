@@ -55,12 +55,12 @@ class Catalogue:
         self._readings: dict[str, Reading] = {}
         self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
         self._loaded: dict[tuple[str, str], Callable[..., Any]] = {}  # from files that imported without an error
-        self._asked: dict[tuple[str, str, int], tuple[Variant, ...]] = {}  # who may serve a selector
+        self._candidates: dict[tuple[str, str, int], tuple[Variant, ...]] = {}  # by operation, selector and generation
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}  # files, with the reason
         self._callables: dict[tuple[str, str, str | None], Callable[..., Any]] = {}
 
-    # What there is
+    # Listing
 
     def operations(self) -> tuple[str, ...]:
         """Return the names of all operations, in alphabetical order."""
@@ -129,7 +129,7 @@ class Catalogue:
         node = next(filter(None, (provider.contract for provider in self._all_providers()[operation])))
         return (ast.get_docstring(node) or "").partition("\n")[0]
 
-    # Handing one in
+    # Registering
 
     def register(self, operation: str, name: str, **declared: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register the decorated function as a variant; the arguments are literals, described at `Variant` with their defaults.
@@ -169,7 +169,7 @@ class Catalogue:
             known = self._variants(operation)
             there = known.get(name)
             elsewhere = there is None or there.file != file or key in self._imported
-            if elsewhere and (file, name) in self._readings[operation].passed_over:
+            if elsewhere and (file, name) in self._readings[operation].skipped:
                 return  # it is listed with the reason, and its file's other variants serve
             if there is not None and (there.file != file or not there.module or key in self._imported):
                 raise DuplicateVariant(f"{operation}: variant {name!r} is registered twice: {there.source} and {file}:{line}")
@@ -189,7 +189,7 @@ class Catalogue:
                 self._functions[operation, name] = function
             self.generation += 1
 
-    # Their functions
+    # Loading functions
 
     def candidates(self, operation: str, selector: str) -> tuple[Variant, ...]:
         """Return the variants that a selector may mean, highest rank first.
@@ -201,7 +201,7 @@ class Catalogue:
         """
         asked = operation, selector, self.generation
         try:
-            return self._asked[asked]
+            return self._candidates[asked]
         except (KeyError, TypeError):
             pass
         known = self._variants(operation)
@@ -211,13 +211,9 @@ class Catalogue:
             names = [v.name for v in self.variants(operation)]
             raise UnknownVariant(unknown(f"{operation}: no variant {selector!r}", selector, [*names, *SELECTORS]))
         found = tuple(v for v in reversed(self.variants(operation)) if selector == "auto" or v.device == selector)
-        self._asked = {key: them for key, them in self._asked.items() if key[-1] == self.generation} | {asked: found}
+        current = {key: them for key, them in self._candidates.items() if key[-1] == self.generation}
+        self._candidates = current | {asked: found}
         return found
-
-    def _require_one(self, operation: str, selector: str, candidates: tuple[Variant, ...]) -> None:
-        if not any(v.available for v in candidates):
-            lines = [f"  {v.name}: {v.reason}" for v in candidates] or ["  none is registered"]
-            raise VariantUnavailable("\n".join([f"{operation}: no variant for {selector!r} can run here:", *lines]))
 
     def function(self, variant: Variant) -> Callable[..., Any]:
         """Import the one file a variant lives in, and return its function.
@@ -274,12 +270,12 @@ class Catalogue:
             needs += [variant.device, *(ON_DEVICE[package] for package in variant.requires if package in ON_DEVICE)]
         reading = self._readings.get(variant.operation)
         refused = reading.refused.get(variant.name) if reading else None
-        reasons = [refused, self._broken.get(variant.file), self._overclaim(variant), *map(self.system.missing, needs)]
+        reasons = [refused, self._broken.get(variant.file), self._unknown_precision(variant), *map(self.system.missing, needs)]
         if variant.device == "cpu" and "numba" in variant.requires and os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             reasons.append("needs Numba's compiler, and NUMBA_DISABLE_JIT switches it off (unset it)")
         return next(filter(None, reasons), None)
 
-    def _overclaim(self, variant: Variant) -> str | None:
+    def _unknown_precision(self, variant: Variant) -> str | None:
         """Say that a variant promises a precision its contract, once imported, does not know; or None."""
         known = getattr(self._contracts.get(variant.operation), "PRECISIONS", (variant.precision,))
         if variant.precision in known:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import kernel_zoo
 import registry
 from kernels._cli import child, sessions
 
@@ -40,7 +41,7 @@ class InThisProcess:
 
     start = stop = start_import = lambda self, *_: None
 
-    def on_each_call(self, function):
+    def on_each_call(self, function, *, stops=False):
         return function
 
 
@@ -53,21 +54,21 @@ def zoo(*arguments, code=0):
         patch.setattr(sys, "argv", ["kernel-zoo", *map(str, arguments)])
         patch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as ended:
-            registry.main()
+            kernel_zoo.main()
     done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
     assert ended.value.code == code, done
     return done
 
 
 SEVERAL = """
-import contextlib, io, json, sys, registry
+import contextlib, io, json, sys, kernel_zoo
 said = []
 for line in json.loads(sys.argv[1]):
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     sys.argv = ["kernel-zoo", *line]
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            registry.main()
+            kernel_zoo.main()
         except SystemExit as end:
             code = end.code or 0
     said.append((code, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()))

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
+from kernels._cli.inputs import example
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
+from kernels._cli.text import VARIANT, require
 
 SUFFIXES = (".gif", ".mp4", ".html")
 FRAMES_A_SECOND = 2
@@ -23,10 +25,12 @@ DATA, MOVED = "#999999", "#0072B2"  # of Okabe and Ito's colours, which colour-b
 @click.option("--bandwidth", type=float, help="In the points' unit; 2.5 for the lecture's points, Scott's rule for yours.")
 @click.option("--kernel", default="gaussian", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--steps", default=5, show_default=True, type=click.IntRange(1, 200))
-@click.option("--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto.")
+@VARIANT
 @click.option("--columns", default="", metavar="LIST", help="Columns of FILE, by name or position from 1: height,3-5.")
 @click.option("--sample", default=2000, show_default=True, type=click.IntRange(0), help="Rows taken at random; 0 takes all.")
-def animate(file: Path | None, output: Path, steps: int, variant: str, **options: Any) -> None:
+def animate(
+    file: Path | None, output: Path, bandwidth: float | None, kernel: str, steps: int, variant: str, columns: str, sample: int
+) -> None:
     """Show how points walk to their modes, one mean-shift step after the other.
 
     The points are the lecture's six clusters, or those of FILE: .npy, .npz, a table, or a picture's pixels. Of more than two
@@ -34,7 +38,8 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
     """
     require_writable("--output", output, SUFFIXES, file)
     _require_programs(output)
-    call = _points(file, **options)
+    changes = (f"kernel={kernel}", *(() if bandwidth is None else (f"bandwidth={bandwidth}",)))
+    call = example("meanshift_step", None, file, columns, sample, "float64", changes)
     step = registry.get("meanshift_step", variant)
     with bars() as progress:
         walking = progress.add_task("walking", total=steps)
@@ -51,27 +56,12 @@ def animate(file: Path | None, output: Path, steps: int, variant: str, **options
 
 def _require_programs(output: Path) -> None:
     """Refuse a format that nothing here can write."""
-    if reason := registry.missing("matplotlib"):
-        raise click.UsageError(f"--output {reason}")
+    require("--output", "matplotlib")
     if output.suffix.lower() == ".mp4":
         from matplotlib.animation import FFMpegWriter
 
         if not FFMpegWriter.isAvailable():
             raise click.UsageError(f"--output {output}: mp4 needs the program ffmpeg, which was not found; .gif and .html do not")
-
-
-def _points(file: Path | None, bandwidth: float | None, kernel: str, columns: str, sample: int) -> Any:
-    """Return the first step as a `kernels._definition.examples.Example`."""
-    contract: Any = registry.contract("meanshift_step")
-    parameters: dict[str, Any] = {"kernel": kernel} | ({} if bandwidth is None else {"bandwidth": bandwidth})
-    if file is None:
-        if columns:
-            raise click.UsageError("--columns chooses among the columns of a FILE, and there is none")
-        return contract.example("lecture", dtype="float64", **parameters)
-    from kernels import _inputs
-
-    arrays = _inputs.read(file, columns, tell=functools.partial(click.echo, err=True))
-    return contract.from_file(arrays, sample=sample, dtype="float64", **parameters)
 
 
 def _plane(walk: list[Any]) -> tuple[list[Any], tuple[str, str]]:
@@ -121,6 +111,6 @@ def _write(walk: list[Any], title: str, output: Path, tell: Any) -> None:
     kind: dict[str, Any] = {".gif": PillowWriter, ".mp4": FFMpegWriter, ".html": functools.partial(HTMLWriter, embed_frames=True)}
     animation = FuncAnimation(figure, draw, frames=len(walk), init_func=lambda: [points])
     embed_all = mpl.rc_context({"animation.embed_limit": math.inf})  # else the last frames of a large page are left out
-    with whole(output) as unfinished, embed_all:
+    with atomic_write(output) as unfinished, embed_all:
         writer = kind[output.suffix.lower()](fps=FRAMES_A_SECOND)
         animation.save(unfinished, writer=writer, progress_callback=tell)

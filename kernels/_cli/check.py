@@ -12,7 +12,7 @@ import click
 
 import registry
 from kernels._cli.child import TIMEOUT, Child, Died
-from kernels._cli.text import JSON, OPERATION, dumps
+from kernels._cli.text import JSON, OPERATION, dumps, require
 
 FIRST = "answers_a_first_call"  # stands for the properties of a function that ends its process before any can be asked
 
@@ -59,8 +59,7 @@ def check(
 
     The first property that refuses ends the check, unless --all is given: one cause may show under all of them.
     """
-    if registry.missing("hypothesis"):
-        raise click.UsageError(f"check {registry.missing('hypothesis')}")
+    require("check", "hypothesis")
     given = {"device": device, "dtypes": dtypes, "bare": bare}
     claimed = {word: value for word, value in given.items() if value} | _claimed(claims)
     if ":" not in target and claimed:

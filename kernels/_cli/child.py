@@ -69,7 +69,7 @@ class Child:
         spawn = multiprocessing.get_context("spawn")
         self._connection, connection = spawn.Pipe()
         self._trace, trace = spawn.Pipe(duplex=False)
-        process = spawn.Process(target=registry._serve, args=(connection, trace, *self._served))
+        process = spawn.Process(target=registry.call_by_name, args=(__name__, "serve", connection, trace, *self._served))
         process.start()
         self._process = process
         connection.close()
@@ -138,7 +138,7 @@ def _place(trace: str, file: str | None) -> str | None:
 
 
 def serve(connection: Any, trace: Any, session: str, arguments: dict[str, Any], timeout: float) -> None:
-    """Answer for a session until nobody asks any more.
+    """Answer for a session until the command closes the connection.
 
     The process leads a group of its own: Ctrl-C is for the command, which then ends this process, and with it what a kernel has
     started. What a kernel prints goes to standard error, for standard output is the command's.

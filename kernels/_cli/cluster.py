@@ -13,8 +13,8 @@ import click
 from rich.table import Table
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
-from kernels._cli.text import JSON, dumps, print_table
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
+from kernels._cli.text import JSON, VARIANT, dumps, print_table, require
 from kernels._cli.workers import workers
 
 SUFFIXES = (".csv", ".npy", ".parquet")
@@ -43,7 +43,7 @@ MOST_ROWS, MOST_COLUMNS = 20, 6  # of the centres that are printed
 )
 @click.option("--blurring", is_flag=True, help="Let the data walk too, all at once, as in the lecture.")
 @click.option("--max-iter", default=300, show_default=True, type=click.IntRange(1), help="The most steps of a walk.")
-@click.option("--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto.")
+@VARIANT
 @click.option("--dask", is_flag=True, help="Compute in blocks, by a process for each core: .npy, .zarr or .parquet.")
 @click.option("--scheduler", metavar="ADDRESS", help="The same, by the workers of dask's scheduler there: tcp://host:8786.")
 @click.option(
@@ -85,8 +85,7 @@ def cluster(
             raise click.UsageError(f"{option} {path}: {suffix} {reason}; .npy does not")
     if output is not None and centers is not None and output.absolute() == centers.absolute():
         raise click.UsageError(f"--centers {centers}: this is the --output; choose another name")
-    if reason := registry.missing("sklearn"):
-        raise click.UsageError(f"cluster {reason}")
+    require("cluster", "sklearn")
     registry.get("meanshift_step", variant)  # says what is wrong with its name before the file is read
     if on_workers and weights:
         raise click.UsageError(f"--weights {weights}: points in blocks have no weights; leave out --dask and --scheduler")
@@ -99,12 +98,12 @@ def cluster(
         seconds = time.perf_counter() - since
         if output is not None:
             if client:
-                _write_blocks(points.for_each_row(model.labels_), len(points.rows), output)
+                _write_blocks(points.for_each_row(model.labels_), points.rows.chunks[0], output)
             else:
                 _write_table(_for_each_row(model.labels_, points.kept), ["cluster"], output)
         if centers is not None:
             _write_table(model.cluster_centers_, points.names, centers)
-        _report(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
+        _show(file, model, points.names, seconds, parameters["bandwidth"] is None, as_json)
     for path in filter(None, (output, centers)):
         click.echo(f"wrote {path}", err=True)
 
@@ -151,7 +150,7 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
     """Write an array's columns, whole or not at all; only .npy has no place for their names."""
     import numpy as np
 
-    with whole(path) as unfinished:
+    with atomic_write(path) as unfinished:
         if path.suffix.lower() == ".npy":
             np.save(unfinished, array)
             return
@@ -164,37 +163,36 @@ def _write_table(array: Any, names: list[str], path: Path) -> None:
             frame.write_parquet(unfinished)
 
 
-def _write_blocks(blocks: Iterable[Any], rows: int, path: Path) -> None:
-    """Write labels block by block, whole or not at all."""
-    import numpy as np
-
+def _write_blocks(blocks: Iterable[Any], sizes: tuple[int, ...], path: Path) -> None:
+    """Write labels block by block, of these sizes, whole or not at all."""
     suffix = path.suffix.lower()
-    with whole(path) as unfinished:
-        if suffix == ".npy":
-            with unfinished.open("wb") as file:
-                like = {"descr": np.dtype(np.int64).str, "fortran_order": False, "shape": (rows,)}
-                np.lib.format.write_array_header_1_0(file, like)
-                for block in blocks:
-                    block.tofile(file)
-        elif suffix == ".zarr":
-            import zarr
-
-            array, start = None, 0
+    with atomic_write(path) as unfinished:
+        if suffix in (".npy", ".zarr"):
+            array, end = _created(unfinished, sum(sizes), max(sizes)), 0
             for block in blocks:
-                if array is None:
-                    array = zarr.create_array(store=str(unfinished), shape=(rows,), chunks=(len(block),), dtype=np.int64)
-                array[start : start + len(block)] = block
-                start += len(block)
-        else:
-            import polars as pl
-            from polars.io.plugins import register_io_source
+                start, end = end, end + len(block)
+                array[start:end] = block
+            return
+        import polars as pl
+        from polars.io.plugins import register_io_source
 
-            frames = (pl.DataFrame(block, schema=["cluster"]) for block in blocks)
-            lazy = register_io_source(lambda *_: frames, schema={"cluster": pl.Int64})
-            (lazy.sink_csv if suffix == ".csv" else lazy.sink_parquet)(unfinished)
+        frames = (pl.DataFrame(block, schema=["cluster"]) for block in blocks)
+        lazy = register_io_source(lambda *_: frames, schema={"cluster": pl.Int64})
+        (lazy.sink_csv if suffix == ".csv" else lazy.sink_parquet)(unfinished)
 
 
-def _report(file: Path, model: Any, names: list[str], seconds: float, estimated: bool, as_json: bool) -> None:
+def _created(path: Path, rows: int, chunk: int) -> Any:
+    """Return an array of labels that lies in a file."""
+    if path.suffix == ".npy":
+        from numpy.lib.format import open_memmap
+
+        return open_memmap(path, "w+", dtype="int64", shape=(rows,))
+    import zarr
+
+    return zarr.create_array(store=str(path), shape=(rows,), chunks=(chunk,), dtype="int64")
+
+
+def _show(file: Path, model: Any, names: list[str], seconds: float, estimated: bool, as_json: bool) -> None:
     """Print what was found."""
     import numpy as np
 

@@ -15,8 +15,8 @@ from rich.table import Table
 import registry
 from kernels._cli.child import TIMEOUT, Child, Died
 from kernels._cli.inputs import SHAPE, example_options
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
-from kernels._cli.text import JSON, OPERATION, dumps, print_reasons, print_table
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
+from kernels._cli.text import JSON, OPERATION, dumps, print_reasons, print_table, require
 from registry import Variant
 
 
@@ -43,8 +43,7 @@ def compare(operation: str, plot: Path | None, limit: float, timeout: float, as_
     """
     if plot:
         require_writable("--plot", plot, (".png", ".svg"), options["file"])
-    if plot and registry.missing("matplotlib"):
-        raise click.UsageError(f"--plot {registry.missing('matplotlib')}")
+        require("--plot", "matplotlib")
     from kernels import _measure
 
     variants, busy = registry.variants(operation), _measure.busy()
@@ -68,7 +67,7 @@ def compare(operation: str, plot: Path | None, limit: float, timeout: float, as_
     if plot and timed:
         from kernels._measure import plots
 
-        with whole(plot) as unfinished:
+        with atomic_write(plot) as unfinished:
             plots.ladder(timed, title, unfinished)
         click.echo(f"wrote {plot}", err=True)
     if any(m.status == "wrong" for m in every):

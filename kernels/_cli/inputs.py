@@ -61,7 +61,7 @@ def example(
         extents, likes = _extents(contract, shape, size or file or columns)
         return Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
     if columns and file is None:
-        raise click.UsageError("--columns chooses among the columns of --input, and there is none")
+        raise click.UsageError("--columns chooses among the columns of a file, and there is none")
     if file is not None:
         if size:
             raise click.UsageError("--size and --input exclude each other")

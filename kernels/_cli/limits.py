@@ -46,8 +46,12 @@ class Limit:
         faulthandler.cancel_dump_traceback_later()
         self._since = -math.inf
 
-    def on_each_call(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function with the limit on each of its calls. A KeyboardInterrupt is its own: Ctrl-C does not come here."""
+    def on_each_call(self, function: Callable[..., Any], *, stops: bool = False) -> Callable[..., Any]:
+        """Return the function, whose file was imported, with the limit on each of its calls.
+
+        If the limit `stops`, it is not on what comes between the calls, such as references. A KeyboardInterrupt is the
+        function's: Ctrl-C does not come here.
+        """
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -56,5 +60,10 @@ class Limit:
                 return function(*args, **kwargs)
             except KeyboardInterrupt as error:
                 raise RuntimeError("it raised KeyboardInterrupt") from error
+            finally:
+                if stops:
+                    self.stop()
 
+        if stops:
+            self.stop()
         return call

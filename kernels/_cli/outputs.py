@@ -31,7 +31,7 @@ def require_writable(option: str, output: Path, suffixes: tuple[str, ...], read:
 
 
 @contextmanager
-def whole(output: Path) -> Iterator[Path]:
+def atomic_write(output: Path) -> Iterator[Path]:
     """Give a name beside the output to write to; what is written there takes the output's name if nothing was raised."""
     unfinished = output.with_name(f".{output.name}.unfinished{output.suffix.lower()}")
     try:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.outputs import OUTPUT, require_writable, whole
+from kernels._cli.outputs import OUTPUT, atomic_write, require_writable
+from kernels._cli.text import require
 
 RESULTS = Path(registry.__file__).parent / "bench" / "results"
 
@@ -29,15 +30,13 @@ def report(output: Path, results: Path | None) -> None:
     this machine or of a folder on it.
     """
     require_writable("--output", output, (".html", ".htm"))
-    for package in ("jinja2", "vl_convert"):
-        if reason := registry.missing(package):
-            raise click.UsageError(f"the page {reason}")
+    require("the page", "jinja2", "vl_convert")
     from kernels import _report
     from kernels._costs.table import current
 
     found = results or (RESULTS if RESULTS.is_dir() else None)
     text = _report.page(current(), found, registry.operations(), datetime.date.today(), repeat)
-    with whole(output) as unfinished:
+    with atomic_write(output) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     click.echo(f"wrote {output}", err=True)
 

@@ -11,8 +11,8 @@ import click
 from rich.table import Table
 
 import registry
-from kernels._cli.outputs import OUTPUT, bars, require_writable, whole
-from kernels._cli.text import JSON, dumps, print_table
+from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
+from kernels._cli.text import JSON, VARIANT, dumps, print_table, require
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 OPAQUE = (".jpg", ".jpeg", ".bmp")  # formats without opacity
@@ -37,7 +37,7 @@ EDGE = (1, 1, 0)
 @click.option("--min-region", type=click.IntRange(1), help="Smaller regions join a neighbour: 20 pixels if not given; for +xy.")
 @click.option("--kernel", default="flat", show_default=True, help="gaussian, triangular, epanechnikov or flat.")
 @click.option("--max-iter", default=300, show_default=True, type=click.IntRange(1), help="The most steps of a walk.")
-@click.option("--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto.")
+@VARIANT
 @click.option("--filtered", is_flag=True, help="Paint each pixel in the colour of its own mode, not of its region.")
 @click.option("--boundaries", is_flag=True, help="Draw the regions' boundaries in yellow.")
 @click.option("--output", required=True, type=OUTPUT, help=f"The picture to write: {', '.join(SUFFIXES)}.")
@@ -71,9 +71,7 @@ def segment(
     for option, value in {"--range": range_, "--spatial": options["spatial"]}.items():
         if value is not None and not 0 < value < float("inf"):
             raise click.UsageError(f"{option} {value}: expected a finite number above 0")
-    for package in ("sklearn", "skimage", "PIL"):
-        if reason := registry.missing(package):
-            raise click.UsageError(f"segment {reason}")
+    require("segment", "sklearn", "skimage", "PIL")
     registry.get("meanshift_step", variant)  # says what is wrong with its name before the picture is read
     if "spatial" in given:
         given["spatial_bandwidth"] = given.pop("spatial")
@@ -99,9 +97,9 @@ def segment(
         painted = found.filtered if filtered else found.colours[found.labels]
         _write(painted, opacity, found.labels if boundaries else None, output)
         if labels is not None:
-            with whole(labels) as unfinished:
+            with atomic_write(labels) as unfinished:
                 np.save(unfinished, found.labels)
-    _report(photo, found, f"{space}, {options['kernel']}", seconds, as_json)
+    _show(photo, found, f"{space}, {options['kernel']}", seconds, as_json)
     for path in filter(None, (output, labels)):
         click.echo(f"wrote {path}", err=True)
 
@@ -118,11 +116,11 @@ def _write(painted: Any, opacity: Any, regions: Any, output: Path) -> None:
     channels = img_as_ubyte(painted)
     if opacity is not None:
         channels = np.dstack([channels, img_as_ubyte(opacity)])
-    with whole(output) as unfinished:
+    with atomic_write(output) as unfinished:
         Image.fromarray(channels).save(unfinished)
 
 
-def _report(photo: Path, found: Any, how: str, seconds: float, as_json: bool) -> None:
+def _show(photo: Path, found: Any, how: str, seconds: float, as_json: bool) -> None:
     """Print what was found."""
     import numpy as np
 

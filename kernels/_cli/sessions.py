@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import registry
@@ -15,20 +19,6 @@ from kernels._costs.table import Entry
 from kernels._measure import plan, tuning
 
 
-def limited(limit: Limit, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function whose file was imported, with the limit on each of its calls and on nothing that comes between."""
-    watched = limit.on_each_call(function)
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return watched(*args, **kwargs)
-        finally:
-            limit.stop()  # the references that come between take the time they take
-
-    limit.stop()
-    return call
-
-
 class Comparing:
     """The variants of an operation on one example: each is checked, then timed, one sample whenever the command asks."""
 
@@ -38,6 +28,7 @@ class Comparing:
         call = example(operation, **options)
         self.trial = _measure.Trial(registry.contract(operation), call, options["dtype"])
         self.trial.before_run = lambda: limit.start(call.steps)
+        self.limited = functools.partial(limit.on_each_call, stops=True)
         self.samplers: dict[str, _measure.Sampler] = {}
 
     def about(self) -> dict[str, Any]:
@@ -50,7 +41,7 @@ class Comparing:
         """Check a variant, unless a run would take more seconds than the limit."""
         variant = registry.variant(self.operation, name)
         self.limit.start_import()
-        measurement, function = _measure.qualify(self.trial, variant, limit, wrap=functools.partial(limited, self.limit))
+        measurement, function = _measure.qualify(self.trial, variant, limit, wrap=self.limited)
         if function:
             self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         return measurement
@@ -64,7 +55,7 @@ class Comparing:
         if name not in self.samplers:
             self.limit.start_import()
             function = registry.get(self.operation, name)
-            self.trial.run(limited(self.limit, function))
+            self.trial.run(self.limited(function))
             self.samplers[name] = _measure.Sampler(self.trial, measurement, function)
         sampler = self.samplers[name]
         try:
@@ -82,7 +73,7 @@ class Tuning:
 
     def begin(self, operation: str, known: list[Entry], again: bool) -> None:
         """Turn to an operation, of which some entries are known; the calls that these are of are not measured again."""
-        wrap = functools.partial(limited, self.limit)
+        wrap = functools.partial(self.limit.on_each_call, stops=True)
         self.tuner = tuning.Tuner(
             operation, device=self.device, pace=self.pace, known=known, wrap=wrap, before_run=self.limit.start
         )
@@ -109,7 +100,7 @@ class Tuning:
 
 
 class Checking:
-    """A function on trial."""
+    """A function under test: a registered variant, or `package.module:function` in the current folder."""
 
     def __init__(self, limit: Limit, operation: str, target: str, claims: dict[str, Any], examples: int, seed: int) -> None:
         self.limit = limit
@@ -118,20 +109,28 @@ class Checking:
         self.properties: dict[str, Any] = {}
 
     def load(self) -> str:
-        """Import the function; return where it stands, as ``file:line``."""
-        from kernels._cli import targets
-
+        """Import a function; return where it is, as ``file:line``, or nothing if it is not written in Python."""
         self.limit.start_import()
-        self.source = targets.source_of(self.operation, self.target)
+        if ":" in self.target:
+            self.function = loaded(self.target)
+            code = getattr(inspect.unwrap(self.function), "__code__", None)
+            self.source = f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+        else:
+            self.source = registry.variant(self.operation, self.target).source
         return self.source
 
     def prepare(self) -> tuple[list[str], list[str]]:
         """Call the function for the first time, perhaps; return the properties that it can be asked about, and notes."""
         from kernels import _conformance
-        from kernels._cli import targets
+        from kernels._conformance.claims import implementation_from
 
         self.limit.start_import()  # of torch, for one
-        self.implementation = targets.implementation(self.operation, self.target, self.limit.on_each_call, **self.claims)
+        zoo, watch = registry.zoo(), self.limit.on_each_call
+        if ":" in self.target:
+            self.implementation = implementation_from(zoo, self.operation, watch(self.function), **self.claims)
+        else:
+            registered = _conformance.implementation_of(zoo, registry.variant(self.operation, self.target))
+            self.implementation = replace(registered, function=watch(registered.function))
         self.properties = {each.__name__: each for each in _conformance.all_properties(self.implementation.contract)}
         return list(self.properties), list(self.implementation.notes)
 
@@ -157,3 +156,18 @@ class Checking:
             "tile_crossings": record.crossings,
             "vacuous_share": record.vacuous_share,
         }
+
+
+def loaded(target: str) -> Callable[..., Any]:
+    """Import the function that `package.module:function` names."""
+    module, _, name = target.partition(":")
+    sys.path.insert(0, "")  # as `python -m` does: people check what lies in the current folder
+    try:
+        function: Any = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{target} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if not callable(function):
+        raise ValueError(f"{target} has type {type(function).__name__}, expected a function")
+    return function  # type: ignore[no-any-return]

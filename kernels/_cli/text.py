@@ -12,11 +12,22 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+import registry
+
 OPERATION = click.argument("operation", metavar="OP")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+VARIANT = click.option(
+    "--variant", default="auto", show_default=True, help="A variant of meanshift_step, a device (cpu, cuda), or auto."
+)
 SPELLINGS = {"µ": "u", "²": "2", "…": ".", "·": "*", "é": "e", "–": "-", "—": "-", "’": "'"}
 UNWATCHED_COLUMNS = 200  # of a table that goes to a file or a pipe
 WIDEST = 10_000  # columns: more than any table needs so that no word of it is broken
+
+
+def require(what: str, *needed: str) -> None:
+    """Refuse a command, or an option of one, that needs a package or a device which is not here."""
+    for reason in filter(None, map(registry.missing, needed)):
+        raise click.UsageError(f"{what} {reason}")
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
@@ -42,7 +53,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def print_table(table: Table) -> None:
-    """Print a table so that no name is cut: as wide as it is where nobody watches, and line by line where it does not fit."""
+    """Print a table so that no name is cut: full width in a file, line by line on a terminal that is too narrow."""
     where = console()
     if not where.is_terminal:
         where.width = UNWATCHED_COLUMNS

@@ -20,7 +20,7 @@ from rich.table import Table as RichTable
 import registry
 from kernels._cli.child import TIMEOUT, Child, Died
 from kernels._cli.outputs import OUTPUT, bars
-from kernels._cli.text import JSON, dumps, print_table
+from kernels._cli.text import JSON, dumps, print_table, require
 from kernels._costs import machine, table
 
 QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
@@ -55,8 +55,8 @@ def tune(
     interrupted tune keeps it, and the next one goes on from there. The more time, the closer the calls that were measured lie. A
     result that is wrong is never timed; exits with 1 if there is one.
     """
-    if device != "cpu" and (missing := registry.missing(device)):
-        raise click.UsageError(f"--device {device}: {missing}")
+    if device != "cpu":
+        require(f"--device {device}", device)
     for name in operations:
         registry.variants(name)  # refuses what there is not
     from kernels import _measure

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 import registry
+from kernels._cli.text import require
 
 TIMEOUT = 10  # seconds to wait for a scheduler, and for its first worker
 NEEDED = "import kernels._inputs.blocks, kernels._walks_dask"  # what the names of tasks stand for
@@ -26,8 +27,7 @@ def workers(scheduler: str | None) -> Iterator[Any]:
     RuntimeError
         If a task was lost with its workers again and again.
     """
-    if reason := registry.missing("dask") or registry.missing("distributed"):
-        raise click.UsageError(f"--dask {reason}")
+    require("--dask", "dask", "distributed")
     from dask.utils import key_split
     from distributed import Client, LocalCluster
     from distributed.scheduler import KilledWorker

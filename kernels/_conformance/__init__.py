@@ -1,7 +1,7 @@
-"""The referee: a function on trial, what it claims, and how it is held to the properties of an operation.
+"""The conformance suite: a function under test, what it claims, and how it is held to the properties of an operation.
 
-The general properties stand in `general.py`, those that follow from an operation's signature and its symmetries in
-`relations.py`. What an operation states of itself stands in `kernels/<operation>/_properties.py`, which may lack any of it:
+The general properties are in `general.py`, those that follow from an operation's signature and its symmetries in
+`relations.py`. What an operation states of itself is in `kernels/<operation>/_properties.py`; any of these may be absent:
 
 SCALES, RANGES, PERMUTES, MIRRORS, SHIFTS, REPEATS, SPLITS
     Its symmetries, as `relations.py` reads them.
@@ -29,27 +29,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-from registry import ConformanceError, Variant, missing
-
-if missing("hypothesis"):
-    raise ModuleNotFoundError(f"the referee {missing('hypothesis')}")
+from typing import Any
 
 from hypothesis import strategies as st
 
+from kernels import _dispatch
 from kernels._conformance import asking, relations
 from kernels._conformance.calls import agrees_where_extents_are_long
 from kernels._conformance.claims import implementation_from
 from kernels._conformance.draws import properties_of
 from kernels._conformance.general import GENERAL, SHARES, Property
-from kernels._conformance.implementation import Implementation, Record, kinds_here, on_trial
+from kernels._conformance.implementation import Implementation, Record, kinds_here, under_test
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
 from kernels._conformance.snippet import hints, snippet
 from kernels._conformance.state import watched
-
-if TYPE_CHECKING:
-    from registry import Zoo
+from kernels._variant import ConformanceError, Variant
+from kernels._zoo import Catalogue
 
 VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 MESSAGE = 400  # characters of an error that a failure shows; the error itself is the failure's cause
@@ -58,14 +53,14 @@ SHRINKS = True  # whether a failing example is made small; what asks only whethe
 
 def all_properties(contract: ModuleType) -> tuple[Property, ...]:
     """Return the general properties, those that an operation's signature and symmetries give, and its own."""
-    own: tuple[Property, ...] = properties_of(contract).PROPERTIES
-    return GENERAL + relations.of(contract) + own
+    stated: tuple[Property, ...] = properties_of(contract).PROPERTIES
+    return GENERAL + relations.of(contract) + stated
 
 
-def implementation_of(zoo: Zoo, variant: Variant) -> Implementation:
-    """Put a registered variant on trial, called through dispatch with every kind of array."""
+def implementation_of(zoo: Catalogue, variant: Variant) -> Implementation:
+    """Put a registered variant under test, called through dispatch with every kind of array."""
     contract = zoo.contract(variant.operation)  # what is wrong with it is to be said before the variant is loaded
-    return on_trial(variant, contract, zoo.get(variant.operation, variant.name), kinds=kinds_here(zoo))
+    return under_test(variant, contract, _dispatch.make_callable(zoo, variant.operation, variant.name), kinds=kinds_here(zoo))
 
 
 def _require_examples(max_examples: int) -> None:
@@ -93,8 +88,8 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
         With the property and the smallest failing example as code.
     """
     implementation = replace(implementation, record=Record())
-    own: dict[Property, float] = getattr(properties_of(implementation.contract), "SHARES", {})
-    share = (SHARES | relations.SHARES | own).get(property_, 1)
+    stated: dict[Property, float] = getattr(properties_of(implementation.contract), "SHARES", {})
+    share = (SHARES | relations.SHARES | stated).get(property_, 1)
     started = time.perf_counter()
     if property_ in LARGE and max_examples < FEW:
         return implementation.record
@@ -147,7 +142,7 @@ def _naming(property_: Property, implementation: Implementation) -> Iterator[Non
 
 
 def check(
-    zoo: Zoo, operation: str, function: Callable[..., Any], *, max_examples: int = 100, bare: bool = False, **claims: Any
+    zoo: Catalogue, operation: str, function: Callable[..., Any], *, max_examples: int = 100, bare: bool = False, **claims: Any
 ) -> None:
     """Hold any function to every property of an operation; see `registry.check`."""
     _require_examples(max_examples)
@@ -157,11 +152,9 @@ def check(
 
 
 def conformance_test(
-    zoo: Zoo, operation: str, function: Callable[..., Any], *, max_examples: int = 100, bare: bool = False, **claims: Any
+    zoo: Catalogue, operation: str, function: Callable[..., Any], *, max_examples: int = 100, bare: bool = False, **claims: Any
 ) -> Callable[..., None]:
     """Return a pytest test that holds a function to every property, each under its own name; see `registry.conformance_test`."""
-    if zoo.system.missing("pytest"):
-        raise ModuleNotFoundError(f"conformance_test {zoo.system.missing('pytest')}")
     import pytest
 
     _require_examples(max_examples)

@@ -1,7 +1,7 @@
 """What a call's result must be, computed once: a property asks a kernel the same call in several ways, and every kernel the same.
 
 Calls are drawn alike for all kernels with the same claims, so that the reference and its bound, the most costly part of a test,
-are there for the next one. They are remembered by the call's contents: changed in place, an array is another.
+are there for the next one. The key is the call's contents, so a call whose array was changed in place is another call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _remembered: dict[Hashable, tuple[ModuleType, Any]] = {}
 
 
 def _once(compute: Callable[..., Any], by_contents: bool = True) -> Callable[..., Any]:
-    """Return the function with a memory: of calls by all that they are, or without `by_contents` by all but what arrays hold."""
+    """Memoise a function: by everything that a call holds, or without `by_contents` by all but the contents of arrays."""
 
     @functools.wraps(compute)
     def remembered(contract: ModuleType, case: Case, *precision: str) -> Any:
@@ -72,5 +72,5 @@ def reference(contract: ModuleType, case: Case) -> Any:
 
 @functools.partial(_once, by_contents=False)
 def work(contract: ModuleType, case: Case) -> Any:
-    """Return what a case takes, which hangs on its shapes and parameters alone."""
+    """Return the work of a case, which depends on its shapes and parameters alone."""
     return contract.work(**case.arrays, **case.parameters)

@@ -1,4 +1,4 @@
-"""The arguments beside the floating arrays that a signature gives to the tests: parameters, indices, truth values, infinities."""
+"""Draws the arguments other than floating arrays that a signature states: parameters, indices, truth values, infinities."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def long_extent(draw: st.DrawFn, signature: Signature, most: int) -> dict[str, i
     In a third of the ordinary draws, and in two thirds of the large ones.
     """
     whole = [part for part in signature.results.values() if part.kind in ("Int", "Integer", "UInt")]
-    own = {extent for part in whole for extent in part.extents}
-    passed = [extent for array in signature.arrays.values() for extent in array.extents if whole and extent not in own]
-    # What an index counts stands in one array alone; what two arrays share is mostly summed over.
+    of_result = {extent for part in whole for extent in part.extents}
+    passed = [extent for array in signature.arrays.values() for extent in array.extents if whole and extent not in of_result]
+    # The extent that an index counts is mostly in one array alone; one that two arrays share is mostly summed over.
     counted = [*signature.indices.values(), *([extent for extent in passed if passed.count(extent) == 1] or passed)]
     fitting = [size for size in WRAPS if 4 * size <= most]
     if not (fitting and counted) or draw(st.sampled_from([True, True, False] if most <= SMALL else [False, False, True])):

@@ -24,15 +24,15 @@ BLOCKS = ((256, 256), (512, 256), (512, 16, 16), (256, 16, 64))  # tiles of two 
 
 def ordinary(implementation: Implementation, data: st.DataObject) -> Case:
     """Draw a call whose arrays have their core extents, all of them."""
-    own = draws.properties_of(implementation.contract).cases(implementation, implementation.small)
-    case: Case = data.draw(own, label="case")
+    cases = draws.properties_of(implementation.contract).cases(implementation, implementation.small)
+    case: Case = data.draw(cases, label="case")
     signature: Signature = implementation.contract.signature
     assume(all(array.ndim == len(signature.arrays[key].extents) for key, array in case.arrays.items()))
     return implementation.note(case)
 
 
 def explicit(implementation: Implementation, case: Case) -> Case | None:
-    """Return the call with the arrays that were left out, which are those that stand in for them; None if it may not be made."""
+    """Return the call with each array that was left out given as a copy of its default; None if that call may not be made."""
     defaults = {key: case.arrays[other].copy() for key, other in implementation.contract.signature.defaults.items()}
     whole = replace(case, arrays={**defaults, **case.arrays})
     return whole if implementation.claims(whole) else None
@@ -78,7 +78,7 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
         asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
     for tiles in asked:
-        counted = max(tiles) >= 2**15  # a counter goes round there: it shows where long sums keep their digits
+        counted = max(tiles) >= 2**15  # a counter of 16 bits wraps around there, which shows where long sums keep their digits
         past = [tile + int(rng.integers(-1 if len(tiles) == 1 and not counted else 1, 16)) for tile in tiles]
         rest = 3 if counted else 5  # the least is 2: a mean of one says nothing
         among = (lambda dtype: dtype == "float64") if counted and "float64" in implementation.dtypes else (lambda dtype: True)
@@ -111,21 +111,21 @@ def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> 
 
 
 def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:
-    """Return pairs of arrays that may be one array, and whether the second is the first one's transpose."""
-    arrays = [argument for argument in signature.arrays.values() if argument.extents and not argument.apart]
+    """Return pairs of arrays that may be one array, and whether the second is the transpose of the first."""
+    arrays = [argument for argument in signature.arrays.values() if argument.extents and not argument.keeps_dtype]
     pairs = [pair for pair in itertools.combinations(arrays, 2) if len(pair[0].extents) == len(pair[1].extents)]
-    return [(one, other, turned) for one, other in pairs for turned in (False, True)[: len(one.extents)]]
+    return [(one, other, transposed) for one, other in pairs for transposed in (False, True)[: len(one.extents)]]
 
 
 def takes_arrays_that_share_memory(implementation: Implementation, data: st.DataObject) -> None:
     """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
     every = {extent for argument in implementation.contract.signature.arrays.values() for extent in argument.extents}
     sizes = {extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
-    one, other, turned = data.draw(
-        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is turned"
+    one, other, transposed = data.draw(
+        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is transposed"
     )
     for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
-        for a, b in zip(one.extents, other.extents[::-1] if turned else other.extents, strict=True):
+        for a, b in zip(one.extents, other.extents[::-1] if transposed else other.extents, strict=True):
             sizes[a] = sizes[b] = min(sizes[a], sizes[b])
     case = data.draw(draws.calls(implementation, sizes), label="case")
     assume(one.name in case.arrays and other.name in case.arrays)
@@ -139,17 +139,18 @@ def takes_arrays_that_share_memory(implementation: Implementation, data: st.Data
         "every other": (longer[:: max(1, len(longer) - len(base))][: len(base)], longer[: len(base)]),
     }
     first, second = views[data.draw(st.sampled_from(list(views)), label="how it lies over the other")]
-    case = implementation.note(replace(case, arrays=case.arrays | {one.name: first, other.name: second.T if turned else second}))
+    arrays = case.arrays | {one.name: first, other.name: second.T if transposed else second}
+    case = implementation.note(replace(case, arrays=arrays))
     implementation.judge(plain(case), implementation.call(case))
 
 
 def takes_what_is_left_out_for_its_default(implementation: Implementation, data: st.DataObject) -> None:
-    """An array that is left out, the one that stands in for it, and a copy of that, all mean the same."""
+    """An array that is left out, its default given, and a copy of that, all mean the same."""
     case, defaults = ordinary(implementation, data), implementation.contract.signature.defaults
     given = {key: array for key, array in case.arrays.items() if key not in defaults}
     same, copied = ({key: change(given[other]) for key, other in defaults.items()} for change in (lambda a: a, np.copy))
-    for stands_in in ({}, same, copied):
-        trial = replace(case, arrays=given | stands_in)
+    for defaults_given in ({}, same, copied):
+        trial = replace(case, arrays=given | defaults_given)
         if implementation.claims(trial):
             implementation.judge(trial, implementation.call(implementation.note(trial)))
 

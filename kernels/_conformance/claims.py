@@ -16,17 +16,17 @@ from kernels._conformance import asking
 from kernels._conformance.cases import SMALL, Case, in_layouts, plain, present
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare, Form, parameters_of
-from kernels._conformance.implementation import Implementation, kinds_here, on_trial
+from kernels._conformance.implementation import Implementation, kinds_here, under_test
 from kernels._conformance.state import FirstCall, watched
 from kernels._definition.results import parts
-from kernels._variant import declare
-from registry import Variant, VariantUnavailable, Zoo
+from kernels._variant import Variant, VariantUnavailable, declare
+from kernels._zoo import Catalogue
 
 
 def implementation_from(
-    zoo: Zoo, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any
+    zoo: Catalogue, operation: str, function: Callable[..., Any], *, bare: bool = False, **claims: Any
 ) -> Implementation:
-    """Put any function on trial, behind the validation of dispatch, or bare, as a user would call it.
+    """Put any function under test, behind the validation of dispatch, or bare, as a user would call it.
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def implementation_from(
     first = FirstCall()
 
     def implementation(arrays: str) -> Implementation:
-        own = replace(variant, arrays=arrays)
-        form = Form(own, function, op.function, keywords)
-        return on_trial(own, op.contract, _dispatch.fixed(op, own, form), form=form, first=first)
+        claimed = replace(variant, arrays=arrays)
+        form = Form(claimed, function, op.function, keywords)
+        return under_test(claimed, op.contract, _dispatch.fixed(op, claimed, form), form=form, first=first)
 
     case = _smallest(implementation("numpy"), name)
     with watched(unusual=False):
@@ -76,17 +76,17 @@ def implementation_from(
 
 
 def _bare_implementation(
-    zoo: Zoo, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
+    zoo: Catalogue, op: _dispatch.Operation, function: Callable[..., Any], variant: Variant, claims: dict[str, Any]
 ) -> Implementation:
-    """Put a function on trial as it is, with each kind of array that it does not exclude."""
+    """Put a function under test as it is, with each kind of array that it does not exclude."""
     form = Bare(variant, function, op.contract.signature.public)
     kinds = (variant.arrays,) if "arrays" in claims else kinds_here(zoo)
-    implementation = on_trial(variant, op.contract, form, kinds=kinds, form=form)
+    implementation = under_test(variant, op.contract, form, kinds=kinds, form=form)
     _smallest(implementation, variant.name.strip("<>"))
     return implementation
 
 
-def _arrays_of(zoo: Zoo, op: _dispatch.Operation, implementation: Callable[[str], Implementation], case: Case) -> str:
+def _arrays_of(zoo: Catalogue, op: _dispatch.Operation, implementation: Callable[[str], Implementation], case: Case) -> str:
     """Find the kind of array that a function takes."""
     variant: Variant = implementation("numpy").form.variant  # type: ignore[union-attr]
     if variant.device != "cpu" or "bfloat16" in variant.dtypes:  # NumPy has neither
@@ -102,7 +102,7 @@ def _lacking(op: _dispatch.Operation, function: Callable[..., Any]) -> dict[str,
     return {} if takes_any else dict.fromkeys(op.contract.signature.nullable - parameters.keys(), (None,))
 
 
-def _variant(zoo: Zoo, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
+def _variant(zoo: Catalogue, op: _dispatch.Operation, name: str, claims: dict[str, Any]) -> Variant:
     """Return a function's claims as a variant, once they mean something."""
     where = f"{op.name}: the claims of {name}:"
     try:
@@ -129,13 +129,13 @@ def _smallest(implementation: Implementation, name: str) -> Case:
     claims = asking.claims_of(implementation)
     if claims not in _smallest_calls:
         calls = properties_of(implementation.contract).cases(implementation, SMALL)
-        own = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
+        search = settings(max_examples=200, derandomize=True, database=None, phases=(Phase.generate, Phase.shrink))
         try:
             with asking.nothing_stored():
                 _smallest_calls[claims] = find(
                     calls,
                     lambda each: implementation.claims(each) and all(array.size for array in each.arrays.values()),
-                    settings=own,
+                    settings=search,
                 )
         except HypothesisException:
             limits = ", ".join(f"{key} {limit!r}" for key, limit in implementation.limits.items())
@@ -173,8 +173,6 @@ def _takes_read_only(op: _dispatch.Operation, implementation: Implementation, ca
     args, kwargs = op.function(**read_only.arrays, **case.parameters)
     try:
         form(*args, **kwargs, **form.variant.options)
-    except (TypeError, ValueError, BufferError):
-        return False
-    except (Exception, SystemExit):  # a failure of its own, which the properties will show
-        return True
+    except (Exception, SystemExit) as error:  # any but these is the function's own failure, which the properties will show
+        return not isinstance(error, TypeError | ValueError | BufferError)
     return True

@@ -197,7 +197,7 @@ def filled(
     sizes = {e: n for key, each in stated.items() for e, n in zip(each.extents[::-1], shapes[key][::-1], strict=False)}
     arrays = {}
     for key, argument in stated.items():
-        if argument.apart:
+        if argument.keeps_dtype:
             whole_dtype = draw(st.sampled_from(WHOLE[argument.kind]))
             whole = whole_array(rng, argument, shapes[key], sizes.get(signature.indices.get(key, "")), whole_dtype)
             arrays[key] = whole.astype(dtype) if key in signature.group else whole
@@ -206,7 +206,7 @@ def filled(
         if key in signature.nonnegative:
             arrays[key] = magnitudes(draw, rng, arrays[key])
     own = draw(properties_of(implementation.contract).parameters(implementation, arrays))
-    if signature.own:
+    if signature.custom:
         try:
             implementation.contract.validate(**arrays, **own)
         except (TypeError, ValueError):
@@ -369,7 +369,7 @@ def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[A
         wrong.append((array[None], ValueError))
     if argument.least > 1:
         wrong.append((array[0], ValueError))
-    if argument.apart:
+    if argument.keeps_dtype:
         wrong.append((array.astype("float64"), TypeError))
     if argument.kind == "Float" and not (signature.promotes and len(signature.arrays) > 1):
         wrong.append((array.astype(int), TypeError))

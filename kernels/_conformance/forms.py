@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernels import _arrays
-from registry import Variant
+from kernels._variant import Variant
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[Mapping[str, inspect.Parameter], bool]:
@@ -36,41 +36,41 @@ class Form:
         self, variant: Variant, function: Callable[..., Any], operation: Callable[..., Any], keywords: Iterable[str]
     ) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
-        self._operation, self._own = operation, inspect.signature(operation).parameters
+        self._operation, self._known = operation, inspect.signature(operation).parameters
         parameters, takes_any = parameters_of(function)
         keywords = [*keywords, *variant.options]  # of a normalised call
         empty = inspect.Parameter.empty
-        own = {key: parameters[key].default for key in keywords if key in parameters}
-        self.defaults = {key: default for key, default in own.items() if default is not empty}
-        lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._own]
-        self.lacking = {key: self._own[key].default for key in lacking}
+        stated = {key: parameters[key].default for key in keywords if key in parameters}
+        self.defaults = {key: default for key, default in stated.items() if default is not empty}
+        lacking = [key for key in keywords if not takes_any and key not in parameters and key in self._known]
+        self.lacking = {key: self._known[key].default for key in lacking}
         self.varies = bool(self.defaults)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function with the arguments of a normalised call that it needs."""
         if not self.takes_read_only:
             args, kwargs = _replaced(_writable, args, kwargs)
-        return self.function(*args, **self.kept(args, kwargs, self.leaves_out))
+        return self.function(*args, **self.keywords_given(args, kwargs, self.leaves_out))
 
-    def kept(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
+    def keywords_given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], leaves_out: bool) -> dict[str, Any]:
         """Return the keyword arguments that the function is given."""
         limits = self.variant.limits
         unknown = [key for key in self.lacking if isinstance(limits.get(key), tuple) and len(limits[key]) == 1]
         return {
             key: value
             for key, value in kwargs.items()
-            if key not in unknown and not (leaves_out and self._goes_without_saying(key, args, kwargs))
+            if key not in unknown and not (leaves_out and self._is_default(key, args, kwargs))
         }
 
-    def _goes_without_saying(self, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    def _is_default(self, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Whether the function's default for an argument means the value that a normalised call gives it."""
         if key not in self.defaults:
             return False
         value, default = kwargs[key], self.defaults[key]
-        if key in self._own:
-            own = {name: each for name, each in kwargs.items() if name in self._own}
+        if key in self._known:
+            known = {name: each for name, each in kwargs.items() if name in self._known}
             try:
-                default = self._operation(*args, **{**own, key: default})[1].get(key)
+                default = self._operation(*args, **{**known, key: default})[1].get(key)
             except (TypeError, ValueError):
                 return False
         return default is value or (type(default) is type(value) and isinstance(value, str | int | float) and default == value)
@@ -80,8 +80,8 @@ class Bare:
     """A function that is called as it is, without dispatch, as a user of the operation calls it.
 
     In half of the calls that is by keyword, with every argument; in the others by position as far as the operation's
-    signature goes, without what has its default. What its claims allow one value alone for is left out if the function
-    lacks it; so is data that is not claimed.
+    signature goes, without what has its default. An argument for which its claims allow a single value is left out if
+    the function has no such parameter; so is an array that it does not claim to take.
     """
 
     varies = True
@@ -91,9 +91,9 @@ class Bare:
     def __init__(self, variant: Variant, function: Callable[..., Any], public: inspect.Signature) -> None:
         self.variant, self.function, self.leaves_out = variant, function, False
         self._public = public.parameters
-        own, takes_any = parameters_of(function)
+        parameters, takes_any = parameters_of(function)
         single = {key: limit[0] for key, limit in variant.limits.items() if isinstance(limit, tuple) and len(limit) == 1}
-        self.without = {key for key, only in single.items() if only is None or not (takes_any or key in own)}
+        self.without = {key for key, only in single.items() if only is None or not (takes_any or key in parameters)}
 
     def __call__(self, **given: Any) -> Any:
         """Call the function with a user's arguments."""
@@ -114,10 +114,10 @@ class Bare:
                 break
             args.append(left.pop(key))
         defaults = {key: parameter.default for key, parameter in self._public.items()}
-        return args, {key: value for key, value in left.items() if not self._goes_without_saying(value, defaults[key], first)}
+        return args, {key: value for key, value in left.items() if not self._is_default(value, defaults[key], first)}
 
     @staticmethod
-    def _goes_without_saying(value: Any, default: Any, first: Any) -> bool:
+    def _is_default(value: Any, default: Any, first: Any) -> bool:
         return value is default or (value is first if default is None else isinstance(value, str | float) and value == default)
 
 

@@ -1,4 +1,4 @@
-"""The properties that every implementation of every operation must have; an operation's own stand in its folder.
+"""The properties that every implementation of every operation must have; those of one operation are in its folder.
 
 Each is a function of an `Implementation` and of a `hypothesis.strategies.DataObject` that it draws its calls from.
 """
@@ -30,11 +30,11 @@ from kernels._definition.results import map_parts, parts
 Property = Callable[[Implementation, st.DataObject], None]
 
 THREADS = 8
-# How often, with how much work: rings of buffers come round. The first is what Hypothesis asks first, and always.
+# How many calls, and the most work of each: 130 calls go round any ring of reused buffers. Hypothesis always tries the first.
 CALLS = ((130, 200), *((20, SMALL),) * 3, *((2, SMALL),) * 28)
-RUSH = 0.04  # seconds that eight threads go on calling; a race needs some luck
+RACE_SECONDS = 0.04  # that eight threads go on calling: the longer, the more likely a race shows
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
-_one_guard = threading.Lock()  # NumPy is everyone's
+_one_guard = threading.Lock()  # NumPy's functions are replaced for all threads, so by one of them at a time
 
 
 def _poison(implementation: Implementation, case: Case) -> None:
@@ -78,7 +78,7 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
     All bits are set in the guards and in what `empty` returns: NaN, so that an entry never written shows too.
     """
     blocks: list[np.ndarray[Any, Any]] = []
-    own = {name: getattr(np, name) for name in ("empty", "zeros", "empty_like", "zeros_like")}
+    originals = {name: getattr(np, name) for name in ("empty", "zeros", "empty_like", "zeros_like")}
 
     def guarding(plain: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(plain)
@@ -96,12 +96,12 @@ def _guards() -> Iterator[list[np.ndarray[Any, Any]]]:
         return allocate
 
     with _one_guard:
-        for name, plain in own.items():
+        for name, plain in originals.items():
             setattr(np, name, guarding(plain))
         try:
             yield blocks
         finally:
-            for name, plain in own.items():
+            for name, plain in originals.items():
                 setattr(np, name, plain)
 
 
@@ -114,10 +114,10 @@ def leaves_its_arguments_alone(implementation: Implementation, data: st.DataObje
     first = map_parts(np.copy, results[0])
     results += [implementation.call(case) for _ in range(calls - 1)]
     for name, array in case.arrays.items():
-        if (_owner(array).tobytes(), array.strides) != before[name]:
-            raise AssertionError(f"argument {name}, or memory round it, was changed")
-        if any(np.shares_memory(array, part) for part in parts(results[0])):
-            raise AssertionError(f"the result shares memory with argument {name}")
+        unchanged = (_owner(array).tobytes(), array.strides) == before[name]
+        require(unchanged, f"argument {name}, or memory round it, was changed")
+        shares = any(np.shares_memory(array, part) for part in parts(results[0]))
+        require(not shares, f"the result shares memory with argument {name}")
     require(not _any_share_memory([part for result in results for part in parts(result)]), "two results share memory")
     require(same_bits(results[0], first), "a later call wrote to an earlier result")
     if implementation.deterministic:
@@ -173,7 +173,7 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
 
     def serve(i: int) -> None:
         together.wait()
-        end = time.perf_counter() + RUSH
+        end = time.perf_counter() + RACE_SECONDS
         while not outcomes[i] or time.perf_counter() < end:
             try:
                 result = implementation.call(cases[i])
@@ -209,10 +209,9 @@ def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataOb
         implementation.record.circumstances[:] = usual + (circumstances() if unusual else [])
         with watched(unusual=unusual, dispatched=not implementation.bare) as changed:
             result = implementation.call(case)
-        if changed:
-            raise AssertionError(f"it changed {', '.join(changed)} for the whole process")
-        if implementation.first.changed:
-            raise AssertionError(f"its first call changed {', '.join(implementation.first.changed)} for the whole process")
+        require(not changed, f"it changed {', '.join(changed)} for the whole process")
+        at_first = implementation.first.changed
+        require(not at_first, f"its first call changed {', '.join(at_first)} for the whole process")
         implementation.judge(case, result)
 
 
@@ -225,10 +224,10 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
         asked = [(_claimed(implementation, implementation.form, bad, kind), error) for bad, error in calls]
         calls = [(call, error) for call, error in asked if call is not None]
     arguments, error = data.draw(st.sampled_from(calls), label="call")
-    own = np.dtype("float32" if dtype == "bfloat16" else dtype)
+    working = np.dtype("float32" if dtype == "bfloat16" else dtype)
     presented = {
-        name: present(each, kind, dtype if each.dtype == own else "", implementation.device)
-        if type(each) is np.ndarray and (each.dtype == own or kind != "numpy")
+        name: present(each, kind, dtype if each.dtype == working else "", implementation.device)
+        if type(each) is np.ndarray and (each.dtype == working or kind != "numpy")
         else each
         for name, each in arguments.items()
     }
@@ -243,8 +242,8 @@ def refuses_what_the_contract_refuses(implementation: Implementation, data: st.D
         raise AssertionError(f"a call with {arguments} raised {type(other).__name__}, expected {error.__name__}") from other
     if raised is None:
         raise AssertionError(f"a call with {arguments} was not refused; expected {error.__name__}")
-    if not (implementation.bare or raised.startswith(f"{implementation.operation}:")):
-        raise AssertionError(f"the error does not name the operation: {raised}")
+    names_it = implementation.bare or raised.startswith(f"{implementation.operation}:")
+    require(names_it, f"the error does not name the operation: {raised}")
 
 
 def _claimed(implementation: Implementation, form: Bare, arguments: dict[str, Any], kind: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A function on trial, what it claims, and what a property saw of it."""
+"""A function under test, what it claims, and what a property saw of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
 from kernels._definition.results import map_parts, parts
-from registry import Variant, Zoo
+from kernels._variant import Variant
+from kernels._zoo import Catalogue
 
 LONG = 256  # entries of an extent, past which the same call is made twice
 BRIEF = 0.1  # seconds of a processor: a call that took longer is not made twice
@@ -45,7 +46,7 @@ class Record:
     case: Case | None = None  # the last call that was tried
     kind: str = "numpy"  # the kind of arrays in the last call
     left_out: bool = False  # whether the last call leaves out what the function has defaults for
-    before: Case | None = None  # the call before the last one, where the last result may hang on it
+    before: Case | None = None  # the call before the last one, where the last result may depend on it
     in_place: bool = False  # whether the call before had the arrays of the last one, with other contents
     circumstances: list[str] = field(default_factory=list)  # further code that comes before the call
     # The last call that returned, the kind of its arrays, and its result.
@@ -61,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Implementation:
-    """A function on trial, in the operation's public form, and what it claims."""
+    """A function under test, in the operation's public form, and what it claims."""
 
     operation: str
     contract: ModuleType
@@ -100,7 +101,7 @@ class Implementation:
 
     def claims(self, case: Case) -> bool:
         """Whether a call is valid, and within the implementation's limits; data that is x itself counts as left out."""
-        if self.contract.signature.own:
+        if self.contract.signature.custom:
             try:
                 self.contract.validate(**case.arrays, **case.parameters)
             except (TypeError, ValueError):
@@ -138,7 +139,7 @@ class Implementation:
 
     @property
     def stands_in(self) -> bool:
-        """Whether it runs on a stand-in for its device, which takes long for the smallest call."""
+        """Whether it runs on a stand-in for its device, where even the smallest call takes long."""
         return self.most < LARGE
 
     @property
@@ -213,11 +214,9 @@ class Implementation:
         AssertionError
             With the worst entry, if one is outside its bound.
         """
-        if result.shape != expected.shape:
-            raise AssertionError(f"the result has shape {result.shape}, expected {expected.shape}")
+        require(result.shape == expected.shape, f"the result has shape {result.shape}, expected {expected.shape}")
         if claim:
-            if not np.isfinite(expected).all():
-                raise AssertionError(f"{claim}: one result is not finite")
+            require(np.isfinite(expected).all(), f"{claim}: one result is not finite")
             expected = expected.astype(np.result_type(expected, bound))
         bound = np.broadcast_to(bound, expected.shape)
         agreement: Agreement = compare(result, expected, bound, scale)
@@ -232,7 +231,7 @@ class Implementation:
             )
 
     def note(self, case: Case) -> Case:
-        """Remember a case as the one under trial, so that a failure can show it."""
+        """Remember a case as the one under test, so that a failure can show it."""
         extents = [extent for array in case.arrays.values() for extent in array.shape]
         self.record.case = case
         self.record.largest = max([self.record.largest, *extents])
@@ -240,26 +239,24 @@ class Implementation:
         return case
 
 
-def on_trial(variant: Variant, contract: ModuleType, function: Callable[..., Any], **more: Any) -> Implementation:
-    """Return a function on trial with the claims of a variant."""
+def under_test(variant: Variant, contract: ModuleType, function: Callable[..., Any], **more: Any) -> Implementation:
+    """Return a function under test with the claims of a variant."""
     claims = {key: getattr(variant, key) for key in ("dtypes", "precision", "deterministic", "device", "limits")}
     return Implementation(variant.operation, contract, function, **claims, **more)
 
 
-def kinds_here(zoo: Zoo) -> tuple[str, ...]:
+def kinds_here(zoo: Catalogue) -> tuple[str, ...]:
     """Return the kinds of array that can be brought here."""
     return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
 
 
 def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
     """Return the values of what a function made of an array, once they are an array of its kind, whose memory is usable."""
-    own = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
-    if not own:
-        raise AssertionError(f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
-    if result.dtype != like.dtype:
-        raise AssertionError(f"the result has dtype {result.dtype}, expected {like.dtype}")
-    if _arrays.place(result) != _arrays.place(like):
-        raise AssertionError(f"the result is on {_arrays.place(result)}, the arrays are on {_arrays.place(like)}")
+    same_kind = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
+    require(same_kind, f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
+    require(result.dtype == like.dtype, f"the result has dtype {result.dtype}, expected {like.dtype}")
+    place, expected = _arrays.place(result), _arrays.place(like)
+    require(place == expected, f"the result is on {place}, the arrays are on {expected}")
     return _usable(result, like)
 
 

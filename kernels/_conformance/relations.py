@@ -136,12 +136,12 @@ def treats_rows_apart(implementation: Implementation, data: st.DataObject) -> No
 
 def commutes_with_permutations(implementation: Implementation, data: st.DataObject) -> None:
     """The order of entries means nothing, nor their sign where that is stated: what the arrays do, the result does."""
-    case, own = _unit(implementation, data), properties_of(implementation.contract)
+    case, stated = _unit(implementation, data), properties_of(implementation.contract)
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the order"))
     changes = {}
-    for extent in own.PERMUTES.split():
+    for extent in stated.PERMUTES.split():
         size = _sizes(implementation, case)[extent]
-        signs = rng.choice([-1, 1], size) if extent in getattr(own, "MIRRORS", "").split() else None
+        signs = rng.choice([-1, 1], size) if extent in getattr(stated, "MIRRORS", "").split() else None
         changes[extent] = _taking(rng.permutation(size), signs)
     same = implementation.contract.signature.same_extents(case.arrays)
     changes |= {extent: changes[its] for extent, its in same.items() if extent in changes and its in changes}
@@ -149,7 +149,7 @@ def commutes_with_permutations(implementation: Implementation, data: st.DataObje
 
 
 def _taking(chosen: Any, signs: Array | None = None) -> Change:
-    """Return the change to some entries along an axis, some with their sign turned."""
+    """Return the change to some entries along an axis, some with the other sign."""
 
     def change(array: Array, axis: int) -> Array:
         taken = np.take(array, chosen, axis)

@@ -240,7 +240,7 @@ def _case(contract: Any, rng: np.random.Generator, dtype: str, parameters: dict[
     for key, argument in contract.signature.arrays.items():
         if key not in left_out:
             shape = [sizes[extent] for extent in _dimensions(contract, argument)]
-            if argument.apart:
+            if argument.keeps_dtype:
                 arrays[key] = whole_array(rng, argument, shape, sizes.get(contract.signature.indices.get(key, "")))
             else:
                 arrays[key] = _as(given[key] if key in given else rng.standard_normal(shape), dtype)

@@ -90,7 +90,7 @@ def _imports(implementation: Implementation, code: str) -> Iterator[str]:
     if module != "__main__" and inspect.unwrap(getattr(sys.modules.get(module), name, _name)) is function:
         yield f"from {module} import {name}"
     else:
-        yield f"# {name} is the function on trial"
+        yield f"# {name} is the function under test"
 
 
 def _arrays(implementation: Implementation, record: Record, case: Case) -> Iterator[str]:
@@ -110,8 +110,8 @@ def _array(implementation: Implementation, record: Record, case: Case, name: str
     array, variant = case.arrays[name], implementation.form.variant if implementation.form else None
     text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
     kind = variant.arrays if variant and not implementation.bare else record.kind
-    turned = kind == "torch" and any(stride < 0 for stride in array.strides)  # torch knows no such layout
-    if case.layouts.get(name, "contiguous") != "contiguous" and not (turned or (variant and variant.layout == "C")):
+    unknown_layout = kind == "torch" and any(stride < 0 for stride in array.strides)
+    if case.layouts.get(name, "contiguous") != "contiguous" and not (unknown_layout or (variant and variant.layout == "C")):
         text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
     if kind == "torch" or case.dtype == "bfloat16" or implementation.device != "cpu":
         text = f"torch.from_dlpack({text})"
@@ -122,10 +122,10 @@ def _array(implementation: Implementation, record: Record, case: Case, name: str
 
 def _call(implementation: Implementation, record: Record, case: Case) -> str:
     """Return the call: of a registered variant as any caller's, of a function as dispatch makes it."""
-    own = {id(array): name for name, array in reversed(case.arrays.items())}
+    names = {id(array): name for name, array in reversed(case.arrays.items())}
 
     def written(value: Any) -> str:
-        return own.get(id(value)) or repr(value)
+        return names.get(id(value)) or repr(value)
 
     name, given = _name(implementation), {**case.arrays, **case.parameters}
     if implementation.form is None:
@@ -137,7 +137,7 @@ def _call(implementation: Implementation, record: Record, case: Case) -> str:
     unchecked = {"check_finite": False} if implementation.contract.signature.finite else {}
     args, kwargs = implementation.contract.validate(**given, **unchecked)
     named = {**dict(zip(implementation.contract.signature.public.parameters, args, strict=False)), **kwargs}
-    kwargs = implementation.form.kept(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
+    kwargs = implementation.form.keywords_given(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     if not (implementation.form.variant.batches or implementation.contract.signature.is_core(named)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name
@@ -163,7 +163,7 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir(), f"kernel-zoo-{getpass.getuser() if user is None else user}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        own = folder.is_dir() and not folder.is_symlink() and user in (None, folder.stat().st_uid)
+        usable = folder.is_dir() and not folder.is_symlink() and user in (None, folder.stat().st_uid)
     except OSError:  # a file has its name
-        own = False
-    return folder if own else Path(tempfile.mkdtemp(prefix="kernel-zoo-"))
+        usable = False
+    return folder if usable else Path(tempfile.mkdtemp(prefix="kernel-zoo-"))

@@ -1,9 +1,9 @@
-"""What all of a process shares, set to unusual values round a call, so that a kernel that sets it shows, and put back after.
+"""What all of a process shares: set to unusual values before a call, so that a kernel which sets it is noticed, then put back.
 
-A kernel that sets a state to its usual value changes nothing that can be seen; to an unusual one that was put there before, it
-does. What is set once, by the first call of a process, shows in that call alone: so the first call of a function on trial is
-always watched, whichever property makes it. What has two values only keeps its usual one then, since to set the other is what
-does harm; so does what may change the last bits of a result, such as the number of threads.
+While a state has its usual value, nobody notices a kernel that sets it to that value; while it has an unusual one, this is a
+change. Some kernels set a state in their first call only, so the first call of a function under test is always watched, whichever
+property makes it. In that first call a state of two values keeps the usual one, since a kernel does harm by setting the other; so
+does a state that may change the last bits of a result, such as the number of threads.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Shared(NamedTuple):
     write: Callable[[Any], Any] | None = None  # takes what `read` returned; None where it cannot be put back
     # Makes an unusual value of the present one; None where any would change what a kernel must do.
     unusual: Callable[[Any], Any] | None = None
-    code: str = ""  # what makes it unusual in the code of a failure, where a result may hang on it
+    code: str = ""  # what makes it unusual in the code of a failure, where a result may depend on it
     at_first: bool = True  # whether it is unusual in a first call too
     behind_dispatch: bool = False  # whether it is unusual only for a function called through dispatch, which makes it neutral
     # Of a state that importing a module may change: makes of the usual value, and of those before and after the import, the usual
@@ -65,16 +65,8 @@ def _set_filters(filters: Any) -> None:
     warnings.filters[:] = filters  # type: ignore[index]
 
 
-def _set_collector(enabled: bool) -> None:
-    (gc.enable if enabled else gc.disable)()
-
-
 def _set_streams(streams: Any) -> None:
     sys.stdout, sys.stderr = streams
-
-
-def _keeps_subnormal() -> bool:
-    return neutral.SMALLEST * neutral.HALF > 0
 
 
 def _torch(name: str) -> Callable[..., Any]:
@@ -90,10 +82,6 @@ def _keep_subnormal(_: Any) -> None:
 def _another_dtype(dtype: Any) -> Any:
     torch = sys.modules["torch"]
     return torch.float32 if dtype == torch.float64 else torch.float64
-
-
-def _determinism() -> tuple[bool, bool]:
-    return _torch("are_deterministic_algorithms_enabled")(), _torch("is_deterministic_algorithms_warn_only_enabled")()
 
 
 def _backends() -> tuple[Any, ...]:
@@ -119,10 +107,6 @@ def _set_numba_threads(number: int) -> None:
 def _blas(modules: int) -> list[Any]:
     """Return the libraries of a BLAS that are loaded with so many modules: to look for them takes milliseconds."""
     return [each for each in sys.modules["threadpoolctl"].ThreadpoolController().lib_controllers if each.user_api == "blas"]
-
-
-def _blas_threads() -> dict[str, int]:
-    return {each.filepath: each.num_threads for each in _blas(len(sys.modules))}
 
 
 def _set_blas_threads(numbers: dict[str, int]) -> None:
@@ -158,8 +142,8 @@ SHARED = (
     Shared("np.printoptions", np.get_printoptions, lambda v: np.set_printoptions(**v), lambda v: {**v, "precision": 5}),
     Shared("np.setbufsize", np.getbufsize, np.setbufsize, lambda v: 2 * v, at_first=False),
     Shared("random", random.getstate, random.setstate, lambda _: random.Random(424_242).getstate()),
-    Shared("how subnormal numbers are kept", _keeps_subnormal, _keep_subnormal),
-    Shared("gc.disable", gc.isenabled, _set_collector, lambda v: not v, at_first=False),
+    Shared("how subnormal numbers are kept", lambda: neutral.SMALLEST * neutral.HALF > 0, _keep_subnormal),
+    Shared("gc.disable", gc.isenabled, lambda v: (gc.enable if v else gc.disable)(), lambda v: not v, at_first=False),
     Shared("gc.set_threshold", gc.get_threshold, lambda v: gc.set_threshold(*v), lambda v: (v[0] + 1, *v[1:])),
     Shared(
         "the filters of warnings",
@@ -187,7 +171,12 @@ SHARED = (
         lambda v: os.sched_setaffinity(0, v),
     ),
     Shared("the decimal context", _rounding, _set_rounding, lambda v: (v[0] + 1, v[1]), module="decimal"),
-    Shared("the threads of the BLAS", _blas_threads, _set_blas_threads, module="threadpoolctl"),
+    Shared(
+        "the threads of the BLAS",
+        lambda: {each.filepath: each.num_threads for each in _blas(len(sys.modules))},
+        _set_blas_threads,
+        module="threadpoolctl",
+    ),
     Shared(
         "torch's default dtype",
         _torch("get_default_dtype"),
@@ -228,7 +217,7 @@ SHARED = (
     ),
     Shared(
         "torch's deterministic algorithms",
-        _determinism,
+        lambda: (_torch("are_deterministic_algorithms_enabled")(), _torch("is_deterministic_algorithms_warn_only_enabled")()),
         lambda v: _torch("use_deterministic_algorithms")(v[0], warn_only=v[1]),
         module="torch",
     ),
@@ -293,12 +282,12 @@ def watched(*, unusual: bool = True, first: bool = False, dispatched: bool = Tru
 
 
 def circumstances() -> list[str]:
-    """Return the code that makes the state unusual, as far as a result may hang on it."""
+    """Return the code that makes the state unusual, as far as a result may depend on it."""
     return [each.code for each in SHARED if each.code and each.module in sys.modules]
 
 
 class FirstCall:
-    """The first call of a function on trial, whoever makes it.
+    """The first call of a function under test, whoever makes it.
 
     Attributes
     ----------

@@ -114,7 +114,7 @@ def stand_ins(contract: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any
         elif key in signature.arrays:
             array = signature.arrays[key]
             shape = (*(batch if array.batch else ()), *(call.extents.get(extent, 1) for extent in array.extents))
-            kind = np.dtype({"Bool": "bool", "UInt": "uint64"}.get(array.kind, "int64")) if array.apart else dtype
+            kind = np.dtype({"Bool": "bool", "UInt": "uint64"}.get(array.kind, "int64")) if array.keeps_dtype else dtype
             made[key] = np.broadcast_to(kind.type(0), shape)
             other = made.get(signature.defaults.get(key))
             if other is not None and other.shape == shape:

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import registry
+from kernels._machine import VERSION, System
 
 PACKAGES = ("numpy", "torch", "numba", "triton")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")  # how many threads are allowed
@@ -37,7 +37,7 @@ def _lasting() -> dict[str, Any]:
         "cores": cores(),
         "threads allowed": {name: os.environ[name] for name in THREADS if name in os.environ},
         "gpu": _gpu(),
-        "versions": {"kernel-zoo": registry.__version__} | {name: _version(name) for name in PACKAGES},
+        "versions": {"kernel-zoo": VERSION} | {name: _version(name) for name in PACKAGES},
     }
 
 
@@ -85,7 +85,7 @@ def _version(package: str) -> str | None:
 
 def _gpu() -> str | None:
     """Return the first GPU's name, from NVIDIA's management library, or None if variants for CUDA cannot run here."""
-    if registry.missing("cuda"):
+    if System().missing("cuda"):
         return None
     nvml = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     device, name = ctypes.c_void_p(), ctypes.create_string_buffer(96)

@@ -27,7 +27,7 @@ from kernels._arrays import dtype_name
 
 # The kinds of number, as jaxtyping names them.
 KINDS = ("Float", "Real", "Num", "Inexact", "Complex", "Int", "Integer", "UInt", "Bool", "Shaped")
-APART = {"Int": ("int", "uint"), "Integer": ("int", "uint"), "UInt": ("uint",), "Bool": ("bool",)}  # what keeps its own dtype
+KEEPING = {"Int": ("int", "uint"), "Integer": ("int", "uint"), "UInt": ("uint",), "Bool": ("bool",)}  # their dtype
 _BOUNDS: dict[type, tuple[str, str, str]] = {
     annotated_types.Gt: ("gt", ">", "above"),
     annotated_types.Ge: ("ge", ">=", "of at least"),
@@ -46,14 +46,14 @@ class ArrayArgument(NamedTuple):
     batch: str | None
 
     @property
-    def apart(self) -> bool:
-        """Whether it has a dtype of its own, whatever the floating arrays have."""
-        return self.kind in APART
+    def keeps_dtype(self) -> bool:
+        """Whether it keeps its dtype, whatever the floating arrays are promoted to."""
+        return self.kind in KEEPING
 
     def dtypes(self, working: str) -> tuple[str, ...]:
         """Return the dtypes that a result may have, given that of the floating arguments."""
-        own = {"Int": "int64", "Integer": "int64", "UInt": "uint64", "Bool": "bool"}.get(self.kind, working)
-        return (own, "bool") if self.kind == "Shaped" else (own,)
+        dtype = {"Int": "int64", "Integer": "int64", "UInt": "uint64", "Bool": "bool"}.get(self.kind, working)
+        return (dtype, "bool") if self.kind == "Shaped" else (dtype,)
 
     @property
     def least(self) -> int:
@@ -215,4 +215,4 @@ def result_arguments(annotation: Any, module: ModuleType) -> tuple[dict[str, Arr
 
 def fits(kind: str, dtype: Any) -> bool:
     """Whether a dtype is of a kind that keeps its own."""
-    return dtype_name(dtype).startswith(APART[kind])
+    return dtype_name(dtype).startswith(KEEPING[kind])

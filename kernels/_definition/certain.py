@@ -78,7 +78,7 @@ class Choice(Valued):
         What each candidate's number is at least and at most.
     least, most : ndarray, shape value.shape
         Between what the number at the chosen place may lie: for the smallest number, the smallest of the `low` and of the `high`.
-    alone : int or None
+    distinct : int or None
         An axis of `value` along which no candidate may be chosen twice.
     """
 
@@ -87,7 +87,7 @@ class Choice(Valued):
     high: Array
     least: Array
     most: Array
-    alone: int | None = None
+    distinct: int | None = None
 
     @property
     def possible(self) -> Array:
@@ -113,12 +113,13 @@ class Choice(Valued):
     def __getitem__(self, index: Any) -> Choice:
         index = index if isinstance(index, tuple) else (index,)
         low, high = (each[(slice(None), *index)] for each in (self.low, self.high))
-        alone = self.alone
-        if alone is not None:
-            marks = np.broadcast_to(np.arange(self.shape[alone]).reshape([-1] + [1] * (self.ndim - 1 - alone)), self.shape)[index]
+        distinct = self.distinct
+        if distinct is not None:
+            places = np.arange(self.shape[distinct]).reshape([-1] + [1] * (self.ndim - 1 - distinct))
+            marks = np.broadcast_to(places, self.shape)[index]
             along = [axis for axis in range(marks.ndim) if marks.strides[axis]]
-            alone = along[0] if along else None
-        return Choice(self.value[index], low, high, self.least[index], self.most[index], alone)
+            distinct = along[0] if along else None
+        return Choice(self.value[index], low, high, self.least[index], self.most[index], distinct)
 
     def allows(self, indices: Any) -> Any:
         """Return which of some indices attain, within the bounds of both sides, what is asked for."""
@@ -129,9 +130,9 @@ class Choice(Valued):
         chosen = np.where(inside, indices, 0)[None]
         low, high = (np.take_along_axis(each, chosen, axis=0)[0] for each in (self.low, self.high))
         allowed = inside & (low <= self.most) & (high >= self.least)
-        if self.alone is not None and indices.shape[self.alone] > 1:
-            ordered = np.sort(indices, axis=self.alone)
-            twice = (np.diff(ordered, axis=self.alone) == 0).any(axis=self.alone, keepdims=True)
+        if self.distinct is not None and indices.shape[self.distinct] > 1:
+            ordered = np.sort(indices, axis=self.distinct)
+            twice = (np.diff(ordered, axis=self.distinct) == 0).any(axis=self.distinct, keepdims=True)
             allowed = allowed & ~twice
         return allowed
 

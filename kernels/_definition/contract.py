@@ -14,7 +14,7 @@ values that parameters must have for that where it is not always so; `QUANTITIES
 given in, and `RATE`, the one for rates; `scale`, the size beyond which a bound says nothing; `judge`, where an answer is judged
 otherwise than entry by entry (`judging.py`); `DEFINITION`, what a register line would say of the definition as a variant, such as
 its dtypes, as literals; and what `Signature` reads.
-Sizes, examples and files that people bring stand in `_examples.py` beside it; what its variants' costs hang on, in `_costs.py`.
+Sizes, examples and files that people bring are in `_examples.py` beside it; what its variants' costs depend on, in `_costs.py`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Contract:
         # Whether a result is one floating array that is held to the reference entry by entry.
         self.by_entries = self.signature.uniform and not hasattr(module, "judge")
         self.DISCRETE = tuple(key for key, each in self.signature.parameters.items() if each.choices or each.type is bool)
-        # Numbers that may be left out, each with its default, for which a kernel may have nothing to do.
+        # Numbers that may be left out, each with its default, for which a kernel may skip work.
         self.LEFT_OUT = {key: each.default for key, each in self.signature.parameters.items()
                          if key not in self.DISCRETE and isinstance(each.default, (int, float))}  # fmt: skip
         self._expressions: dict[str, Callable[..., Any]] = {"working": self.definition, **getattr(module, "PRECISIONS", {})}
@@ -191,10 +191,10 @@ class Contract:
         """Hold a result, in NumPy, to the definition: entry by entry, or as the operation's own `judge` says."""
         self.require_class(precision)
         call = self.signature.normal(args, kwargs)
-        own: Callable[..., str | None] | None = getattr(self.module, "judge", None)
-        if own is None:
+        judge: Callable[..., str | None] | None = getattr(self.module, "judge", None)
+        if judge is None:
             return self.entries(call, result, dtype, precision)
-        failure = own(judging.Call(self, call, dtype, precision), result)
+        failure = judge(judging.Call(self, call, dtype, precision), result)
         return judging.Verdict(Agreement(math.inf if failure else 0.0, (), 0.0), failure)
 
     def entries(self, call: Mapping[str, Any], result: Any, dtype: str, precision: str) -> judging.Verdict:
@@ -234,7 +234,7 @@ class Contract:
 
         def wrapped(part: Any, stated: ArrayArgument) -> Array:
             exact = np.asarray(part)
-            if stated.apart or (exact.dtype.kind == "b" and not self.signature.uniform):  # an index, or a comparison
+            if stated.keeps_dtype or (exact.dtype.kind == "b" and not self.signature.uniform):  # an index, or a comparison
                 return exact
             exact = exact.astype(as_)  # without dimensions it is the number itself
             if dtype == "bool":
@@ -269,13 +269,13 @@ class Contract:
         """
         call = self.signature.normal(args, kwargs)
         given = [call[key] for key in self.ARRAYS if call[key] is not None]
-        own = {id(array): array for array in given}  # one array that is two arguments is read once
+        distinct = {id(array): array for array in given}  # one array that is two arguments is read once
         tally = self._tally(call)
-        sizes = [math.prod(array.shape) for array in own.values()]
-        moved = sum(_bytes(array.dtype) * size for array, size in zip(own.values(), sizes, strict=True))
+        sizes = [math.prod(array.shape) for array in distinct.values()]
+        moved = sum(_bytes(array.dtype) * size for array, size in zip(distinct.values(), sizes, strict=True))
         working = call[self.signature.group[0]].dtype
         for part, size in zip(self.signature.results.values(), tally.results, strict=True):
-            moved += size * (_bytes(np.dtype(part.dtypes("")[0])) if part.apart else _bytes(working))
+            moved += size * (_bytes(np.dtype(part.dtypes("")[0])) if part.keeps_dtype else _bytes(working))
         rows, scratch = self._rows(call), tally.largest
         if rows.axes:  # an evaluation goes block by block
             scratch = max(tally.largest // max(1, rows.count), min(tally.largest, BLOCK))
@@ -289,17 +289,17 @@ class Contract:
         tally.results = tuple(part.size for part in results.parts(self.definition(*args, **kwargs)))
         return tally
 
-    # What stands in files of its own
+    # The files beside the definition
 
     def beside(self, file: str) -> ModuleType | None:
-        """Return what stands in a file of the operation's folder, or None if it has no such file."""
+        """Return a file of the operation's folder as a module, or None if there is no such file."""
         name = f"{self.module.__name__}.{file}"
-        own = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
-        return importlib.import_module(name) if own else None
+        found = hasattr(self.module, "__path__") and importlib.util.find_spec(name)
+        return importlib.import_module(name) if found else None
 
     @functools.cached_property
     def costs(self) -> ModuleType | None:
-        """What the operation says its variants' costs hang on, as `kernels/_costs/calls.py` reads it."""
+        """What the operation says its variants' costs depend on, as `kernels/_costs/calls.py` reads it."""
         return self.beside("_costs")
 
     @functools.cached_property

@@ -100,7 +100,7 @@ class Namespace:
         if name in ELEMENTWISE:
             return lambda *arrays, **_: _elementwise(*arrays, tally=self._tally)
         if name in REDUCTIONS:
-            return self._reduce
+            return self._reduction
         if name in SORTS:
             return lambda x, **_: self._tally.made(x.shape, x.size * max(1, x.size - 1).bit_length())
         if name in SAME_SHAPE:
@@ -109,7 +109,7 @@ class Namespace:
             return lambda x, *args, **kwargs: self._tally.made(getattr(np, name)(_shown(x), *args, **kwargs).shape)
         raise AttributeError(f"no count is known for the array API's function {name!r}: state it in {__name__}")
 
-    def _reduce(self, x: Counted, *, axis: Any = None, keepdims: bool = False, **_: Any) -> Counted:
+    def _reduction(self, x: Counted, *, axis: Any = None, keepdims: bool = False, **_: Any) -> Counted:
         axes = range(x.ndim) if axis is None else [i % x.ndim for i in np.atleast_1d(axis)]
         shape = [1 if i in axes else extent for i, extent in enumerate(x.shape) if keepdims or i not in axes]
         return self._tally.made(tuple(shape), x.size)

@@ -44,16 +44,15 @@ class Elementary:
             error = np.where(np.asarray(x.error) > 0, -np.log1p(-np.minimum(x.error / x.value, 1)), 0.0)
             return self._computed(np.log(x.value), error, LIBRARY)
 
-    def sin(self, x: Rounded) -> Rounded:
-        return self._computed(np.sin(x.value), np.minimum(x.error, 2.0), LIBRARY)
+    def _periodic(self, function: Callable[[Any], Any], x: Rounded) -> Rounded:
+        return self._computed(function(x.value), np.minimum(x.error, 2.0), LIBRARY)
 
-    def cos(self, x: Rounded) -> Rounded:
-        return self._computed(np.cos(x.value), np.minimum(x.error, 2.0), LIBRARY)
+    sin, cos = partialmethod(_periodic, np.sin), partialmethod(_periodic, np.cos)
 
     def atan2(self, y: Rounded, x: Rounded) -> Rounded:
         """A point that may be anywhere in a disc is seen from the origin within the angle of the disc's tangents.
 
-        Past the negative half of the x-axis the angle goes round, on it by the sign of a zero; round the origin it may be any.
+        Past the negative half of the x-axis the angle wraps around, on it by the sign of a zero; around the origin it may be any.
         """
         with np.errstate(invalid="ignore"):
             share = np.hypot(y.error, x.error) / np.hypot(y.value, x.value)

@@ -42,7 +42,7 @@ def derived_example(signature: Signature, extent: int, *, dtype: str = "float32"
 
 
 def _drawn(rng: np.random.Generator, argument: ArrayArgument, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:
-    if not argument.apart:
+    if not argument.keeps_dtype:
         return rng.standard_normal(shape).astype(dtype)
     count = 2 if argument.kind == "Bool" else max(1, *shape)  # all extents are equal: what it counts has as many
     return rng.integers(0, count, shape).astype(argument.dtypes("")[0])

@@ -78,8 +78,8 @@ def error_of(exact: Array, known: Any, dtype: str) -> Array:
         return np.zeros(exact.shape)
     with np.errstate(invalid="ignore"):
         apart = np.abs(known.value - exact) if known.value is not exact else 0.0
-    own: Array = np.broadcast_to(known.error, exact.shape) * (1 + reference_share(dtype))
-    return own + np.where(np.isnan(apart), 0.0, apart)
+    bound: Array = np.broadcast_to(known.error, exact.shape) * (1 + reference_share(dtype))
+    return bound + np.where(np.isnan(apart), 0.0, apart)
 
 
 def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any) -> Agreement:

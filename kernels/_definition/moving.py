@@ -9,7 +9,7 @@ import numpy as np
 
 from kernels._definition.certain import Truth
 
-Rounded = Any  # an array of `rounded.py`, which is made of what stands here
+Rounded = Any  # an array of `rounded.py`, which imports this file
 R = TypeVar("R")  # such an array
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partialmethod
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,6 @@ Array = np.ndarray[Any, Any]
 class Ordering(Moving):
     """These functions, of a namespace for `Rounded` arrays."""
 
-    def max(self, x: Rounded, *, axis: Any = None, keepdims: bool = False) -> Rounded:
-        return self._extreme(np.max, x, axis=axis, keepdims=keepdims)
-
-    def min(self, x: Rounded, *, axis: Any = None, keepdims: bool = False) -> Rounded:
-        return self._extreme(np.min, x, axis=axis, keepdims=keepdims)
-
     def _extreme(self, function: Callable[..., Any], x: Rounded, **along: Any) -> Rounded:
         value = function(x.value, **along)
         if not np.any(x.error):
@@ -29,6 +24,8 @@ class Ordering(Moving):
         with np.errstate(invalid="ignore"):
             error = np.maximum(function(x.value + x.error, **along) - value, value - function(x.value - x.error, **along))
         return type(x)(value, np.where(np.isnan(error), 0.0, error), format=x.format)
+
+    max, min = partialmethod(_extreme, np.max), partialmethod(_extreme, np.min)
 
     def argmin(self, x: Rounded, *, axis: int = -1, keepdims: bool = False) -> Choice:
         choice = Choice.of(x.value, full(x.error, x), axis=axis, sorts=False)
@@ -76,17 +73,14 @@ class Ordering(Moving):
             apart = np.where(possible, np.abs(candidates - value) + errors, 0.0)
         return type(x)(value, np.where(np.isnan(apart), 0.0, apart).max(axis=0, initial=0.0), format=x.format)
 
-    def all(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Truth:
-        return truth(x).all(axis=axis, keepdims=keepdims)
+    def all(self, x: Any, **along: Any) -> Truth:
+        return truth(x).all(**along)
 
-    def any(self, x: Any, *, axis: Any = None, keepdims: bool = False) -> Truth:
-        return truth(x).any(axis=axis, keepdims=keepdims)
+    def any(self, x: Any, **along: Any) -> Truth:
+        return truth(x).any(**along)
 
-    def isfinite(self, x: Rounded) -> Any:
-        return truth(np.isfinite(x.value))
+    def _classified(self, classify: Callable[..., Any], x: Rounded) -> Truth:
+        return truth(classify(x.value))
 
-    def isinf(self, x: Rounded) -> Any:
-        return truth(np.isinf(x.value))
-
-    def isnan(self, x: Rounded) -> Any:
-        return truth(np.isnan(x.value))
+    isfinite, isinf = partialmethod(_classified, np.isfinite), partialmethod(_classified, np.isinf)
+    isnan = partialmethod(_classified, np.isnan)

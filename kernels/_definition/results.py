@@ -68,8 +68,8 @@ def require(signature: Signature, result: Any, call: Mapping[str, Any]) -> Any:
             and tuple(part.shape) == shape
             and _arrays.place(part) == _arrays.place(first)
         ):
-            own = _arrays.described(part, _arrays.dtype_name(part.dtype), tuple(part.shape)) if right_kind else ""
-            got = f"{'' if key == 'return' else f'{key}: '}{own or f'a {type(part).__name__}'}"
+            described = _arrays.described(part, _arrays.dtype_name(part.dtype), tuple(part.shape)) if right_kind else ""
+            got = f"{'' if key == 'return' else f'{key}: '}{described or f'a {type(part).__name__}'}"
             raise TypeError(f"returned {got}, expected {_arrays.described(first, ' or '.join(dtypes), shape)}")
         made.append(part)
     return signature.result_type(*made) if signature.result_type else made[0]
@@ -89,14 +89,14 @@ def over_batches(signature: Signature, core: Callable[..., Any], call: Mapping[s
             full[key] = array[tuple(slice(None) if extent in present else None for extent in stated.extents)]
     batches, expected, whole = signature.batches(full), shapes(signature, full), list[Any]()
     for index in itertools.product(*map(range, signature.batch(full))):
-        own = (None if full[key] is None else full[key][_within(index, batch)] for key, batch in batches.items())
-        made = parts(core(*own))
+        operands = (None if full[key] is None else full[key][_within(index, batch)] for key, batch in batches.items())
+        made = parts(core(*operands))
         whole = whole or [_empty(part, shape) for part, shape in zip(made, expected.values(), strict=True)]
         for place, part in zip(whole, made, strict=True):
             place[index] = part
     if not whole:  # no core was called, so that the signature says what the dtypes are
         first = full[signature.group[0]]
-        dtypes = {key: part.dtypes("")[0] if part.apart else None for key, part in signature.results.items()}
+        dtypes = {key: part.dtypes("")[0] if part.keeps_dtype else None for key, part in signature.results.items()}
         whole = [_empty(first, shape, dtypes[key]) for key, shape in expected.items()]
     if lacking := signature.lacking(call):
         kept = [[0 if extent in lacking else slice(None) for extent in part.extents] for part in signature.results.values()]

@@ -15,7 +15,7 @@ What each function costs, in units of the working roundoff u, and which freedoms
 - `abs`, negation, indexing, `max`, `minimum`, `where`: none. Where it is certain which side is taken, that side's error alone
   counts; where rounding may change the side, the distance between the sides is added.
 
-Functions that give entries another place stand in `moving.py`, those that compare the entries along an axis in `ordering.py`,
+Functions that give entries another place are in `moving.py`, those that compare the entries along an axis in `ordering.py`,
 those of a mathematical library in `elementary.py`, matrix products in `products.py`; comparisons and indices, and what is certain
 of them, in `certain.py`; and what a definition may say beyond the array API, such as `pivot`, in `rounding.py`.
 """
@@ -240,39 +240,20 @@ class Namespace(Ordering, Elementary):
             return np.asarray(x).astype(dtype)
         return self.where(x, 1.0, 0.0) if isinstance(x, Truth) else self.asarray(x)
 
-    def zeros_like(self, x: Rounded, **_: Any) -> Rounded:
-        return Rounded(np.zeros_like(x.value), format=self._format)
-
-    def ones_like(self, x: Rounded, **_: Any) -> Rounded:
-        return Rounded(np.ones_like(x.value), format=self._format)
-
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, **_: Any) -> Any:
         made = np.full(shape, fill_value, dtype=float if dtype is None else dtype)
         return made if made.dtype.kind in "iub" else self.asarray(made)
 
-    def zeros(self, shape: Any, *, dtype: Any = None, **_: Any) -> Any:
-        return self.full(shape, 0, dtype=dtype)
-
-    def ones(self, shape: Any, *, dtype: Any = None, **_: Any) -> Any:
-        return self.full(shape, 1, dtype=dtype)
-
     def full_like(self, x: Rounded, fill_value: Any, **_: Any) -> Rounded:
         return Rounded(np.full_like(x.value, fill_value), format=self._format)
+
+    zeros, ones = partialmethod(full, fill_value=0), partialmethod(full, fill_value=1)
+    zeros_like, ones_like = partialmethod(full_like, fill_value=0), partialmethod(full_like, fill_value=1)
 
     def _computed(self, value: Any, error: Any, roundings: float, *, tiny: bool = True) -> Rounded:
         return rounded(value, error, roundings, self._format, tiny=tiny)
 
     # Two sides
-
-    def maximum(self, a: Any, b: Any) -> Rounded:
-        return self._either(np.maximum, a, b)
-
-    def minimum(self, a: Any, b: Any) -> Rounded:
-        return self._either(np.minimum, a, b)
-
-    def clip(self, x: Rounded, min: Any = None, max: Any = None) -> Rounded:
-        x = x if min is None else self.maximum(x, min)
-        return x if max is None else self.minimum(x, max)
 
     def _either(self, function: Callable[..., Any], a: Any, b: Any) -> Rounded:
         a, b = (in_format(each, self._format) for each in (a, b))
@@ -280,6 +261,12 @@ class Namespace(Ordering, Elementary):
         certain = np.abs(a.value - b.value) > a.error + b.error
         error = np.where(certain, np.where(value == a.value, a.error, b.error), np.maximum(a.error, b.error))
         return Rounded(value, error, format=self._format)
+
+    maximum, minimum = partialmethod(_either, np.maximum), partialmethod(_either, np.minimum)
+
+    def clip(self, x: Rounded, min: Any = None, max: Any = None) -> Rounded:
+        x = x if min is None else self.maximum(x, min)
+        return x if max is None else self.minimum(x, max)
 
     def where(self, condition: Truth | Array, a: Any, b: Any) -> Rounded:
         which = truth(condition)

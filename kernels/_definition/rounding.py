@@ -4,7 +4,7 @@ They are ordinary functions on ordinary arrays, and tell arrays of `Rounded` num
 result does not depend on, such as a centre or the largest exponent of a softmax; `settled`, where it has cancelled.
 `weighted_mean` moves, for an error in a weight, by the distance of that weight's value from the mean. `sinc` is sin(x) / x, near
 zero too. `norm` and `normalized` are of rows whose squares may leave the range. `off_by` grants what a class of error leaves out.
-The arrays themselves, and what each of the array API's functions costs, stand in `rounded.py`.
+The arrays themselves, and what each of the array API's functions costs, are in `rounded.py`.
 """
 
 from __future__ import annotations
@@ -132,8 +132,8 @@ def weighted_mean(weights: Any, values: Any) -> Any:
         return _rounded_mean(weights, in_format(values, weights.format))
     xp = array_api_compat.array_namespace(weights)
     total = xp.sum(weights, axis=-1)[..., None]
-    own = values.ndim > max(2, weights.ndim)
-    moved = xp.sum(weights[..., None] * values, axis=-2) if own else weights @ values
+    separate = values.ndim > max(2, weights.ndim)  # each row of weights has values of its own
+    moved = xp.sum(weights[..., None] * values, axis=-2) if separate else weights @ values
     return moved / xp.where(total == 0, xp.ones_like(total), total)
 
 

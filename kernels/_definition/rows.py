@@ -63,13 +63,14 @@ class Rows:
                 axes[key] = self.call[key].ndim - len(present) + present.index(rows)
         lacking = self.signature.lacking(self.call)
         given = [[extent for extent in part.extents if extent not in lacking] for part in self.signature.results.values()]
-        return (axes, [own.index(rows) - len(own) for own in given]) if all(rows in own for own in given) else ({}, [])
+        return (axes, [each.index(rows) - len(each) for each in given]) if all(rows in each for each in given) else ({}, [])
 
     def _first_of_batch(self) -> tuple[dict[str, int], list[int]]:
         shape, parts = self.signature.batch(self.call), self.signature.results.values()
         if not shape or not all(part.batch for part in parts):
             return {}, []
-        axes = {key: 0 for key, own in self.signature.batches(self.call).items() if len(own) == len(shape) and own[0] == shape[0]}
+        batches = self.signature.batches(self.call)
+        axes = {key: 0 for key, batch in batches.items() if len(batch) == len(shape) and batch[0] == shape[0]}
         return axes, [-len(shape) - len(part.extents) for part in parts]
 
     def cut(self, index: Array | slice) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 How annotations are written, `annotations.py` says.
 
-The validator is Python source made for the one signature, as `dataclasses` makes an `__init__`: a call that is in order costs
-some comparisons, and anything else goes to `Signature.refuse`, which finds out what is wrong and says so in one line.
+The validator is Python source made for the one signature, as `dataclasses` makes an `__init__`: a valid call costs some
+comparisons, and anything else goes to `Signature.refuse`, which finds out what is wrong and says so in one line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Signature:
     definition : callable
         The operation's definition, annotated.
     module : module
-        Where it stands. It may state ``DEFAULTS``, for an array that is None if not given, which one it is then, without which
+        Where it is. It may state ``DEFAULTS``, for an array that is None if not given, which one it is then, without which
         it stays None; ``FINITE``, the arrays whose entries must be finite, which gives the operation a keyword
         ``check_finite``; ``NONNEGATIVE``, those of them none of which may be below 0; ``PROMOTES = False``, if floating arrays
         of different dtypes are refused; ``INDICES``, for an array of whole numbers, the extent that they
@@ -53,7 +53,7 @@ class Signature:
         self.promotes: bool = getattr(module, "PROMOTES", True)
         self.indices: dict[str, str] = getattr(module, "INDICES", {})
         self.special: dict[str, tuple[float, ...]] = getattr(module, "SPECIAL", {})
-        self.own: Callable[..., None] | None = getattr(module, "validate", None)
+        self.custom: Callable[..., None] | None = getattr(module, "validate", None)  # checks what annotations cannot say
         self.arrays: dict[str, ArrayArgument] = {}
         self.parameters: dict[str, Parameter] = {}
         for key, stated in self.public.parameters.items():
@@ -77,18 +77,18 @@ class Signature:
         if not self.arrays:
             raise ValueError("a definition takes arrays and gives one, annotated as jaxtyping writes them")
         self.result = next(iter(self.results.values()))
-        group = tuple(key for key, array in self.arrays.items() if not array.apart)
+        group = tuple(key for key, array in self.arrays.items() if not array.keeps_dtype)
         self.group = group or tuple(self.arrays)  # the arrays that promote together
         extents = {extent for array in self.arrays.values() for extent in array.extents}
-        own = {extent for array in self.results.values() for extent in array.extents} - extents
-        unknown = [extent for extent in own if getattr(self.parameters.get(extent), "type", None) is not int]
+        further = {extent for array in self.results.values() for extent in array.extents} - extents
+        unknown = [extent for extent in further if getattr(self.parameters.get(extent), "type", None) is not int]
         if unknown:
             raise ValueError(
                 f"the result has an extent {unknown[0]}, which is neither one of an array nor a parameter that is an int"
             )
         # Whether all arrays, the result among them, are of one dtype, and its shape follows from theirs.
-        one_dtype = self.group == tuple(self.arrays) and not self.result.apart and self.result.kind != "Shaped"
-        self.uniform = self.result_type is None and one_dtype and not own
+        one_dtype = self.group == tuple(self.arrays) and not self.result.keeps_dtype and self.result.kind != "Shaped"
+        self.uniform = self.result_type is None and one_dtype and not further
         named = {"FINITE": self.finite, "DEFAULTS": (*self.defaults, *self.defaults.values())}
         named |= {"INDICES": tuple(self.indices), "SPECIAL": tuple(self.special), "NONNEGATIVE": self.nonnegative}
         for statement, names in named.items():
@@ -112,18 +112,18 @@ class Signature:
         return found
 
     def with_defaults(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arrays of a call by name, with what stands in for one that is left out."""
+        """Return the arrays of a call by name, with the default of one that is left out."""
         known = {**{key: arrays[other] for key, other in self.defaults.items()}, **arrays}
         return {key: known[key] for key in self.arrays if key in known}
 
     def same_extents(self, given: Mapping[str, Any] | list[str] | tuple[str, ...] = ()) -> dict[str, str]:
-        """Return the extents of arrays that are left out, each with that of the array which stands in, where it is another."""
+        """Return the extents of arrays that are left out, each with that of the array's default, where its name is another."""
         return {
-            own: extent
+            absent: extent
             for key, other in self.defaults.items()
             if key not in given
-            for own, extent in zip(self.arrays[key].extents, self.arrays[other].extents, strict=True)
-            if own != extent
+            for absent, extent in zip(self.arrays[key].extents, self.arrays[other].extents, strict=True)
+            if absent != extent
         }
 
     def lacking(self, arrays: Mapping[str, Any]) -> set[str]:
@@ -157,7 +157,7 @@ class Signature:
             body += [f"if {given}not ({condition}): _refuse_value(_parameter_{key}, {key})"] if condition else []
         normalised = self._as_keywords(self.public.parameters)
         body += [f"_require_indices({key!r}, {key}, {self._shape_of(extent)})" for key, extent in self.indices.items()]
-        body += [f"_own({normalised})"] if self.own else []
+        body += [f"_custom({normalised})"] if self.custom else []
         body += ["if check_finite:"] if self.finite else []
         for key in self.finite:
             other = self.defaults.get(key, "None")
@@ -165,7 +165,7 @@ class Signature:
             body += [f"    {given}_require_{'nonnegative' if key in self.nonnegative else 'finite'}({key!r}, {key})"]
         body += [f"return ({', '.join(self.by_position)},), {{{', '.join(f'{key!r}: {key}' for key in self.by_keyword)}}}"]
         source = "\n    ".join([f"def {self.name}({head}):", *body])
-        names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_own": self.own,
+        names |= {"_refuse": self.refuse, "_refuse_value": self.refuse_value, "_number": self.number, "_custom": self.custom,
                   "_require_finite": self.require_finite, "_require_nonnegative": self.require_nonnegative,
                   "_require_indices": self.require_indices, "fits": fits, "inf": math.inf}  # fmt: skip
         exec(compile(source, f"<validator of {self.name}>", "exec"), names)
@@ -178,7 +178,7 @@ class Signature:
         return ", ".join(f"{key}={key}" for key in names)
 
     def _shape_of(self, extent: str) -> str:
-        """Write where an extent is found, whatever stands before the core dimensions."""
+        """Write where an extent is found, whatever dimensions come before the core ones."""
         for key, array in self.arrays.items():
             if extent in array.extents and not array.optional and key not in self.nullable:
                 return f"{key}.shape[{array.extents.index(extent) - len(array.extents)}]"
@@ -199,7 +199,7 @@ class Signature:
                 own += [f"{here} == {seen[extent]}"] if extent in seen else []
                 seen.setdefault(extent, here)
             own += [f"{key}.dtype == {first}.dtype"] if key in others and not self.promotes else []
-            own += [f"fits({array.kind!r}, {key}.dtype)"] if array.apart else []
+            own += [f"fits({array.kind!r}, {key}.dtype)"] if array.keeps_dtype else []
             together = " and ".join(own)
             whole += [f"({key} is None or {together})" if key in self.nullable else together]
         return " and ".join(whole)
@@ -218,17 +218,17 @@ class Signature:
                 missing = f"; {key}[None] has one more" if one_short else ""
                 likes = next((f" like {source[extent]}" for extent in argument.extents if extent in known), "")
                 raise ValueError(f"{where} shape {argument.patterns(known)}{likes}, got {shape}{missing}")
-            own = dict(zip(present, shape[len(shape) - len(present) :], strict=True))
-            wrong = [extent for extent, size in own.items() if known.get(extent, size) != size]
+            sizes = dict(zip(present, shape[len(shape) - len(present) :], strict=True))
+            wrong = [extent for extent, size in sizes.items() if known.get(extent, size) != size]
             if wrong:
                 batch = argument.batch if len(shape) >= len(argument.extents) else None
                 expected = argument._replace(extents=present, batch=batch).pattern({extent: known[extent] for extent in wrong})
                 other = source[wrong[0]]
                 raise ValueError(f"{where} shape {expected} to go with {other} of {tuple(arrays[other].shape)}, got {shape}")
-            source = dict.fromkeys(own, key) | source
-            known = own | known
+            source = dict.fromkeys(sizes, key) | source
+            known = sizes | known
         for key, argument in given.items():
-            if argument.apart and not fits(argument.kind, arrays[key].dtype):
+            if argument.keeps_dtype and not fits(argument.kind, arrays[key].dtype):
                 wanted = {"Bool": "bool", "UInt": "an unsigned integer dtype"}.get(argument.kind, "an integer dtype")
                 got = dtype_name(arrays[key].dtype)
                 raise TypeError(f"{self.name}: argument {key}: expected {wanted}, got {got}; cast it")
@@ -267,8 +267,7 @@ class Signature:
 
     def batch(self, call: Mapping[str, Any]) -> tuple[int, ...]:
         """Return the batch dimensions of a call's result: those of the arrays, broadcast."""
-        own = [shape for shape in self.batches(call).values() if shape]
-        return np.broadcast_shapes(*own) if own else ()
+        return np.broadcast_shapes(*self.batches(call).values())
 
     def is_core(self, call: Mapping[str, Any]) -> bool:
         """Whether the arrays have their core dimensions alone, so that a kernel for these can take them as they are."""

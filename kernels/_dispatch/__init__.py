@@ -28,8 +28,7 @@ def make_callable(zoo: Catalogue, operation: str, selector: str, precision: str 
     named = first.name == selector
     call = fixed(op, first, zoo.function(first), precision) if named else Chooser(op, selector, precision).callable()
     call.__name__, call.__doc__ = operation, op.contract.definition.__doc__
-    place = ":".join(filter(None, (operation, selector, precision)))
-    call.__module__, call.__qualname__ = "registry", place  # where pickle finds it
+    call.__qualname__ = ":".join(filter(None, (operation, selector, precision)))
     call.__signature__ = _public(op.signature, first.options if named else {})  # type: ignore[attr-defined]
     return call
 

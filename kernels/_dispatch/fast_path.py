@@ -25,7 +25,7 @@ from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
 
 if TYPE_CHECKING:
-    from registry import Variant
+    from kernels._variant import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 ABSENT = object()  # an array that a call does not give by position

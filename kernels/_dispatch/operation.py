@@ -52,7 +52,7 @@ class Operation:
         self.by_position = asks.by_position
         self.keyed = [key for key in asks.arrays if key not in self.by_position]
         # Whether a call of arrays whose extents fit is valid, whatever the validator would say.
-        self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.own or self.keyed)
+        self.shapes_alone = asks.promotes and not (asks.parameters or asks.defaults or asks.finite or asks.custom or self.keyed)
         self.leading = len(asks.arrays) - len(self.keyed)  # arrays come first by position, then by keyword
 
     def request(self, args: tuple[Any, ...], kwargs: dict[str, Any], candidates: Sequence[Variant]) -> Request:

@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 
 import registry
-from kernels._inputs.columns import labels, positions
+from kernels._inputs.columns import leave_out, positions, require_rows
 
 SUFFIXES = (".npy", ".zarr", ".parquet")
 
@@ -81,25 +81,17 @@ def _without_missing(rows: Any, names: list[str], tell: Callable[[str], None]) -
         for row, column, value in infinite:
             raise ValueError(f"column {names[column]} holds {value} in row {start + row + 1}")
     kept = [count for count, _ in surveys]
-    lost = len(rows) - sum(kept)
-    if not sum(kept):
-        raise ValueError(f"each of its {len(rows)} rows lacks a value in some column; choose columns that have values")
-    if not lost:
+    require_rows(sum(kept), len(rows), tell)
+    if sum(kept) == len(rows):
         return Blocks(rows, names, rows, kept)
-    tell(f"{lost} of {len(rows)} rows left out: a value is missing")
     numbers = rows.map_blocks(_present, chunks=(tuple(kept), rows.chunks[1]), dtype=rows.dtype, meta=rows._meta)
     return Blocks(numbers, names, rows, kept)
 
 
-def _height(count: int, width: int, itemsize: int, parts: int) -> int:
-    """Return how many rows a block has."""
-    most: int = dask.utils.parse_bytes(dask.config.get("array.chunk-size")) // max(1, width * itemsize)
-    return max(1, min(most, -(-count // parts)))
-
-
 def _in_blocks(read: Callable[[int, int], Any], count: int, width: int, dtype: Any, parts: int, stored: int = 1) -> Any:
     """Return a dask array of the rows that `read` returns from one to another, in blocks of whole ones as they are stored."""
-    height, meta = _height(count, width, np.dtype(dtype).itemsize, parts), np.empty((0, 0), dtype)
+    most = dask.utils.parse_bytes(dask.config.get("array.chunk-size")) // max(1, width * np.dtype(dtype).itemsize)
+    height, meta = min(most, -(-count // parts)), np.empty((0, 0), dtype)
     height = max(1, height // stored) * stored
     ends = [*range(0, count, height), count]
     task = dask.delayed(read, pure=True)
@@ -163,10 +155,7 @@ def _parquet(path: Path, columns: str, parts: int, tell: Callable[[str], None]) 
     chosen = [every[place] for place in positions(columns, every)] if columns else every
     numbers = [name for name in chosen if schema[name].is_numeric() or schema[name] == pl.Boolean]
     others = [f"{name} ({schema[name]})" for name in chosen if name not in numbers]
-    if others and (columns or not numbers):
-        raise ValueError(f"these columns hold no numbers: {', '.join(labels(others))}")
-    if others:
-        tell(f"{len(others)} column{'s' * (len(others) > 1)} without numbers left out: {', '.join(labels(others))}")
+    leave_out(others, bool(columns or not numbers), tell)
     if not count:
         raise ValueError("it has no rows of numbers")
     return _in_blocks(functools.partial(_parquet_rows, path, numbers), count, len(numbers), np.float64, parts), numbers

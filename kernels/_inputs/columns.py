@@ -1,9 +1,9 @@
-"""Which columns a person chose."""
+"""Which columns of a person's file are taken, and which rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def positions(chosen: str, names: Sequence[str]) -> list[int]:
@@ -32,3 +32,19 @@ def labels(names: Sequence[str]) -> list[str]:
     """Return what to call each column: its name, or else its position; the middle of a long list is left out."""
     every = [name or str(place) for place, name in enumerate(names, 1)]
     return every if len(every) <= 12 else [*every[:10], "...", every[-1]]
+
+
+def leave_out(others: Sequence[str], refuse: bool, tell: Callable[[str], None]) -> None:
+    """Tell which columns are left out because they hold no numbers, or refuse them."""
+    if others and refuse:
+        raise ValueError(f"these columns hold no numbers: {', '.join(labels(others))}")
+    if others:
+        tell(f"{len(others)} column{'s' * (len(others) > 1)} without numbers left out: {', '.join(labels(others))}")
+
+
+def require_rows(complete: int, rows: int, tell: Callable[[str], None]) -> None:
+    """Tell how many rows are left out because they lack a value; refuse a file that has no complete row."""
+    if not complete:
+        raise ValueError(f"each of its {rows} rows lacks a value in some column; choose columns that have values")
+    if complete < rows:
+        tell(f"{rows - complete} of {rows} rows left out: a value is missing")

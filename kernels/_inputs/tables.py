@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import registry
-from kernels._inputs.columns import labels, positions
+from kernels._inputs.columns import labels, leave_out, positions, require_rows
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 SEPARATORS = "\t;|, "  # of several that split the lines equally well the first is taken: "1,5; 2,5" has decimal commas
@@ -47,28 +47,18 @@ def read(path: Path, chosen: str, tell: Callable[[str], None]) -> Table:
     if not len(frame):
         raise ValueError("it has no rows of numbers")
     places = positions(chosen, names) if chosen else range(len(names))
-    numbers, words = {}, {}
+    numbers, words = {}, []
     for place in places:
         column, word = _numbers(frame[:, place])
         if word is None:
             numbers[place] = column
         else:
-            words[place] = f"{names[place] or place + 1} ({word})"
-    if words and (chosen or not numbers):
-        raise ValueError(f"these columns hold no numbers: {', '.join(labels(list(words.values())))}")
+            words.append(f"{names[place] or place + 1} ({word})")
+    leave_out(words, bool(chosen or not numbers), tell)
     full = pl.DataFrame([column.alias(str(place)) for place, column in numbers.items()])
     kept = full.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
-    if not kept.any():
-        raise ValueError(f"each of its {len(frame)} rows lacks a value in some column; choose columns that have values")
-    if words:
-        tell(f"{_count(len(words), 'column')} without numbers left out: {', '.join(labels(list(words.values())))}")
-    if lost := len(frame) - kept.sum():
-        tell(f"{lost} of {_count(len(frame), 'row')} left out: a value is missing")
+    require_rows(kept.sum(), len(frame), tell)
     return Table(np.ascontiguousarray(full.filter(kept).to_numpy()), list(numbers), names, kept.to_numpy())
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _parquet(path: Path) -> tuple[Any, list[str]]:

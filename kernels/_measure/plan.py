@@ -76,7 +76,7 @@ class Planned:
             shape = [self.extents[extent] for extent in dimensions(contract, argument)]
             if argument.batch and shape[0] == 1:
                 del shape[0]
-            if argument.apart:
+            if argument.keeps_dtype:
                 below = self.extents.get(contract.signature.indices.get(key, ""), 2)
                 given[key] = rng.integers(0, below, shape).astype(argument.dtypes("")[0])
             else:

@@ -49,12 +49,12 @@ def _log(field: str, title: str, unit: str = "") -> dict[str, Any]:
 
 
 def _places(found: list[Call], sizes: list[dict[str, float]]) -> list[dict[str, Any]]:
-    """Return what is the same for every chart of calls: where a call stands, and what it is."""
+    """Return what is the same for every chart of calls: the place of each call, and what it is."""
     return [{"sizes": size, "kind": c.kind, "call": c.title} for c, size in zip(found, sizes, strict=True)]
 
 
 def _axes(found: list[Call], **axes: list[str]) -> dict[str, Any]:
-    """Return the parameters and transforms by which a reader chooses what stands on each axis, and the kind of calls."""
+    """Return the parameters and transforms by which a reader chooses what is on each axis, and the kind of calls."""
     every = ["all", *dict.fromkeys(c.kind for c in found)]
     choice = {"input": "select"}
     params = [

@@ -96,7 +96,7 @@ def ladder(variants: tuple[Variant, ...], found: list[Call]) -> tuple[Sheet, Cal
 
 
 def wins(found: list[Call], repeat: Callable[[Call], str], today: datetime.date) -> Sheet:
-    """Return who wins each call. What was wrong stands in front of who was fast."""
+    """Return who wins each call. Calls with a wrong variant come first."""
 
     def row(c: Call) -> tuple[Cell, ...]:
         first = c.winner

@@ -40,9 +40,9 @@ def test_list_names_every_variant_and_why_some_cannot_run():
 
 def test_listing_loads_neither_numpy_nor_torch_nor_numba():
     code = (
-        "import sys, registry\n"
+        "import sys, kernel_zoo\n"
         "sys.argv = ['kernel-zoo', 'list']\n"
-        "try:\n    registry.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "try:\n    kernel_zoo.main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert not {'numpy', 'torch', 'numba'} & set(sys.modules), 'loaded a heavy package'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)

@@ -264,4 +264,4 @@ def test_the_command_takes_columns_and_says_what_it_left_out(tmp_path):
     assert not done.stderr
     done = CliRunner().invoke(cli, ["explain", "meanshift_step", "--columns", "a"])
     assert done.exit_code == 2
-    assert "--columns chooses among the columns of --input" in done.stderr
+    assert "--columns chooses among the columns of a file" in done.stderr

@@ -289,7 +289,7 @@ def later(a, b):
     return a @ b
 '''
 # A command that is started in the background ignores Ctrl-C, as shells have it; here it shall not, wherever the tests run.
-FOREGROUND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import registry; registry.main()"
+FOREGROUND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import kernel_zoo; kernel_zoo.main()"
 
 
 def interrupted(folder, *args):
