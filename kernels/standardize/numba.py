@@ -175,8 +175,8 @@ def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
     if n == 1:
         return x - x  # a row of zeros, and NaN for what is not finite
-    order = "F" if x.flags.f_contiguous else "C"
-    columns = order == "F" or x.shape[1] == 1 or x.size <= SMALL
+    transposed = x.flags.f_contiguous
+    columns = transposed or x.shape[1] == 1 or x.size <= SMALL
     x = np.asarray(x, order="F" if columns else "C")
     y = np.empty_like(x, order="F" if columns else "C")
     if y.size:
@@ -184,4 +184,4 @@ def standardize(x):
         left_out = by_columns(x, y, least) if columns else by_rows(x, y, least)
         if left_out.any():
             y[:, left_out] = standardized(x[:, left_out])
-    return np.asarray(y, order=order)
+    return y if transposed else np.ascontiguousarray(y)
