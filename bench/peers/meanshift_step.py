@@ -54,7 +54,8 @@ def keops(x, bandwidth, data, weights, kernel):
     """Symbolic distances, and KeOps's own softmax-weighted sum."""
     from pykeops.numpy import LazyTensor
 
-    return symbolic_step(LazyTensor, x, bandwidth, np.ascontiguousarray(data))
+    few = np.repeat(x, 2, axis=0) if len(x) == 1 else x  # a single point would be a parameter, and compiled anew
+    return symbolic_step(LazyTensor, few, bandwidth, np.ascontiguousarray(data))[: len(x)]
 
 
 @CATALOGUE.register("meanshift_step", "KeOps on CUDA", requires=("pykeops", "torch"), **ON_CUDA)
@@ -77,6 +78,7 @@ def keops_sum(x, bandwidth, data, weights, kernel):
     """A matrix of symbols for the kernel, and a single reduction: a column of ones beside the data gives the sums of weights."""
     from pykeops.numpy import LazyTensor
 
+    n, x = len(x), np.repeat(x, 2, axis=0) if len(x) == 1 else x  # a single point would be a parameter, and compiled anew
     sites = np.column_stack([data, np.ones(len(data), data.dtype)])
     q2 = ((LazyTensor(x[:, None]) - LazyTensor(np.ascontiguousarray(data)[None])) ** 2).sum(-1) / bandwidth**2
     if kernel == "gaussian":
@@ -86,7 +88,7 @@ def keops_sum(x, bandwidth, data, weights, kernel):
     else:
         w = (1 - (q2.sqrt() if kernel == "triangular" else q2)).relu()
     sums = (w * LazyTensor(sites[None])).sum(axis=1)
-    return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], x)
+    return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], x)[:n]
 
 
 @CATALOGUE.register("meanshift_step", "SciPy", requires=("scipy",), **ALIKE)
@@ -112,7 +114,7 @@ def scikit_learn(x, bandwidth, data, weights, kernel):
     y = np.empty_like(x)
     for i, point in enumerate(x):
         (within,) = neighbours.radius_neighbors(point[None], return_distance=False)
-        y[i] = data[within].mean(axis=0)
+        y[i] = data[within].mean(axis=0) if len(within) else point
     return y
 
 
@@ -122,4 +124,5 @@ def one_search(x, bandwidth, data, weights, kernel):
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(radius=bandwidth).fit(data)
-    return np.stack([data[within].mean(axis=0) for within in neighbours.radius_neighbors(x, return_distance=False)])
+    found = neighbours.radius_neighbors(x, return_distance=False)
+    return np.stack([data[each].mean(axis=0) if len(each) else point for point, each in zip(x, found, strict=True)])

@@ -20,7 +20,7 @@ FEW_PAIRS = 2**20  # all pairs are summed in less time than sorting and a look t
 ROWS, DATA = 32, 256  # of the sample, unless there are more than 256 times as many
 WEIGHT = {"gaussian": 11, "triangular": 6}  # of a pair; of the other kernels,
 LEAST_WEIGHT = 3
-SORTING = 4096  # for one point: its cell, its place in the order, and its coordinates gathered from all over the memory
+SORTING, GATHERED = 3072, 1024  # for one point: its cell and its place in the order; each coordinate, from all over the memory
 RUN = 1024  # to find both ends of a run of data that a group of points goes through
 GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
@@ -33,7 +33,7 @@ TERM = 64  # for one term of an expansion, in float64
 def FACTS(extents, parameters):
     """Return the share of the data near a point and, where cells may be expanded, the cells that hold data, for each datum."""
     n, m, d = (extents[name] for name in "nmd")
-    if n * m <= FEW_PAIRS or not d or n * m * _pair(d, parameters) <= SORTING * _points(extents):
+    if n * m <= FEW_PAIRS or not d or n * m * _pair(d, parameters) <= _sorting(extents):
         return {}
     least = 1 / max(n, m)
     return {"near": (least, 1.0)} | ({"cells": (least, 1.0)} if parameters["kernel"] == "gaussian" and d <= 3 else {})
@@ -111,6 +111,11 @@ def _points(extents):
     return extents["n"] if extents["n"] == extents["m"] else extents["n"] + extents["m"]
 
 
+def _sorting(extents):
+    """Count what it takes to sort all points."""
+    return (SORTING + GATHERED * extents["d"]) * _points(extents)
+
+
 def _pairs(extents, parameters, facts):
     """Count all pairs, and what laying out takes."""
     n, m, d = (extents[name] for name in "nmd")
@@ -130,7 +135,7 @@ def _grid(extents, parameters, facts):
     runs = (7 if parameters["kernel"] == "gaussian" else 3) ** (min(d, AXES) - 1)
     groups = n / min(GROUP, max(1.0, near * n / (4 * runs)))  # the look's box is about four cutoffs wide
     pairs = near * n * m * _pair(d if d <= WIDE else 2 * d, parameters)
-    return SORTING * _points(extents) + RUN * runs * groups + pairs
+    return _sorting(extents) + RUN * runs * groups + pairs
 
 
 def _expanded(extents, parameters, facts):
@@ -139,10 +144,17 @@ def _expanded(extents, parameters, facts):
     if not 0 < d <= 3 or parameters["kernel"] != "gaussian":
         return _grid(extents, parameters, facts)
     p, reach, *_ = expansion(1.0, d)
-    cells, sorting = facts.get("cells", 1.0) * m, SORTING * _points(extents)
+    cells, sorting = facts.get("cells", 1.0) * m, _sorting(extents)
     if cells * p**d > MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (n + m):
         return sorting + _grid(extents, parameters, facts)
     return sorting + TERM * (n * p**d + cells * d * reach * p ** (d + 1))
 
 
-COUNTS = {"numba": _pairs, "tiles": _products, "numba_grid": _grid, "numba_cuda_grid": _grid, "fast_gauss": _expanded}
+COUNTS = {
+    "numba": _pairs,
+    "tiles": _products,
+    "attention": _products,
+    "numba_grid": _grid,
+    "numba_cuda_grid": _grid,
+    "fast_gauss": _expanded,
+}
