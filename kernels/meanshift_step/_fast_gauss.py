@@ -36,11 +36,10 @@ import numpy as np
 
 from kernels._compute.jit import jit
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._chebyshev import UNIT_ROUNDOFF, expansion
+from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, MAX_COEFFICIENTS, UNIT_ROUNDOFF, expansion
 
 TILE = 64  # points that are expanded or evaluated together
 GRAIN = 1024  # points that are worth waking a thread
-MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
 MAX_WIDTHS = (
     2.0**13
 )  # of all points: for a wider bandwidth all weights are at least 1 - 3 2^-27, and no point moves u widths more
