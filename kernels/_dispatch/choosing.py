@@ -103,7 +103,7 @@ class Chooser:
         known = self.known
         for part in parts:
             known = known.setdefault(part, {})
-        known[last] = serves
+        known[last] = tuple(serves)  # a plain one: Python takes it apart faster
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: tuple[Any, ...] = ()) -> Any:
         """Serve any call; and keep what serves all ordinary calls of a kind, if this is one."""

@@ -7,7 +7,8 @@ time: for the core dimensions alone, without those that an array may lack, or wi
 repeated. Any other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 
 What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
-a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks.
+a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks. Where a call is all in its
+arrays, what serves arrays of exactly such shapes is known by these shapes too: that saves taking them apart.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from registry import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
+MOST = 128  # shapes of an array that are known exactly
 ABSENT = object()  # an array that a call does not give by position
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
@@ -45,6 +47,7 @@ def call({parameters}, **kwargs):
         found = None
     if found is None:
         return slow({args}, kwargs)
+    {exact}
     if {elsewhere}:
         return bodies[{dimensions}]({arrays}, {shapes}, args, kwargs, dtype, found)
     {body}
@@ -61,7 +64,26 @@ BODY = """
             return slow({args}, kwargs)
         result = kernel({arguments})
     {leave}
-    return result if {right} else slow({args}, kwargs)
+    if not ({right}):
+        return slow({args}, kwargs)
+    {keep}
+    return result
+"""
+EXACT = """
+    try:
+        kernel, plain, right, expected = found[{shapes}]
+    except KeyError:
+        pass
+    else:
+        if plain and ({scattered}):
+            return slow({args}, kwargs)
+        {enter}
+        try:
+            result = kernel({arguments})
+        {leave}
+        if type(result) is not right or (expected and (result.dtype is not dtype or result.shape != expected)):
+            return slow({args}, kwargs)
+        return result
 """
 VALIDATE = """
         try:
@@ -124,7 +146,8 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
     def within_limits(*args: Any, **kwargs: Any) -> Any:
         return None if beyond_limits(op, variant, args, kwargs) else kernel(*args, **kwargs)
 
-    known = served(op, variant, within_limits if variant.limits else kernel, variant.options)
+    serves = served(op, variant, within_limits if variant.limits else kernel, variant.options)
+    known = {dtype: tuple(each) for dtype, each in serves.items()}  # Python takes a plain tuple apart faster than a named one
     names = {"known": known, "slow": slow, "otherwise": slow}
     return fast_path(op, variant.arrays, variant.device, names, batches=variant.batches)
 
@@ -215,6 +238,18 @@ def _given(*args: Any) -> tuple[Any, ...]:
     return tuple(each for each in args if each is not ABSENT)
 
 
+def _keep(
+    found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
+) -> None:
+    """Keep what serves arrays of these shapes, as long as there are few."""
+    *first, last = shapes
+    for shape in first:
+        found = found.setdefault(shape, {}) if len(found) < MOST else {}
+    if len(found) < MOST:
+        narrowed = getattr(kernel, "narrowed", None)
+        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), result.shape
+
+
 def _in_batch(extent: str) -> bool:
     """Whether a name is one that `extents_of` gave to an extent of a batch."""
     return " " in extent
@@ -231,12 +266,26 @@ class _Source:
         self.core = tuple(map(len, op.core.inputs[: op.leading]))  # how many dimensions arrays have without a batch
         self.of_state, self.of_array, self.of_memory, own = _strange(kind, device)
         self.lifted: dict[Any, Any] = {}  # what is known of one variant, by the numbers of dimensions where arrays lack some
-        self.names = {**names, **own, "validate": op.function, "absent": ABSENT, "given": _given, "lifted": self.lifted}
+        self.names = {
+            **names,
+            **own,
+            "validate": op.function,
+            "absent": ABSENT,
+            "given": _given,
+            "keep": _keep,
+            "lifted": self.lifted,
+        }
         self.names["bodies"] = Bodies(self.body)
         self.arrays = [f"array_{i}" for i in range(op.leading)]
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
         self.args = f"({', '.join(self.arrays)},)" if op.shapes_alone else "args"
         self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
+        self.exact = bool(state) and op.shapes_alone and op.contract.signature.uniform  # whether exact shapes are known too
+        self.guard = (
+            ("before = set_errors(ignored)", "finally: reset_errors(before)")
+            if kind == "numpy"
+            else ("pass", f"except complaints: return slow({self.args}, kwargs)")
+        )
 
     def compiled(self) -> Callable[..., Any]:
         """Return the function that is called."""
@@ -259,6 +308,7 @@ class _Source:
                 look="; ".join(f"{shape} = {array}.shape" for shape, array in zip(self.shapes, self.arrays, strict=True)),
                 first="][".join(self.first),
                 empty="{} if takes(dtype) else None" if self.state else "None",
+                exact=self._exact() if self.exact else "pass",
                 elsewhere=" or ".join(f"{length} != {ndim}" for length, ndim in zip(lengths, self.core, strict=True)),
                 dimensions="".join(f"{length}, " for length in lengths),
                 parameters=", ".join([*(f"{array}=absent" for array in self.arrays), "/", "*args"]) if alone else "*args",
@@ -270,6 +320,14 @@ class _Source:
             ),
             "call",
         )
+
+    def _exact(self) -> str:
+        """Write what serves arrays of shapes that came before."""
+        enter, leave = self.guard
+        arrays, scattered = ", ".join(self.arrays), " or ".join(map(self.of_memory.format, self.arrays))
+        return EXACT.format(
+            shapes="][".join(self.shapes), arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
+        ).strip()
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
         """Return the function for arrays of so many dimensions."""
@@ -302,10 +360,8 @@ class _Source:
         if operands is None or (lifts and self.state):
             return None
         if lifts:
-            known = {
-                dtype: each._replace(kernel=lifted(op, each.kernel, dimensions)) for dtype, each in self.names["known"].items()
-            }
-            if not all(each.kernel for each in known.values()):
+            known = {dtype: (lifted(op, kernel, dimensions), *more) for dtype, (kernel, *more) in self.names["known"].items()}
+            if not all(kernel for kernel, *_ in known.values()):
                 return None
             self.lifted[dimensions] = known
         extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(operands) for axis, extent in enumerate(operand)]
@@ -329,17 +385,18 @@ class _Source:
         return BODY.format(
             extents="; ".join(f"{own}= {shape}" for own, shape in zip(unpacked, self.shapes, strict=True) if own) or "pass",
             apart=" or ".join(apart) or "False",
-            enter="before = set_errors(ignored)" if numpy else "pass",
+            enter=self.guard[0],
             validate="pass" if alone else VALIDATE.format(args=self.args).strip(),
             args=self.args,
             then=served,
             scattered=" or ".join(scattered),
             arguments=", ".join(self.arrays if alone else ["*positional", "**named"]),
-            leave="finally: reset_errors(before)" if numpy else f"except complaints: return slow({self.args}, kwargs)",
+            leave=self.guard[1],
             # NumPy gives a scalar for a result without dimensions.
             right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
             if shape or not numpy
             else "type(result) is dtype.type",
+            keep=f"keep(found, ({', '.join(self.shapes)},), kernel, plain, result, {self.args})" if self.exact else "pass",
         )
 
     def _kind_of_call(self, dimensions: tuple[int, ...], named: Mapping[str, str]) -> list[str]:
