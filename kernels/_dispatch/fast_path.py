@@ -8,15 +8,17 @@ repeated. Any other call goes the slow path, and so does one whose kernel return
 
 What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
 a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks. Where a call is all in its
-arrays, what serves arrays of exactly such shapes is known by these shapes too: that saves taking them apart.
+arrays, what serves arrays of exactly such shapes is known by these shapes too: that saves taking them apart. A kernel that does
+one of several things may have an attribute `narrowed`, a function of such arrays: it returns what serves all arrays of their
+shapes and their dtype.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
+from kernels._dispatch.served import adapted, extents_of, lifted, served
 
 if TYPE_CHECKING:
     from registry import Variant
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 MOST = 128  # shapes of an array that are known exactly
 ABSENT = object()  # an array that a call does not give by position
-PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
 HEAD = """
 def call({parameters}, **kwargs):
@@ -81,7 +83,7 @@ EXACT = """
         try:
             result = kernel({arguments})
         {leave}
-        if type(result) is not right or (expected and (result.dtype is not dtype or result.shape != expected)):
+        if type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected)):
             return slow({args}, kwargs)
         return result
 """
@@ -103,87 +105,33 @@ LOOK = """
 """
 
 
-class Served(NamedTuple):
-    """What serves a kind of call.
-
-    Attributes
-    ----------
-    kernel : callable
-        Takes a normalised call. Returns None for one that is left to the slow path.
-    plain : bool
-        Whether its arrays must lie in memory as it reads them: of NumPy writable and C-contiguous, and of torch without a
-        conjugate that is not resolved.
-    dtypes : set
-        Those that its result may have.
-    """
-
-    kernel: Callable[..., Any]
-    plain: bool
-    dtypes: set[Any]
-
-
-def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options: Mapping[str, Any]) -> dict[Any, Served]:
-    """Return what serves calls of a variant, by the dtype of the arrays."""
-    bound = partial(kernel, **options) if options else kernel
-    results = op.contract.signature.result.dtypes
-    return {
-        dtype: Served(bound, plain_only(variant), {_dtype(variant, each) for each in results(name)})
-        for name in variant.dtypes
-        if (dtype := _dtype(variant, name)) is not None
-    }
-
-
-def plain_only(variant: Variant) -> bool:
-    """Whether the arrays of a variant must lie in memory as it reads them."""
-    return variant.layout == "C" if variant.arrays == "numpy" else not {*variant.requires} <= PURE
-
-
 def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow) -> Callable[..., Any]:
     """Return a function that serves the ordinary calls of a variant, and leaves any other to `slow`."""
     if variant.arrays in ("any", "dask"):
         return lambda *args, **kwargs: slow(args, kwargs)
 
-    def within_limits(*args: Any, **kwargs: Any) -> Any:
-        return None if beyond_limits(op, variant, args, kwargs) else kernel(*args, **kwargs)
+    def path(kind: str, otherwise: Slow) -> Callable[..., Any]:
+        whole = adapted(variant, kernel, kind)
 
-    serves = served(op, variant, within_limits if variant.limits else kernel, variant.options)
-    known = {dtype: tuple(each) for dtype, each in serves.items()}  # Python takes a plain tuple apart faster than a named one
-    names = {"known": known, "slow": slow, "otherwise": slow}
-    return fast_path(op, variant.arrays, variant.device, names, batches=variant.batches)
+        def within_limits(*args: Any, **kwargs: Any) -> Any:
+            return None if beyond_limits(op, variant, args, kwargs) else whole(*args, **kwargs)
 
+        serves = served(op, variant, within_limits if variant.limits else whole, variant.options, kind)
+        known = {dtype: tuple(each) for dtype, each in serves.items()}  # Python takes a plain tuple apart faster than a named one
+        names = {"known": known, "slow": slow, "otherwise": otherwise}
+        return fast_path(op, kind, variant.device, names, batches=variant.batches)
 
-def lifted(op: Operation, kernel: Callable[..., Any], dimensions: Sequence[int]) -> Callable[..., Any] | None:
-    """Return a kernel of the core dimensions as one of arrays that lack some; None where they have a batch.
+    @cache
+    def converting() -> Callable[..., Any]:
+        return path(other, slow)
 
-    Parameters
-    ----------
-    op, kernel
-    dimensions : sequence of int
-        How many each array has.
-    """
-    named = extents_of(op, dimensions)
-    if not op.shapes_alone or named is None or any(len(own) > len(core) for own, core in zip(named, op.core.inputs, strict=True)):
-        return None
-    present = {extent for own in named for extent in own}
-    places = [tuple(slice(None) if extent in present else None for extent in core) for core in op.core.inputs]
-    place = tuple(slice(None) if extent in present else 0 for extent in op.core.output)
+    def not_own(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call whose arrays are no ordinary ones of the variant's own kind: those of the other kind are as common."""
+        kind = getattr(sys.modules.get("torch"), "Tensor", None) if other == "torch" else np.ndarray
+        return converting()(*args, **kwargs) if args and type(args[0]) is kind else slow(args, kwargs)
 
-    def of_vectors(*given: Any) -> Any:
-        result = kernel(*(array[where] for array, where in zip(given, places, strict=True)))
-        return None if result is None else result[place]
-
-    return of_vectors
-
-
-def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]] | None:
-    """Return the names of the extents of arrays of so many dimensions, a batch's counted from its end; None if they cannot be."""
-    named = []
-    for array, ndim in zip(op.contract.signature.arrays.values(), dimensions, strict=False):
-        core = array.present(ndim)
-        if len(core) > ndim or (len(core) < ndim and not array.batch):
-            return None
-        named.append((*(f"batch {i}" for i in reversed(range(ndim - len(core)))), *core))
-    return named
+    other = "torch" if variant.arrays == "numpy" else "numpy"
+    return path(variant.arrays, not_own if variant.device == "cpu" else slow)
 
 
 def fast_path(
@@ -246,8 +194,8 @@ def _keep(
     for shape in first:
         found = found.setdefault(shape, {}) if len(found) < MOST else {}
     if len(found) < MOST:
-        narrowed = getattr(kernel, "narrowed", None)
-        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), result.shape
+        narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), None if scalar else result.shape
 
 
 def _in_batch(extent: str) -> bool:
@@ -419,13 +367,6 @@ class _Source:
             given += f"None if (other := named[{name!r}]) is None or other is array_0 else ({', '.join(own)}, ), "
         kind += [f"({given}) if kwargs else None"] if given else []
         return kind or ["None"]
-
-
-def _dtype(variant: Variant, name: str) -> Any:
-    """Return the dtype of a name, as a variant's arrays have it; None where they have none of their own."""
-    if variant.arrays == "torch":
-        return getattr(import_module("torch"), name, None)
-    return np.dtype(name) if name != "bfloat16" else None
 
 
 def _strange(kind: str, device: str) -> tuple[list[str], list[str], str, dict[str, Any]]:

@@ -28,4 +28,4 @@ def matmul(a, b):
     return by_shape(a, b)(a, b)
 
 
-matmul.narrowed = by_shape
+matmul.narrowed = by_shape  # type: ignore[attr-defined]
