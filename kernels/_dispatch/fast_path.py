@@ -117,7 +117,9 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
             return None if beyond_limits(op, variant, args, kwargs) else whole(*args, **kwargs)
 
         serves = served(op, variant, within_limits if variant.limits else whole, variant.options, kind)
-        known = {dtype: tuple(each) for dtype, each in serves.items()}  # Python takes a plain tuple apart faster than a named one
+        known = {
+            dtype: {None: tuple(each)} for dtype, each in serves.items()
+        }  # Python takes a plain tuple apart faster than a named one
         names = {"known": known, "slow": slow, "otherwise": otherwise}
         return fast_path(op, kind, variant.device, names, batches=variant.batches)
 
@@ -228,7 +230,7 @@ class _Source:
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
         self.args = f"({', '.join(self.arrays)},)" if op.shapes_alone else "args"
         self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
-        self.exact = bool(state) and op.shapes_alone and op.contract.signature.uniform  # whether exact shapes are known too
+        self.exact = op.shapes_alone and op.contract.signature.uniform  # whether exact shapes are known too
         self.guard = (
             ("before = set_errors(ignored)", "finally: reset_errors(before)")
             if kind == "numpy"
@@ -308,7 +310,8 @@ class _Source:
         if operands is None or (lifts and self.state):
             return None
         if lifts:
-            known = {dtype: (lifted(op, kernel, dimensions), *more) for dtype, (kernel, *more) in self.names["known"].items()}
+            serves = {dtype: found[None] for dtype, found in self.names["known"].items()}
+            known = {dtype: (lifted(op, kernel, dimensions), *more) for dtype, (kernel, *more) in serves.items()}
             if not all(kernel for kernel, *_ in known.values()):
                 return None
             self.lifted[dimensions] = known
@@ -325,7 +328,7 @@ class _Source:
         given = [*(extent for extent in batch if _in_batch(extent)), *(extent for extent in result.extents if extent in named)]
         shape = "".join(f"{named[extent]}, " for extent in given)
         right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-        served = "kernel, plain, dtypes = found"
+        served = "kernel, plain, dtypes = found[None]"
         if self.state:
             served = LOOK.format(then="][".join(then), key=", ".join(self.first + then), args=self.args).strip()
         elif lifts:
