@@ -179,9 +179,11 @@ def fill_row(a, b, c, _top, _bottom, left, right):
 @jit
 def fill_outer(a, b, c, top, bottom, left, right):
     """Compute a C whose entries are one product each: the time goes into writing it."""
+    entries = b[0, left:right]
     for i in range(top, bottom):
-        for j in range(left, right):
-            c[i, j] = a[i, 0] * b[0, j]
+        factor, row = a[i, 0], c[i, left:right]
+        for j in range(len(row)):
+            row[j] = factor * entries[j]
 
 
 @cache

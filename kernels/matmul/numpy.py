@@ -16,10 +16,12 @@ def joined(a, b):
 
 def by_shape(a, b):
     """Return which of NumPy's products serves arrays of such shapes and such a dtype, whatever they hold."""
+    if b.ndim > 2 or a.dtype not in OF_BLAS:
+        return np.matmul
     # The method dot hands the same matrices to the BLAS for half the price of a call. But as a multiple of another array, an
     # array of a single 0 makes zeros of infinities and NaN.
-    if b.ndim > 2 or a.dtype not in OF_BLAS or (len(b) == 1 and 1 in (a.size, b.size)):
-        return np.matmul
+    if len(b) == 1 and 1 in (a.size, b.size):
+        return np.multiply if a.ndim == b.ndim == 2 else np.matmul
     return np.ndarray.dot if a.ndim < 3 else joined
 
 
