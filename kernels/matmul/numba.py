@@ -275,9 +275,9 @@ def by_shape(a, b):
         return lambda a, b: np.zeros(shape, dtype)
     if b.ndim == 2:  # one product of all rows of a batch
         rows = math.prod(batch) * m
-        fill, of_a, of_b, of_c = filling(rows, k, n, dtype), (rows, k), (k, n), (rows, n)
+        fill, of_a, of_b, of_c = filling(rows, k, n, dtype), [rows, k], [k, n], [rows, n]
     else:
-        fill, of_a, of_b, of_c = filling_members(a, b, batch), (-1, m, k), (-1, k, n), (-1, m, n)
+        fill, of_a, of_b, of_c = filling_members(a, b, batch), [-1, m, k], [-1, k, n], [-1, m, n]
 
     def product(a, b):
         c = np.empty(shape, dtype)
