@@ -4,8 +4,8 @@
 
 The instructions for a pair of points were counted where the tests run compiled kernels without a GPU (tests/cuda/ptx.py, with 128
 points and 4096 data). The rate is that of a device that starts one instruction in each lane in each cycle, and the time of a
-launch is what launches commonly take; only ratios matter. torch's own step is counted by the bytes that its passes move. On a
-processor, a pair takes three instructions for each coordinate and about twelve for its weight, and calls of NumPy sort.
+launch is what launches commonly take; only ratios matter. torch's own step is counted by the bytes that its passes move. For a
+processor, the operation's own counts are of instructions.
 """
 
 import datetime
@@ -41,8 +41,7 @@ def entries(date):
         facts = {"near": near} | ({"cells": near} if kernel == "gaussian" and d <= 3 else {})
         extents, parameters = {"n": n, "m": n, "d": d, "batch": 1}, {"kernel": kernel}
         for variant in CALLS if kernel == "gaussian" and d <= 3 else ("numba", "numba_grid"):
-            share = COUNTS[variant](extents, parameters, facts) / (pairs * d) if variant in COUNTS else 1
-            instructions = share * pairs * (3 * d + 12)
+            instructions = COUNTS[variant](extents, parameters, facts)
             seconds[variant] = CALLS[variant] * CALL + instructions / (CORES * VECTOR * INSTRUCTIONS_A_SECOND)
         for variant, taken in seconds.items():
             yield table.Entry("meanshift_step", variant, "float32", extents, parameters, facts, {}, taken, 0.0, date)

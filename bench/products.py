@@ -3,8 +3,9 @@
     python bench/products.py [--only TEXT] [--seconds SECONDS] [--json FILE]
 
 Everything is called as one writes it: `get("matmul")(a, b)` beside `numpy.matmul(a, b)`, and beside `torch.matmul` on tensors of
-the same memory. Each is first held to the contract's bound. Samples are interleaved, and a ratio is that of medians, of `auto` to
-the faster of both. Of a product of m by k by n the side is the cube root of m k n, times that of the batch.
+the same memory. Each is first held to the contract's bound. Samples are interleaved, each after calls of its own that warm its
+threads up, and a ratio is that of medians, of `auto` to the faster of both. Of a product of m by k by n the side is the cube root
+of m k n, times that of the batch.
 """
 
 import json
@@ -23,8 +24,9 @@ import registry
 from kernels import _measure
 from kernels._definition.examples import Example
 
-ROUNDS = 21
-SAMPLE_SECONDS = 1e-3  # a sample is so many calls
+ROUNDS = 9
+SAMPLE_SECONDS = 1e-3  # a sample is so many calls, after others:
+WARM_SECONDS = 0.02  # so long it takes Linux to give two threads that wake up on one core a core each
 LARGE = 256  # the side from which on dispatch must not show
 SQUARE = [1, 2, 3, 4, 7, 8, 16, 31, 32, 64, 100, 128, 200, 255, 256, 300, 384, 512, 1000, 1024, 1536, 2048]
 SHAPES = {
@@ -76,8 +78,10 @@ def measure(shapes, dtype, seconds):
         if index > 2 and timeit.default_timer() - started > seconds:
             break
         for name, (timer, number) in timers.items():
-            if number == 1:
-                _measure.timing.settle()
+            _measure.timing.settle()
+            warm = timeit.default_timer() + WARM_SECONDS
+            while timeit.default_timer() < warm:
+                timer.timeit(number)
             samples[name].append(timer.timeit(number) / number)
     taken = {name: statistics.median(them) for name, them in samples.items()}
     peers = [taken[name] for name in ("NumPy", "torch") if name in taken]

@@ -7,8 +7,9 @@ best is timed interleaved with each of these choices, and a ratio is that of the
 does only ever adds to a time. For each table: the median, the 95th percentile and the worst of `auto` over the best variant; of
 the chosen variant called by its name, which leaves out what choosing costs; and the latter "elsewhere", for the calls alone in
 whose bucket of shapes the table has no measurement. For each two tables: in how many calls they choose the same variant, or one
-within 3 %; of two tunes of one machine, what is left are the winners that flip. Writes bench/results/regret.json, in which the
-records of operations that are not measured now stay, if they were measured with the same tables.
+within 3 %; of two tunes of one machine, what is left are the winners that flip. Some of the calls are of tensors. Writes
+bench/results/regret.json, in which the records of operations that are not measured now stay, if they were measured with the same
+tables.
 """
 
 import itertools
@@ -25,14 +26,16 @@ from rich.table import Table
 import registry
 from kernels import _measure
 from kernels._costs import calls, machine, table
-from kernels._measure import tuning
+from kernels._measure import device, tuning
 from kernels._measure.plan import breadth, plan
+from kernels._measure.trial import host_clock
 
 RESULTS = Path(__file__).with_name("results") / "regret.json"
 HELD = 2**20  # the seed of calls that no tune measures
 SAME = 1.03  # a choice that is slower by less is the same for whoever waits
 FIGURES = [f"{key}{of}" for of in ("", " by name", " elsewhere") for key in ("median", "p95", "worst")]
 SAMPLES = 5
+TENSORS = 7  # one call of so many is of tensors
 FAR, ROUNDS = 1.1, 4  # a choice that looks slower than the best by more is raced again, so often: one of the two was held up
 PACE = tuning.Pace(limit=0.5, samples=1, entries=2**22)  # what comes near the best is timed beside the choices
 
@@ -45,13 +48,22 @@ class Chooser:
         self.zoo = registry.Zoo(registry.FOLDER)
         self.buckets = {bucket(entry.operation, entry) for each in (measured, measured.below) if each for entry in each.entries}
 
-    def choose(self, operation, example):
+    def choose(self, operation, args, kwargs):
         """Return the variant that is chosen for a call, and the function that chose it, which remembers."""
         table.current = lambda: self.measured
         auto = self.zoo.get(operation)
-        auto(*example.args, **example.kwargs)
-        chosen = self.zoo.explain(operation, *example.args, **example.kwargs).chosen
-        return chosen, auto
+        auto(*args, **kwargs)
+        return self.zoo.explain(operation, *args, **kwargs).chosen, auto
+
+
+class OfTensors(tuning.Tuner):
+    """Measures variants on calls of tensors on the processor."""
+
+    def trial(self, example, dtype):
+        """Return a call of tensors, ready to be run and timed."""
+        trial = device.DeviceTrial(self.contract, example, dtype, host_clock, "cpu")
+        trial.sample_seconds = tuning.SAMPLE_SECONDS
+        return trial
 
 
 def bucket(operation, call):
@@ -85,16 +97,19 @@ def measure(tuner, planned, choices):
     trial = tuner.trial(example, planned.dtype)
     near = [name for name in ours if ours[name] <= tuning.NEAR * min(ours.values())]
     rivals = [min(timed.keys() - ours.keys(), key=timed.get)] if timed.keys() - ours.keys() else []
-    found = {each: each.choose(tuner.operation, example) for each in choices}
+    found = {each: each.choose(tuner.operation, trial.args, example.kwargs) for each in choices}
     chosen = {each.name: variant.name for each, (variant, _) in found.items()}
     near = list(dict.fromkeys([*near, *chosen.values()]))
     contenders = {name: tuner.zoo.get(tuner.operation, name) for name in [*near, *rivals]}
     contenders |= {each: auto for each, (_, auto) in found.items()}
     race = [(_measure.Measurement(tuner.zoo.variant(tuner.operation, near[0])), function) for function in contenders.values()]
     for measurement, function in race:
-        measurement.samples.append(_measure.Runs(trial, function).seconds(1))
+        tuning.sample(trial, measurement, function, 1)
     for _ in range(ROUNDS):
         tuning.race(trial, race, SAMPLES, near=np.inf)
+        raised = {who: each.reason for who, (each, _) in zip(contenders, race, strict=True) if not each.samples}
+        for who, reason in raised.items():
+            raise click.ClickException(f"{tuner.operation}: {who} on {planned}: {reason}; a choice is compared with what works")
         least = [measurement.least for measurement, _ in race]
         if max(least[-len(choices) :]) <= FAR * min(least[: len(near)]):
             break
@@ -105,6 +120,7 @@ def measure(tuner, planned, choices):
         "operation": tuner.operation,
         **call._asdict(),
         "contents": planned.contents,
+        "arrays": "torch" if isinstance(tuner, OfTensors) else "numpy",
         "best": best,
         "best_seconds": seconds[best],
         "variants": ours | {name: seconds[name] for name in near},
@@ -150,6 +166,7 @@ def show(records, names, console):
             own = [record for record in records if operation in (record["operation"], "all")]
             found, worst = summary(own, name), max(own, key=lambda record: record["ratio"][name])
             shape = " ".join(f"{key}={value}" for key, value in (worst["extents"] | worst["parameters"] | worst["facts"]).items())
+            shape += " as tensors" * (worst.get("arrays") == "torch")
             where = f"{worst['dtype']} {shape}: {worst['chosen'][name]}, best {worst['best']}"
             figures = [f"{found[key]:.3f}" if key in found else "–" for key in FIGURES]
             shown.add_row(operation, str(found["calls"]), *figures, where)
@@ -190,13 +207,15 @@ def main(operations, limit, tables, with_peers, only, seed, output):
     for operation in list(weights):
         until = time.monotonic() + (end - time.monotonic()) * weights[operation] / sum(weights.values())
         del weights[operation]
-        tuner = tuning.Tuner(operation, zoo=catalogue, pace=PACE)
+        tuner, of_tensors = (kind(operation, zoo=catalogue, pace=PACE) for kind in (tuning.Tuner, OfTensors))
         for planned in plan(tuner.contract, seed=seed, named=False, entries=PACE.entries):
             if time.monotonic() > until:
                 break
             if not all(f"{each} " in f"{planned} ".replace(",", " ") for each in only):
                 continue
-            records += filter(None, [measure(tuner, planned, choices)])
+            by_position = not any(isinstance(each, np.ndarray) for each in planned.example(tuner.contract).kwargs.values())
+            here = of_tensors if planned.seed % TENSORS == TENSORS - 1 and by_position else tuner
+            records += filter(None, [measure(here, planned, choices)])
     names = [each.name for each in choices]
     before = json.loads(output.read_text())["records"] if output.exists() else []
     measured = {record["operation"] for record in records}

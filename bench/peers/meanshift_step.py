@@ -5,12 +5,13 @@ import numpy as np
 from peers import CATALOGUE
 
 TILE = 512
+UNWEIGHTED = {"precision": "expansion", "limits": {"weights": (None,)}}
 ALIKE = {"precision": "expansion", "limits": {"kernel": ("gaussian",), "weights": (None,)}}
 FLAT = {"requires": ("sklearn",), "precision": "expansion", "limits": {"kernel": ("flat",), "weights": (None,)}}
-ON_CUDA = {"arrays": "torch", "device": "cuda", "precision": "expansion", "limits": {"kernel": ("gaussian",), "weights": (None,)}}
+ON_CUDA = ALIKE | {"arrays": "torch", "device": "cuda"}
 
 
-@CATALOGUE.register("meanshift_step", "torch tiles", arrays="torch", requires=("torch",), **ALIKE)
+@CATALOGUE.register("meanshift_step", "torch tiles", arrays="torch", requires=("torch",), **UNWEIGHTED)
 @CATALOGUE.register("meanshift_step", "torch tiles on CUDA", requires=("torch",), **ON_CUDA)
 def torch_tiles(x, bandwidth, data, weights, kernel):
     """-q^2/2 as one augmented product, [z, 1, z.z] by [2b, -b.b, -1]^T, in preallocated tiles; both sums as another.
@@ -36,8 +37,15 @@ def torch_tiles(x, bandwidth, data, weights, kernel):
             columns = left[column : column + TILE]
             tile = buffer[: len(columns) * points.shape[1]].view(len(columns), -1)
             torch.mm(columns, points, out=tile)
-            sums.addmm_(sites[:, column : column + TILE], tile.clamp_(min=least).exp_())
-        y[row : row + TILE] = (sums[:-1] / sums[-1]).T + centre
+            if kernel == "gaussian":
+                tile.clamp_(min=least).exp_()
+            elif kernel == "flat":
+                tile.ge_(-0.5)
+            else:
+                q2 = tile.mul_(-2).clamp_(min=0)
+                (q2.sqrt_() if kernel == "triangular" else q2).neg_().add_(1).clamp_(min=0)
+            sums.addmm_(sites[:, column : column + TILE], tile)
+        y[row : row + TILE] = torch.where(sums[-1] > 0, sums[:-1] / sums[-1] + centre[:, None], x[row : row + TILE].T).T
     return y
 
 
@@ -46,7 +54,8 @@ def keops(x, bandwidth, data, weights, kernel):
     """Symbolic distances, and KeOps's own softmax-weighted sum."""
     from pykeops.numpy import LazyTensor
 
-    return symbolic_step(LazyTensor, x, bandwidth, np.ascontiguousarray(data))
+    few = np.repeat(x, 2, axis=0) if len(x) == 1 else x  # a single point would be a parameter, and compiled anew
+    return symbolic_step(LazyTensor, few, bandwidth, np.ascontiguousarray(data))[: len(x)]
 
 
 @CATALOGUE.register("meanshift_step", "KeOps on CUDA", requires=("pykeops", "torch"), **ON_CUDA)
@@ -64,14 +73,22 @@ def symbolic_step(lazy, x, bandwidth, data):
     return exponents.sumsoftmaxweight(columns, axis=1)
 
 
-@CATALOGUE.register("meanshift_step", "KeOps, two sums", requires=("pykeops",), **ALIKE)
-def keops_sums(x, bandwidth, data, weights, kernel):
-    """The step as its formula reads: a kernel matrix of symbols, its product with the data, and its row sums."""
+@CATALOGUE.register("meanshift_step", "KeOps, one sum", requires=("pykeops",), **UNWEIGHTED)
+def keops_sum(x, bandwidth, data, weights, kernel):
+    """A matrix of symbols for the kernel, and a single reduction: a column of ones beside the data gives the sums of weights."""
     from pykeops.numpy import LazyTensor
 
-    data = np.ascontiguousarray(data)
-    w = (-((LazyTensor(x[:, None]) - LazyTensor(data[None])) ** 2).sum(-1) / (2 * bandwidth**2)).exp()
-    return (w @ data) / w.sum(axis=1)
+    n, x = len(x), np.repeat(x, 2, axis=0) if len(x) == 1 else x  # a single point would be a parameter, and compiled anew
+    sites = np.column_stack([data, np.ones(len(data), data.dtype)])
+    q2 = ((LazyTensor(x[:, None]) - LazyTensor(np.ascontiguousarray(data)[None])) ** 2).sum(-1) / bandwidth**2
+    if kernel == "gaussian":
+        w = (-q2 / 2).exp()
+    elif kernel == "flat":
+        w = (1 - q2).step()
+    else:
+        w = (1 - (q2.sqrt() if kernel == "triangular" else q2)).relu()
+    sums = (w * LazyTensor(sites[None])).sum(axis=1)
+    return np.where(sums[:, -1:] > 0, sums[:, :-1] / sums[:, -1:], x)[:n]
 
 
 @CATALOGUE.register("meanshift_step", "SciPy", requires=("scipy",), **ALIKE)
@@ -97,7 +114,7 @@ def scikit_learn(x, bandwidth, data, weights, kernel):
     y = np.empty_like(x)
     for i, point in enumerate(x):
         (within,) = neighbours.radius_neighbors(point[None], return_distance=False)
-        y[i] = data[within].mean(axis=0)
+        y[i] = data[within].mean(axis=0) if len(within) else point
     return y
 
 
@@ -107,4 +124,5 @@ def one_search(x, bandwidth, data, weights, kernel):
     from sklearn.neighbors import NearestNeighbors
 
     neighbours = NearestNeighbors(radius=bandwidth).fit(data)
-    return np.stack([data[within].mean(axis=0) for within in neighbours.radius_neighbors(x, return_distance=False)])
+    found = neighbours.radius_neighbors(x, return_distance=False)
+    return np.stack([data[each].mean(axis=0) if len(each) else point for point, each in zip(x, found, strict=True)])

@@ -41,7 +41,7 @@ def step(points, n, d, bandwidth=2.5, kernel="gaussian", **more):
 
 BRUTE = ("torch tiles", "KeOps", "SciPy")
 WORKS = [
-    step(clusters, 10_000, 2, ours=("numba",), peers=(*BRUTE, "KeOps, two sums")),
+    step(clusters, 10_000, 2, ours=("numba",), peers=(*BRUTE, "KeOps, one sum")),
     step(clusters, 10_000, 2, kernel="flat", ours=("numba",), peers=("scikit-learn",)),
     step(clusters, 1_500, 2, steps=5, ours=("loop", "numba"), peers=BRUTE),
     *[step(clusters, n, 2, dtype="float64", ours=("numba",), peers=("torch tiles", "SciPy")) for n in (1_500, 10_000)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,14 +86,17 @@ class Tuning:
     def measure(self, index: int) -> tuple[str, tuning.Measured | None, dict[str, Any]]:
         """Measure the call at a position of the plan; return what it is, what was found, and this machine.
 
-        Nothing is found where the call was measured before, or its arrays are too large.
+        Nothing is found where the call was measured before, or its arrays, the result among them, are too large.
         """
         planned = next(planned for position, planned in self.plan if position == index)
-        example = planned.example(self.tuner.contract)
-        shape = tuning.shape_of(tuning.described(self.tuner.contract, example, planned.dtype, looks=False))
-        arrays = [each for each in (*example.args, *example.kwargs.values()) if hasattr(each, "size")]
+        contract = self.tuner.contract
+        example = planned.example(contract)
+        args, kwargs = contract.validate(*example.args, **example.kwargs)
+        shape = tuning.shape_of(tuning.described(contract, example, planned.dtype, looks=False))
+        sizes = [each.size for each in (*args, *kwargs.values()) if hasattr(each, "size")]
+        sizes += map(math.prod, contract.shapes(*args, **kwargs))
         found = None
-        if shape not in self.done and max(each.size for each in arrays) <= self.pace.entries:
+        if shape not in self.done and max(sizes) <= self.pace.entries:
             self.done.add(shape)
             self.limit.start_import()
             found = self.tuner.measure(example, planned.dtype)

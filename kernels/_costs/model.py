@@ -15,7 +15,8 @@ Measurements of this machine refine those that came with the package: where ther
 place of overhead + rate count. So a short tune corrects what is known already, by how much faster this machine is in that
 neighbourhood, and two short tunes start from the same knowledge.
 
-No unit of work is expected to take less time than the fastest that was measured. A call that was given up is no measurement, but
+No unit of work is expected to take less time than the fastest that was measured, and no call less than the shortest, unless it
+does less work than each that was measured. A call that was given up is no measurement, but
 a lower bound: where the model expects less of that call, it is as if the bound had been measured; elsewhere it says nothing.
 
 References
@@ -70,6 +71,7 @@ class Fit:
             working = counts == counts.max()
         self.rate = float(np.median(taken[working] - counts[working]))
         self.fastest: float = min(float((taken - counts).min()), law.fastest if law else math.inf)
+        self.shortest, self.smallest = float(taken.min()), float(counts.min())
         self._solve(places, taken)
         self.bounds = dict(sorted((bounds or {}).items()))
         if below := {place: bound for place, bound in self.bounds.items() if self.smoothed(place) < bound}:
@@ -96,7 +98,8 @@ class Fit:
         """Return the logarithm of the seconds that the measurements together lead to."""
         there = np.array([place])
         expected = float(self._explained(there)[0] + (self._distances(there) @ self.weights)[0] + self.level)
-        return max(expected, self.fastest + place[-1])
+        least = self.shortest if place[-1] >= self.smallest else -math.inf
+        return max(expected, self.fastest + place[-1], least)
 
     def __call__(self, place: Sequence[float]) -> float:
         """Return the logarithm of the expected seconds."""

@@ -145,7 +145,9 @@ class Signature:
             for i, each in enumerate(shown)
         )  # fmt: skip
         body = [f"if {key} is None: {key} = {other}" for key, other in self.defaults.items()]
-        body += [f"if not ({self._shapes_in_order()}): _refuse({self._as_keywords(self.arrays)})"]
+        ways = (False, True) if any(array.batch for array in self.arrays.values()) else (False,)
+        in_order = " or ".join(f"({self._shapes_in_order(batch)})" for batch in ways)
+        body += [f"if not ({in_order}): _refuse({self._as_keywords(self.arrays)})"]
         for key, each in self.parameters.items():
             names[f"_choices_{key}"], names[f"_parameter_{key}"] = each.choices, each
             if each.choices:
@@ -187,14 +189,19 @@ class Signature:
     def _with_shapes(self, code: str) -> str:
         return re.sub(r"extents\['(\w+)'\]", lambda found: self._shape_of(found[1]), code)
 
-    def _shapes_in_order(self) -> str:
-        """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named."""
+    def _shapes_in_order(self, batch: bool = False) -> str:
+        """Write what is true of arrays that have their core dimensions alone, each extent the same wherever it is named.
+
+        With `batch` before these stand the same others in each array; those that differ, and broadcast, are for `refuse`.
+        """
+        stacked = {key: f"{key}.shape[:{key}.ndim - {len(array.extents)}]" for key, array in self.arrays.items()}
         seen: dict[str, str] = {}
         whole = []
         first, *others = self.group
         for key, array in self.arrays.items():
-            own = [f"{key}.ndim == {len(array.extents)}"]
-            for axis, extent in enumerate(array.extents):
+            own = [f"{key}.ndim {'>=' if batch and array.batch else '=='} {len(array.extents)}"]
+            own += [f"{stacked[key]} == {stacked[first]}"] if batch and key != first else []
+            for axis, extent in enumerate(array.extents, start=-len(array.extents)):
                 here = f"{key}.shape[{axis}]"
                 own += [f"{here} == {seen[extent]}"] if extent in seen else []
                 seen.setdefault(extent, here)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels import _arrays
@@ -19,8 +20,9 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import Served, fast_path, lifted, plain_only, served
+from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Operation, Request
+from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served
 from kernels._variant import SELECTORS, Variant, VariantUnavailable
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ class Chooser:
         known = self.known
         for part in parts:
             known = known.setdefault(part, {})
-        known[last] = serves
+        known[last] = tuple(serves)  # a plain one: Python takes it apart faster
 
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: tuple[Any, ...] = ()) -> Any:
         """Serve any call; and keep what serves all ordinary calls of a kind, if this is one."""
@@ -238,28 +240,30 @@ class Chooser:
         return ordered(decision.considered, kind, options, stands._replace(facts=facts), costs_of(self.op.contract))
 
     def _serves(self, decision: Decision, request: Request) -> Served | None:
-        """Return what serves all ordinary calls of a kind; None where their arrays must be adapted first."""
+        """Return what serves all ordinary calls of a kind; None where their arrays must be copied elsewhere first."""
         op, (kind, _, device), (first, *_) = self.op, request.caller, decision.considered
         running = [first] if decision.by_facts is None else [each for each in decision.considered if each.rejection is None]
-        rivals = [v for v, _, _ in running if v.arrays == kind and (kind == "numpy" or v.device == device)]
+        rivals = [variant for variant, _, _ in running if can_serve(variant, kind, device, decision.described.dtype)]
         lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
         if first.variant not in rivals or (lifts and not (op.shapes_alone and decision.by_facts is None)):
             return None
 
+        @cache
+        def kernel_of(variant: Variant) -> Callable[..., Any] | None:
+            loaded, names = op.zoo.function(variant), op.contract.signature.arrays
+            function = lifted(op, loaded, [request.arguments[name].ndim for name in names]) if lifts else loaded
+            return None if function is None else adapted(variant, function, kind)
+
         def by_facts(*args: Any, **kwargs: Any) -> Any:
             chosen = self._by_facts(decision, self._numbers(args, kwargs), kind, {})
-            if chosen.variant not in rivals:
-                return None  # the slow path adapts the arrays to it
-            return op.zoo.load(chosen.variant)(*args, **kwargs, **_options(chosen))
+            kernel = kernel_of(chosen.variant) if chosen.variant in rivals else None  # the slow path copies the arrays elsewhere
+            return kernel and kernel(*args, **kwargs, **_options(chosen))
 
-        one = decision.by_facts is None
-        kernel, options = (op.zoo.function(first.variant), _options(first)) if one else (by_facts, {})
-        names = op.contract.signature.arrays
-        whole = lifted(op, kernel, [request.arguments[name].ndim for name in names]) if lifts else kernel
-        if whole is None:
+        kernel, options = (kernel_of(first.variant), _options(first)) if decision.by_facts is None else (by_facts, {})
+        if kernel is None:
             return None
-        serves = served(op, first.variant, whole, options).get(request.first.dtype)
-        return serves and serves._replace(plain=any(map(plain_only, rivals)))
+        serves = served(op, first.variant, kernel, options, kind).get(request.first.dtype)
+        return serves and serves._replace(plain=any(plain_only(each, kind) for each in rivals))
 
     def _frozen(self, decision: Decision, request: Request, described: calls.Call, question: Question) -> Decision:
         """Return the choice that the file in effect holds for a kind of call."""

@@ -7,15 +7,18 @@ time: for the core dimensions alone, without those that an array may lack, or wi
 repeated. Any other call goes the slow path, and so does one whose kernel returns what it must not: the slow path says so.
 
 What serves a kind of call is known by dictionaries in dictionaries, one for each part of the kind. A look into a dictionary for
-a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks.
+a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks. Where a call is all in its
+arrays, what serves arrays of exactly such shapes is known by these shapes too: that saves taking them apart. A kernel that does
+one of several things may have an attribute `narrowed`, a function of such arrays: it returns what serves all arrays of their
+shapes and their dtype.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,13 +26,14 @@ from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
+from kernels._dispatch.served import adapted, extents_of, lifted, served
 
 if TYPE_CHECKING:
     from kernels._variant import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
+MOST = 128  # shapes of an array that are known exactly
 ABSENT = object()  # an array that a call does not give by position
-PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
 HEAD = """
 def call({parameters}, **kwargs):
@@ -45,6 +49,7 @@ def call({parameters}, **kwargs):
         found = None
     if found is None:
         return slow({args}, kwargs)
+    {exact}
     if {elsewhere}:
         return bodies[{dimensions}]({arrays}, {shapes}, args, kwargs, dtype, found)
     {body}
@@ -61,7 +66,26 @@ BODY = """
             return slow({args}, kwargs)
         result = kernel({arguments})
     {leave}
-    return result if {right} else slow({args}, kwargs)
+    if not ({right}):
+        return slow({args}, kwargs)
+    {keep}
+    return result
+"""
+EXACT = """
+    try:
+        kernel, plain, right, expected = found[{shapes}]
+    except KeyError:
+        pass
+    else:
+        if plain and ({scattered}):
+            return slow({args}, kwargs)
+        {enter}
+        try:
+            result = kernel({arguments})
+        {leave}
+        if type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected)):
+            return slow({args}, kwargs)
+        return result
 """
 VALIDATE = """
         try:
@@ -81,86 +105,35 @@ LOOK = """
 """
 
 
-class Served(NamedTuple):
-    """What serves a kind of call.
-
-    Attributes
-    ----------
-    kernel : callable
-        Takes a normalised call. Returns None for one that is left to the slow path.
-    plain : bool
-        Whether its arrays must lie in memory as it reads them: of NumPy writable and C-contiguous, and of torch without a
-        conjugate that is not resolved.
-    dtypes : set
-        Those that its result may have.
-    """
-
-    kernel: Callable[..., Any]
-    plain: bool
-    dtypes: set[Any]
-
-
-def served(op: Operation, variant: Variant, kernel: Callable[..., Any], options: Mapping[str, Any]) -> dict[Any, Served]:
-    """Return what serves calls of a variant, by the dtype of the arrays."""
-    bound = partial(kernel, **options) if options else kernel
-    results = op.contract.signature.result.dtypes
-    return {
-        dtype: Served(bound, plain_only(variant), {_dtype(variant, each) for each in results(name)})
-        for name in variant.dtypes
-        if (dtype := _dtype(variant, name)) is not None
-    }
-
-
-def plain_only(variant: Variant) -> bool:
-    """Whether the arrays of a variant must lie in memory as it reads them."""
-    return variant.layout == "C" if variant.arrays == "numpy" else not {*variant.requires} <= PURE
-
-
 def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow: Slow) -> Callable[..., Any]:
     """Return a function that serves the ordinary calls of a variant, and leaves any other to `slow`."""
     if variant.arrays in ("any", "dask"):
         return lambda *args, **kwargs: slow(args, kwargs)
 
-    def within_limits(*args: Any, **kwargs: Any) -> Any:
-        return None if beyond_limits(op, variant, args, kwargs) else kernel(*args, **kwargs)
+    def path(kind: str, otherwise: Slow) -> Callable[..., Any]:
+        whole = adapted(variant, kernel, kind)
 
-    known = served(op, variant, within_limits if variant.limits else kernel, variant.options)
-    names = {"known": known, "slow": slow, "otherwise": slow}
-    return fast_path(op, variant.arrays, variant.device, names, batches=variant.batches)
+        def within_limits(*args: Any, **kwargs: Any) -> Any:
+            return None if beyond_limits(op, variant, args, kwargs) else whole(*args, **kwargs)
 
+        serves = served(op, variant, within_limits if variant.limits else whole, variant.options, kind)
+        known = {
+            dtype: {None: tuple(each)} for dtype, each in serves.items()
+        }  # Python takes a plain tuple apart faster than a named one
+        names = {"known": known, "slow": slow, "otherwise": otherwise}
+        return fast_path(op, kind, variant.device, names, batches=variant.batches)
 
-def lifted(op: Operation, kernel: Callable[..., Any], dimensions: Sequence[int]) -> Callable[..., Any] | None:
-    """Return a kernel of the core dimensions as one of arrays that lack some; None where they have a batch.
+    @cache
+    def converting() -> Callable[..., Any]:
+        return path(other, slow)
 
-    Parameters
-    ----------
-    op, kernel
-    dimensions : sequence of int
-        How many each array has.
-    """
-    named = extents_of(op, dimensions)
-    if not op.shapes_alone or named is None or any(len(own) > len(core) for own, core in zip(named, op.core.inputs, strict=True)):
-        return None
-    present = {extent for own in named for extent in own}
-    places = [tuple(slice(None) if extent in present else None for extent in core) for core in op.core.inputs]
-    place = tuple(slice(None) if extent in present else 0 for extent in op.core.output)
+    def not_own(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call whose arrays are no ordinary ones of the variant's own kind: those of the other kind are as common."""
+        kind = getattr(sys.modules.get("torch"), "Tensor", None) if other == "torch" else np.ndarray
+        return converting()(*args, **kwargs) if args and type(args[0]) is kind else slow(args, kwargs)
 
-    def of_vectors(*given: Any) -> Any:
-        result = kernel(*(array[where] for array, where in zip(given, places, strict=True)))
-        return None if result is None else result[place]
-
-    return of_vectors
-
-
-def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]] | None:
-    """Return the names of the extents of arrays of so many dimensions, a batch's counted from its end; None if they cannot be."""
-    named = []
-    for array, ndim in zip(op.contract.signature.arrays.values(), dimensions, strict=False):
-        core = array.present(ndim)
-        if len(core) > ndim or (len(core) < ndim and not array.batch):
-            return None
-        named.append((*(f"batch {i}" for i in reversed(range(ndim - len(core)))), *core))
-    return named
+    other = "torch" if variant.arrays == "numpy" else "numpy"
+    return path(variant.arrays, not_own if variant.device == "cpu" else slow)
 
 
 def fast_path(
@@ -215,6 +188,18 @@ def _given(*args: Any) -> tuple[Any, ...]:
     return tuple(each for each in args if each is not ABSENT)
 
 
+def _keep(
+    found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
+) -> None:
+    """Keep what serves arrays of these shapes, as long as there are few."""
+    *first, last = shapes
+    for shape in first:
+        found = found.setdefault(shape, {}) if len(found) < MOST else {}
+    if len(found) < MOST:
+        narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), None if scalar else result.shape
+
+
 def _in_batch(extent: str) -> bool:
     """Whether a name is one that `extents_of` gave to an extent of a batch."""
     return " " in extent
@@ -231,12 +216,26 @@ class _Source:
         self.core = tuple(map(len, op.core.inputs[: op.leading]))  # how many dimensions arrays have without a batch
         self.of_state, self.of_array, self.of_memory, own = _strange(kind, device)
         self.lifted: dict[Any, Any] = {}  # what is known of one variant, by the numbers of dimensions where arrays lack some
-        self.names = {**names, **own, "validate": op.function, "absent": ABSENT, "given": _given, "lifted": self.lifted}
+        self.names = {
+            **names,
+            **own,
+            "validate": op.function,
+            "absent": ABSENT,
+            "given": _given,
+            "keep": _keep,
+            "lifted": self.lifted,
+        }
         self.names["bodies"] = Bodies(self.body)
         self.arrays = [f"array_{i}" for i in range(op.leading)]
         self.shapes = [f"shape_{i}" for i in range(op.leading)]
         self.args = f"({', '.join(self.arrays)},)" if op.shapes_alone else "args"
         self.first = [*state, "dtype"]  # where what serves a call is looked for, whatever its shape
+        self.exact = op.shapes_alone and op.contract.signature.uniform  # whether exact shapes are known too
+        self.guard = (
+            ("before = set_errors(ignored)", "finally: reset_errors(before)")
+            if kind == "numpy"
+            else ("pass", f"except complaints: return slow({self.args}, kwargs)")
+        )
 
     def compiled(self) -> Callable[..., Any]:
         """Return the function that is called."""
@@ -259,6 +258,7 @@ class _Source:
                 look="; ".join(f"{shape} = {array}.shape" for shape, array in zip(self.shapes, self.arrays, strict=True)),
                 first="][".join(self.first),
                 empty="{} if takes(dtype) else None" if self.state else "None",
+                exact=self._exact() if self.exact else "pass",
                 elsewhere=" or ".join(f"{length} != {ndim}" for length, ndim in zip(lengths, self.core, strict=True)),
                 dimensions="".join(f"{length}, " for length in lengths),
                 parameters=", ".join([*(f"{array}=absent" for array in self.arrays), "/", "*args"]) if alone else "*args",
@@ -270,6 +270,14 @@ class _Source:
             ),
             "call",
         )
+
+    def _exact(self) -> str:
+        """Write what serves arrays of shapes that came before."""
+        enter, leave = self.guard
+        arrays, scattered = ", ".join(self.arrays), " or ".join(map(self.of_memory.format, self.arrays))
+        return EXACT.format(
+            shapes="][".join(self.shapes), arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
+        ).strip()
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
         """Return the function for arrays of so many dimensions."""
@@ -302,10 +310,9 @@ class _Source:
         if operands is None or (lifts and self.state):
             return None
         if lifts:
-            known = {
-                dtype: each._replace(kernel=lifted(op, each.kernel, dimensions)) for dtype, each in self.names["known"].items()
-            }
-            if not all(each.kernel for each in known.values()):
+            serves = {dtype: found[None] for dtype, found in self.names["known"].items()}
+            known = {dtype: (lifted(op, kernel, dimensions), *more) for dtype, (kernel, *more) in serves.items()}
+            if not all(kernel for kernel, *_ in known.values()):
                 return None
             self.lifted[dimensions] = known
         extents = [(extent, f"extent_{i}_{axis}") for i, operand in enumerate(operands) for axis, extent in enumerate(operand)]
@@ -321,7 +328,7 @@ class _Source:
         given = [*(extent for extent in batch if _in_batch(extent)), *(extent for extent in result.extents if extent in named)]
         shape = "".join(f"{named[extent]}, " for extent in given)
         right_dtype = "result.dtype is dtype" if op.contract.signature.uniform else "result.dtype in dtypes"
-        served = "kernel, plain, dtypes = found"
+        served = "kernel, plain, dtypes = found[None]"
         if self.state:
             served = LOOK.format(then="][".join(then), key=", ".join(self.first + then), args=self.args).strip()
         elif lifts:
@@ -329,17 +336,18 @@ class _Source:
         return BODY.format(
             extents="; ".join(f"{own}= {shape}" for own, shape in zip(unpacked, self.shapes, strict=True) if own) or "pass",
             apart=" or ".join(apart) or "False",
-            enter="before = set_errors(ignored)" if numpy else "pass",
+            enter=self.guard[0],
             validate="pass" if alone else VALIDATE.format(args=self.args).strip(),
             args=self.args,
             then=served,
             scattered=" or ".join(scattered),
             arguments=", ".join(self.arrays if alone else ["*positional", "**named"]),
-            leave="finally: reset_errors(before)" if numpy else f"except complaints: return slow({self.args}, kwargs)",
+            leave=self.guard[1],
             # NumPy gives a scalar for a result without dimensions.
             right=f"type(result) is kind and {right_dtype} and result.shape == ({shape})"
             if shape or not numpy
             else "type(result) is dtype.type",
+            keep=f"keep(found, ({', '.join(self.shapes)},), kernel, plain, result, {self.args})" if self.exact else "pass",
         )
 
     def _kind_of_call(self, dimensions: tuple[int, ...], named: Mapping[str, str]) -> list[str]:
@@ -362,13 +370,6 @@ class _Source:
             given += f"None if (other := named[{name!r}]) is None or other is array_0 else ({', '.join(own)}, ), "
         kind += [f"({given}) if kwargs else None"] if given else []
         return kind or ["None"]
-
-
-def _dtype(variant: Variant, name: str) -> Any:
-    """Return the dtype of a name, as a variant's arrays have it; None where they have none of their own."""
-    if variant.arrays == "torch":
-        return getattr(import_module("torch"), name, None)
-    return np.dtype(name) if name != "bfloat16" else None
 
 
 def _strange(kind: str, device: str) -> tuple[list[str], list[str], str, dict[str, Any]]:

@@ -155,8 +155,8 @@ def _extents(contract: Any, rng: np.random.Generator, level: float, left_out: bo
         grid = {"batch": BATCHES} | grid
     fixed = {name: int(rng.choice(grid[name])) for name in names if name in grid}
     free = [name for name in names if name not in grid and same[name] == name]
-    kind = rng.integers(4)  # one extent 1; all alike; or any shape
-    zeros = int(kind == 0 and len(free) > 1)
+    kind = rng.integers(4)  # some extents 1; all alike; or any shape
+    zeros = int(rng.integers(1, len(free))) if kind == 0 and len(free) > 1 else 0
     shares = np.ones(len(free)) if kind == 1 else rng.permutation([*rng.dirichlet([2.0] * (len(free) - zeros)), *[0.0] * zeros])
     exponents = dict.fromkeys(fixed, 0.0) | dict(zip(free, shares / shares.sum(), strict=True))
     own = [*arrays.values(), *(dimensions(contract, each) for each in signature.results.values()), names]

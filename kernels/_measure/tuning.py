@@ -35,10 +35,13 @@ TRIES = 3  # a call is left out when so many variants, the likely best first, ta
 LONG_SECONDS = 1e-3  # runs that take longer are work, not overhead
 HELD_UP_SECONDS = 5e-3  # so long may a busy machine hold up one run; what takes no longer is not given up
 NEAR = 1.5  # times the best variant's time: who comes so near is timed in full
+HELD_UP, SURE = 2.0, 3  # a busy machine takes so many times as long for some samples on end; so many are enough to drop one
+SAME, LONGER = 1.05, 3  # a sample that takes so many times the least confirms it; who has none is timed up to so much longer
 SAMPLE_SECONDS = 5e-4  # what is faster is repeated until one sample takes this long,
 MOST_RUNS = 64  # or so often
-CALL_SECONDS = 1.0  # what the samples of one variant take together, once there are two
-CHECKED_ROWS = 32  # of each result are held to the reference
+CALL_SECONDS = 0.5  # what the samples of one variant take together, once there are two
+CHECKED_ROWS = (4, 32)  # of each result are held to the reference, the fewest and the most
+CHECKED_WORK = 2**20  # the operations that all of them take, if that leaves the fewest
 FACTORS = (1 / 4, 4)  # by which an option that counts something is changed to look for a better one
 
 
@@ -171,7 +174,9 @@ class Tuner:
 
             trial: Trial = DeviceTrial(self.contract, example, dtype, EventClock())
         else:
-            trial = Trial(self.contract, example, dtype, CHECKED_ROWS)
+            rows = self.contract.row_count(*example.args, **example.kwargs)
+            row = self.contract.work(*example.args, **example.kwargs)["flops"] / max(1, rows)
+            trial = Trial(self.contract, example, dtype, int(np.clip(CHECKED_WORK / max(1, row), *CHECKED_ROWS)))
             trial.sample_seconds = SAMPLE_SECONDS
         trial.before_run = self.before_run
         return trial
@@ -226,17 +231,31 @@ class Tuner:
 
 
 def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any]]], samples: int, near: float = NEAR) -> None:
-    """Take samples, interleaved, of what was timed once; after the first, of those alone that come near the best."""
-    for index in range(samples):
+    """Take samples, interleaved, of what was timed once; after the first, of those alone that come near the best.
+
+    The race goes on, up to `LONGER` times as long, while the least sample of one of these is alone: then the others may have been
+    held up all the time, and with them all samples of another.
+    """
+    for index in range(LONGER * samples):
         running = [(measurement, function) for measurement, function in contenders if measurement.samples]
-        best = min((measurement.least for measurement, _ in running), default=0.0)
+        if not running:
+            return
+        best = min((measurement for measurement, _ in running), key=lambda measurement: measurement.least)
+        reach = near * best.least * (HELD_UP if index < SURE or not confirmed(best) else 1)
+        if index >= samples and all(confirmed(measurement) or measurement.least > reach for measurement, _ in running):
+            return
         for measurement, function in running:
             once = measurement.least
-            if index and (once > near * best or (index > 1 and (index + 1) * once > CALL_SECONDS)):
+            if index and (once > reach or (index > 1 and (index + 1) * once > CALL_SECONDS)):
                 continue
             settle()
             runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
             sample(trial, measurement, function, runs, wake=once < LONG_SECONDS)
+
+
+def confirmed(measurement: Measurement) -> bool:
+    """Whether another sample comes near the least."""
+    return len(measurement.samples) > 1 and sorted(measurement.samples)[1] <= SAME * measurement.least
 
 
 def sample(trial: Trial, measurement: Measurement, function: Callable[..., Any], runs: int, wake: bool = False) -> None:

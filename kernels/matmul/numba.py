@@ -9,6 +9,7 @@ Goto and van de Geijn 2008, Anatomy of high-performance matrix multiplication. V
 for rapidly instantiating BLAS functionality.
 """
 
+import math
 import platform
 from functools import cache
 
@@ -175,34 +176,125 @@ def fill_row(a, b, c, _top, _bottom, left, right):
             row[j] += a[0, p] * b[p, left + j]
 
 
+@jit
+def fill_outer(a, b, c, top, bottom, left, right):
+    """Compute a C whose entries are one product each: the time goes into writing it."""
+    entries = b[0, left:right]
+    for i in range(top, bottom):
+        factor, row = a[i, 0], c[i, left:right]
+        for j in range(len(row)):
+            row[j] = factor * entries[j]
+
+
 @cache
-def compiled(block, dtype):
+def members_of(block):
+    """Return a compiled function that computes members of a batch, from those of the operands that each one is made of."""
+
+    @jit
+    def fill_members(a, b, c, of_a, of_b, start, stop):
+        for i in range(start, stop):
+            block(a[of_a[i]], b[of_b[i]], c[i], 0, c.shape[1], 0, c.shape[2])
+
+    return fill_members
+
+
+@cache
+def compiled(block, dtype, ndim, *further):
     """Compile once for a dtype. The operands' type is read-only, which writable arrays may be passed for as well."""
     number = from_dtype(dtype)
-    operand = types.Array(number, 2, "C", readonly=True)
-    return block.compile((operand, operand, types.Array(number, 2, "C"), *[types.intp] * 4))
+    operand = types.Array(number, ndim, "C", readonly=True)
+    return block.compile((operand, operand, types.Array(number, ndim, "C"), *further, types.intp, types.intp))
 
 
-@register("matmul", "numba", requires=("numba",), layout="C", rank=40)
-def matmul(a, b):
-    (m, k), n = a.shape, b.shape[1]
-    if 0 in (m, k, n):
-        return np.zeros((m, n), a.dtype)
-    c, lanes = np.empty((m, n), a.dtype), BYTES // a.itemsize
-    block = compiled(fill_column if n == 1 else fill_row if m == 1 else fill_tiles, a.dtype)
+def filling(m, k, n, dtype):
+    """Return a function that fills C of such extents."""
+    block = compiled(block_for(m, k, n), dtype, 2, types.intp, types.intp)
+    lanes = BYTES // dtype.itemsize
     high, wide = -(-m // TILE_ROWS), -(-n // lanes)  # C in tiles that are one vector wide
     grain = GRAIN // (TILE_ROWS * lanes * k) + 1  # of those
 
-    def rows(start, stop):
-        block(a, b, c, start * TILE_ROWS, min(stop * TILE_ROWS, m), 0, n)
+    def whole(a, b, c):
+        block(a, b, c, 0, m, 0, n)
 
-    def columns(start, stop):
-        block(a, b, c, 0, m, start * lanes, min(stop * lanes, n))
+    def by_rows(a, b, c):
+        def rows(start, stop):
+            block(a, b, c, start * TILE_ROWS, min(stop * TILE_ROWS, m), 0, n)
+
+        parallel_for(rows, high, grain // wide + 1)
+
+    def by_columns(a, b, c):
+        def columns(start, stop):
+            block(a, b, c, 0, m, start * lanes, min(stop * lanes, n))
+
+        parallel_for(columns, wide, grain // high + 1)
 
     if high * wide < 2 * grain:
-        block(a, b, c, 0, m, 0, n)
-    elif n < m and n < 2 * CORES * TILE_VECTORS * lanes:
-        parallel_for(rows, high, grain // wide + 1)
+        return whole
+    return by_rows if n < m and n < 2 * CORES * TILE_VECTORS * lanes else by_columns
+
+
+def block_for(m, k, n):
+    return fill_column if n == 1 else fill_row if m == 1 else fill_outer if k == 1 else fill_tiles
+
+
+def filling_members(a, b, batch):
+    """Return a function that fills each C of a batch, from arrays whose batch is one extent."""
+    (m, k), n, count = a.shape[-2:], b.shape[-1], math.prod(batch)
+    of_a, of_b = (
+        np.broadcast_to(np.arange(math.prod(each.shape[:-2])).reshape(each.shape[:-2]), batch).flatten() for each in (a, b)
+    )
+    if m * k * n >= CORES * GRAIN:  # each is worth all threads
+        fill = filling(m, k, n, a.dtype)
+
+        def one_by_one(a, b, c):
+            for i, (p, q) in enumerate(zip(of_a, of_b, strict=True)):
+                fill(a[p], b[q], c[i])
+
+        return one_by_one
+    indices = types.Array(types.intp, 1, "C")
+    block = compiled(members_of(block_for(m, k, n)), a.dtype, 3, indices, indices)
+
+    def many(a, b, c):
+        parallel_for(lambda start, stop: block(a, b, c, of_a, of_b, start, stop), count, GRAIN // (m * k * n) + 1)
+
+    return many
+
+
+def by_shape(a, b):
+    """Return the function that multiplies arrays of such shapes and such a dtype."""
+    if b.ndim == 1:
+        column = by_shape(a, b[:, None])
+        return lambda a, b: column(a, b[:, None])[..., 0][()]  # a scalar where nothing is left
+    if a.ndim == 1:
+        row = by_shape(a[None], b)
+        return lambda a, b: row(a[None], b)[..., 0, :]
+    dtype, (m, k), n = a.dtype, a.shape[-2:], b.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    shape = (*batch, m, n)
+    if k == 0 or 0 in shape:
+        return lambda a, b: np.zeros(shape, dtype)
+    if b.ndim == 2:  # one product of all rows of a batch
+        rows = math.prod(batch) * m
+        fill, of_a, of_b, of_c = filling(rows, k, n, dtype), [rows, k], [k, n], [rows, n]
     else:
-        parallel_for(columns, wide, grain // high + 1)
-    return c
+        fill, of_a, of_b, of_c = filling_members(a, b, batch), [-1, m, k], [-1, k, n], [-1, m, n]
+
+    def product(a, b):
+        c = np.empty(shape, dtype)
+        fill(a.reshape(of_a), b.reshape(of_b), c.reshape(of_c))
+        return c
+
+    def of_matrices(a, b):
+        c = np.empty(shape, dtype)
+        fill(a, b, c)
+        return c
+
+    return product if batch else of_matrices
+
+
+@register("matmul", "numba", requires=("numba",), layout="C", batches=True, rank=40)
+def matmul(a, b):
+    return by_shape(a, b)(a, b)
+
+
+matmul.narrowed = by_shape  # type: ignore[attr-defined]

@@ -2,6 +2,10 @@
 
 A look at a sample says so. It takes about as many distances as there are points, where each variant takes hundreds for a point or
 more: all data, or what sorting takes.
+
+Work is counted in instructions for a lane of a vector: a pair takes two for each coordinate of its distance, two for each of what
+it adds to the sums, and some for its weight. What is no loop over pairs is counted as the instructions for pairs that are
+done in the same time.
 """
 
 import functools
@@ -9,20 +13,27 @@ import functools
 import numpy as np
 
 from kernels import _arrays
-from kernels.meanshift_step._chebyshev import expansion
+from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, MAX_COEFFICIENTS, expansion
 from kernels.meanshift_step._cutoff import AXES, ROWS_PER_CUTOFF, cutoff_for
 
 FEW_PAIRS = 2**20  # all pairs are summed in less time than sorting and a look take
 ROWS, DATA = 32, 256  # of the sample, unless there are more than 256 times as many
-SORTING = 64  # the pairs that are summed in the time that sorting takes for one point
+WEIGHT = {"gaussian": 11, "triangular": 6}  # of a pair; of the other kernels,
+LEAST_WEIGHT = 3
+SORTING, GATHERED = 3072, 1024  # for one point: its cell and its place in the order; each coordinate, from all over the memory
+RUN = 1024  # to find both ends of a run of data that a group of points goes through
+GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
-TERM = 1.2  # the pairs that are summed in the time of one term of an expansion
+LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
+NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out
+TILED = 32  # for a pair that is kept in a tile in between
+TERM = 64  # for one term of an expansion, in float64
 
 
 def FACTS(extents, parameters):
     """Return the share of the data near a point and, where cells may be expanded, the cells that hold data, for each datum."""
     n, m, d = (extents[name] for name in "nmd")
-    if n * m <= FEW_PAIRS or not d:
+    if n * m <= FEW_PAIRS or not d or n * m * _pair(d, parameters) <= _sorting(extents):
         return {}
     least = 1 / max(n, m)
     return {"near": (least, 1.0)} | ({"cells": (least, 1.0)} if parameters["kernel"] == "gaussian" and d <= 3 else {})
@@ -90,10 +101,41 @@ def _sampled():
     return sampled
 
 
-def _grid(extents, parameters, facts):
-    """Count the pairs within the cutoff, and what sorting takes, in pairs."""
+def _pair(d, parameters):
+    """Count what a pair takes."""
+    return 4 * d + WEIGHT.get(parameters["kernel"], LEAST_WEIGHT)
+
+
+def _points(extents):
+    """Count points and data, those of a blurring step once: nothing but their numbers says that they are the same."""
+    return extents["n"] if extents["n"] == extents["m"] else extents["n"] + extents["m"]
+
+
+def _sorting(extents):
+    """Count what it takes to sort all points."""
+    return (SORTING + GATHERED * extents["d"]) * _points(extents)
+
+
+def _pairs(extents, parameters, facts):
+    """Count all pairs, and what laying out takes."""
     n, m, d = (extents[name] for name in "nmd")
-    return SORTING * (n + m) + facts.get("near", 1.0) * n * m * d * (2 if d <= WIDE else 4)
+    return LAID_OUT * _points(extents) * d + n * m * _pair(d, parameters)
+
+
+def _products(extents, parameters, facts):
+    """Count all pairs as products, which take one instruction for a coordinate where a difference takes two."""
+    n, m, d = (extents[name] for name in "nmd")
+    return LAID_OUT * _points(extents) * (d + NORMS) + n * m * (TILED + _pair(d / 2, parameters))
+
+
+def _grid(extents, parameters, facts):
+    """Count the pairs within the cutoff, what sorting takes, and the runs that each group of points goes through."""
+    n, m, d = (extents[name] for name in "nmd")
+    near = facts.get("near", 1.0)
+    runs = (7 if parameters["kernel"] == "gaussian" else 3) ** (min(d, AXES) - 1)
+    groups = n / min(GROUP, max(1.0, near * n / (4 * runs)))  # the look's box is about four cutoffs wide
+    pairs = near * n * m * _pair(d if d <= WIDE else 2 * d, parameters)
+    return _sorting(extents) + RUN * runs * groups + pairs
 
 
 def _expanded(extents, parameters, facts):
@@ -102,9 +144,17 @@ def _expanded(extents, parameters, facts):
     if not 0 < d <= 3 or parameters["kernel"] != "gaussian":
         return _grid(extents, parameters, facts)
     p, reach, *_ = expansion(1.0, d)
-    cells = facts.get("cells", 1.0) * m
-    terms = TERM * (n * p**d + cells * d * reach * p ** (d + 1))
-    return min(SORTING * (n + m) + terms, 2 * _grid(extents, parameters, facts))
+    cells, sorting = facts.get("cells", 1.0) * m, _sorting(extents)
+    if cells * p**d > MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (n + m):
+        return sorting + _grid(extents, parameters, facts)
+    return sorting + TERM * (n * p**d + cells * d * reach * p ** (d + 1))
 
 
-COUNTS = {"numba_grid": _grid, "numba_cuda_grid": _grid, "fast_gauss": _expanded}
+COUNTS = {
+    "numba": _pairs,
+    "tiles": _products,
+    "attention": _products,
+    "numba_grid": _grid,
+    "numba_cuda_grid": _grid,
+    "fast_gauss": _expanded,
+}

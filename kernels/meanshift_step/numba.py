@@ -1,14 +1,16 @@
 """meanshift_step compiled: one fused pass over all pairs in vectors, without an n x m matrix; each pair once where data is x.
 
 Points are stored coordinate by coordinate, and scaled by the power of two that brings the bandwidth to between 1 and 2. So no
-squared distance that matters overflows or underflows. The pass takes one point and a vector of data at a time, and
-subtracts before it squares. The gaussian is computed as 2^t: a polynomial for the fraction of t, and its whole part added to the
-exponent. A power of two multiplies all weights, so that in float32 weights down to 2^-215 count. A point whose weights are all
-below that takes a robust step, with weights relative to the nearest datum's.
+squared distance that matters overflows or underflows. The pass takes one point and a vector of data at a time, or one datum and
+a vector of points where there are at least as many of those, and subtracts before it squares. The gaussian is computed as 2^t: a
+polynomial for the fraction of t, and its whole part added to the exponent. A power of two multiplies all weights, so that in
+float32 weights down to 2^-215 count. A point whose weights are all below that takes a robust step, with weights relative to the
+nearest datum's.
 
 In the blurring step, where data is x, w_ij = w_ji: each pair is computed once and added to the sums of both its points. The
 blocks of rows are divided into a fixed number of parts, and each part has sums of its own: so the number of cores changes no
-bit of the result. Points with more coordinates than registers can hold take the loops of `_tiles`, over differences.
+bit of the result. Where data is not x, slabs of points are computed apart from each other. Points with more coordinates than
+registers can hold take the loops of `_tiles`, over differences.
 """
 
 import functools
@@ -47,10 +49,10 @@ from kernels.meanshift_step._weights import with_weight
 from registry import register
 
 BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # a block's points, and the data that stay in the first-level cache while these pass
-MAX_PARTS = 16  # of a blurring step
+MAX_PARTS = 16  # of a blurring step, and slabs that share out fewer points than `SLAB`
 GRAIN = 1_000_000  # pairs that are worth waking a thread
 MAX_BYTES = 2**24  # of the sums of all parts
-SLAB = 2**16  # points that move at a time where data is not x: memory holds the sums of so many
+SLAB = 2**14  # points that move at a time where data is not x: they and their sums stay in the second-level cache
 WIDTHS = (1, 2, 3, 4, 6, 8)  # numbers of coordinates that a pass is compiled for; the sums of up to eight fit into registers
 
 
@@ -63,18 +65,18 @@ def fused(weight):
     """
 
     @jit
-    def accumulate(z, n, data, masses, part, parts, height, mirrored, like, c, sums):
+    def accumulate(z, n, data, masses, part, parts, mirrored, like, c, sums):
         zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
-        for block in range(-(-n // height)):
+        for block in range(-(-n // BLOCK_ROWS)):
             phase = block % (
                 2 * parts
             )  # parts take blocks in order 0 1 2 2 1 0: earlier blocks of a blurring step take more time
             if phase != part and phase != 2 * parts - 1 - part:
                 continue
-            start, stop = block * height, min(block * height + height, n)
+            start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
             for both in range(1 + mirrored):
                 first, last = (start if mirrored else 0), data.shape[1]
-                after = min(start + height, last)
+                after = min(start + BLOCK_ROWS, last)
                 if both:
                     first = after
                 elif mirrored:
@@ -101,7 +103,31 @@ def fused(weight):
     return accumulate
 
 
-PASSES = [fused(weight) for weight in WEIGHTS]
+def across(weight):
+    """Return the compiled pass of a kernel that takes a vector of points at a time against each of the data.
+
+    Shapes: z (d, n) and data (d, m), both padded; masses (1, m), padded, or None; sums (d + 1, n), padded, as above.
+    """
+
+    @jit
+    def accumulate(z, data, m, masses, like, c, sums):
+        one = splat(z.dtype.type(1))
+        for near in range(0, m, BLOCK_COLUMNS):
+            for i in range(0, z.shape[1], BYTES // z.itemsize):
+                points = load_points(z, like, i)
+                evens, odds = origin(z, (*like, 0)), origin(z, (*like, 0))
+                for j in range(near, min(near + BLOCK_COLUMNS, m), 2):
+                    here, there = minus(splat_point(data, like, j), points), minus(splat_point(data, like, j + 1), points)
+                    w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
+                    evens = add_weighted(evens, times_mass(w, masses, j), (*here, one))
+                    odds = add_weighted(odds, times_mass(v, masses, j + 1), (*there, one))
+                both = add_weighted(evens, one, odds)
+                store_points(sums, i, add_weighted(load_points(sums, (*like, 0), i), one, both))
+
+    return accumulate
+
+
+PASSES, PASSES_ACROSS = [fused(weight) for weight in WEIGHTS], [across(weight) for weight in WEIGHTS]
 TILED_PASSES = tiled(add_squares, add_weighted_differences, 1)
 
 
@@ -162,34 +188,56 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     h, scale, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
     least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
-    if not all(scales_exactly(points, scale, back) for points in ((x,) if data is x else (x, data))):
-        parallel_for(functools.partial(robust_steps, x, data, masses, h, kind, x, y), n, 1 + ROBUST_GRAIN // m)
+    parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes) if data is x else 0
+    apart = not parts and d <= WIDTHS[-1]  # slabs of points
+
+    def exactly(points):
+        return scales_exactly(points, scale, back)
+
+    def robust(x, y):
+        parallel_for(functools.partial(robust_steps, x, data, masses, h, kind, x, y), len(x), 1 + ROBUST_GRAIN // m)
+
+    if not (exactly(data) and (data is x or apart or exactly(x))):
+        robust(x, y)
         return y
     if d > WIDTHS[-1]:
         nowhere = np.zeros(d, x.dtype)
         scaled = functools.partial(np.multiply, scale)
         return step(TILED_PASSES, x, h, data, v, kind, c, scaled, lambda z: 0, real(1), back, nowhere, least)
-    parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes)
-    mirrored = data is x and parts > 0
-    if not mirrored and n > SLAB:
-        for start in range(0, n, SLAB):
-            y[start : start + SLAB] = meanshift_step(x[start : start + SLAB], bandwidth, data, kernel, v)
-        return y
     width = next(width for width in WIDTHS if width >= d)
-    z = points = laid_out(x, scale, width)
-    if data is not x:
-        points = laid_out(data, scale, width)
-    like = (0,) * width
-    height = BLOCK_ROWS if mirrored else min(BLOCK_ROWS, 2 * -(-n // (2 * MAX_PARTS)))
-    if not mirrored:
-        parts = MAX_PARTS
-    sums = np.zeros((parts if mirrored else 1, width + 1, z.shape[1]), x.dtype)
+    like, others = (0,) * width, laid_out(data, scale, width)
 
-    def accumulate(start, stop):
-        for part in range(start, stop):
-            PASSES[kind](z, n, points, masses, part, parts, height, mirrored, like, c, sums[part if mirrored else 0])
+    def end(x, z, sums, y):
+        light = (sums[0, width, : len(x)] < least).any()
+        work = functools.partial(move, x, data, masses, h, kind, z, back, sums, least, y)
+        parallel_for(work, len(x), 1 + ROBUST_GRAIN // m if light else len(x))
 
-    parallel_for(accumulate, parts, parts * GRAIN // (n * m))
-    grain = 1 + ROBUST_GRAIN // m if (sums[0, width, :n] < least).any() else n
-    parallel_for(functools.partial(move, x, data, masses, h, kind, z, back, sums, least, y), n, grain)
+    if not apart:
+        sums = np.zeros((parts, width + 1, others.shape[1]), x.dtype)
+
+        def blurred(start, stop):
+            for part in range(start, stop):
+                PASSES[kind](others, n, others, masses, part, parts, True, like, c, sums[part])
+
+        parallel_for(blurred, parts, parts * GRAIN // (n * m))
+        end(x, others, sums, y)
+        return y
+    pairs = -(-n // 2)  # of points, since a pass takes two at a time
+    slabs = max(1, min(MAX_PARTS, n * m // GRAIN, pairs // 2), -(-n // SLAB))
+
+    def moved(start, stop):
+        for slab in range(start, stop):
+            own = slice(pairs * slab // slabs * 2, pairs * (slab + 1) // slabs * 2)
+            if not exactly(x[own]):
+                robust(x[own], y[own])
+                continue
+            z = laid_out(x[own], scale, width)
+            sums = np.zeros((1, width + 1, z.shape[1]), x.dtype)
+            if n < m:
+                PASSES[kind](z, len(x[own]), others, masses, 0, 1, False, like, c, sums[0])
+            else:
+                PASSES_ACROSS[kind](z, others, m, masses, like, c, sums[0])
+            end(x[own], z, sums, y[own])
+
+    parallel_for(moved, slabs)
     return y

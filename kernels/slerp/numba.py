@@ -45,6 +45,10 @@ def rows(a, b, near, far, y, start, stop):
 @register("slerp", "numba", requires=("numba",), layout="C", batches=True, rank=60)
 def slerp(a, b, t):
     shape, real = np.broadcast_shapes(a.shape, b.shape), a.dtype.type
+    if shape[-1] == 1:  # numbers are parallel or opposite
+        with np.errstate(invalid="ignore"):
+            linear = real(1 - t) * a + real(t) * b
+        return np.where(np.isfinite(linear), linear, real(np.nan))
     a, b = (x if x.shape == shape else np.broadcast_to(x, shape).copy() for x in (a, b))
     y = np.empty(shape, a.dtype)
     if y.size:

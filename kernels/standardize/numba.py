@@ -3,7 +3,8 @@
 In a block, a column's mean comes first, and then the squares of the differences from it; blocks are merged by Chan's formula.
 All numbers are differences from the column's first entry. Parts of the rows, as many whatever the number of cores, are summed
 in parallel and merged in order. Rows of few columns are taken several at a time, as one row of more columns. Where columns are
-contiguous, each is taken by itself. Columns whose squares leave the dtype's range go to `_numpy`.
+contiguous, each is taken by itself; what is small is copied so, since blocks cost more than the copy. Columns whose squares leave
+the dtype's range go to `_numpy`.
 
 References
 ----------
@@ -26,6 +27,7 @@ HEIGHT, WIDTH = 32, 1024  # a block's rows and columns, which stay in the second
 NARROW, LANES = 64, 16  # rows of fewer columns are taken several at a time: a multiple of so many, which fill whole registers
 PARTS = 32  # of the rows
 GRAIN = 2**17  # entries that are worth waking a thread
+SMALL = 2**14  # entries that are copied so that columns are contiguous
 
 
 @jit
@@ -173,13 +175,13 @@ def standardize(x):
     n, limits = len(x), np.finfo(x.dtype)
     if n == 1:
         return x - x  # a row of zeros, and NaN for what is not finite
-    columns = x.shape[1] == 1 or x.flags.f_contiguous
-    if not x.flags.f_contiguous:
-        x = np.ascontiguousarray(x)
+    transposed = x.flags.f_contiguous
+    columns = transposed or x.shape[1] == 1 or x.size <= SMALL
+    x = np.asarray(x, order="F" if columns else "C")
     y = np.empty_like(x, order="F" if columns else "C")
     if y.size:
         least = x.dtype.type(n * limits.tiny / limits.eps)
         left_out = by_columns(x, y, least) if columns else by_rows(x, y, least)
         if left_out.any():
             y[:, left_out] = standardized(x[:, left_out])
-    return y
+    return y if transposed else np.ascontiguousarray(y)

@@ -113,6 +113,15 @@ def test_no_unit_of_work_takes_less_time_than_the_fastest_measured(measured, n):
     assert costs(*entries).of("loop", call(n), {}).seconds >= least * (1 - 1e-9)  # of logarithms and back
 
 
+TIMES = st.dictionaries(st.sampled_from([8, 16, 32, 64, 128]), st.sampled_from([1e-6, 1e-5, 1e-4]), min_size=1)
+
+
+@given(TIMES, TIMES, st.sampled_from([8, 16, 32, 64, 128]))
+def test_no_call_takes_less_time_than_the_shortest_unless_it_does_less_work_than_each(tuned, shipped, n):
+    tables = [Table(tuple(entry("loop", *each) for each in of.items()), "tuned") for of in (tuned, shipped)]
+    assert n < min(tuned) or Costs(MATMUL, tables).of("loop", call(n), {}).seconds >= 0.999 * min(tuned.values())
+
+
 def test_the_best_measured_options_are_taken_unless_the_caller_asks_for_others():
     known = costs(
         entry("einsum", 64, 1e-3),

@@ -9,6 +9,8 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy._core.tests.test_multiarray import MatmulCommon
 
 import registry
@@ -229,6 +231,23 @@ def test_what_is_computed_core_by_core_keeps_its_dtype(batch):
     made = results.over_batches(Signature(module.below, module), np.less, {"x": x, "y": y})
     assert made.dtype == (bool if x.size else float)  # whether it is a comparison, a call of a core says
     np.testing.assert_array_equal(made, x < y)
+
+
+@pytest.mark.parametrize("operation", registry.operations())
+@given(data=st.data())
+def test_the_validator_passes_the_shapes_that_a_refusal_finds_nothing_wrong_with(operation, data):
+    contract = registry.contract(operation)
+    signature, shape = contract.signature, st.lists(st.integers(1, 3), max_size=4).map(tuple)
+    arrays = {key: np.ones(data.draw(shape, label=key)) for key in signature.arrays if key not in signature.nullable}
+    left_out = {key: None for key in signature.arrays if key not in arrays}
+    parameters = {key: each.example({}) for key, each in signature.parameters.items() if each.needed}
+    said = []
+    for ask, more in ((signature.refuse, left_out), (signature.validator, parameters)):
+        try:
+            said.append(ask(**arrays, **more) and None)
+        except ValueError as error:
+            said.append(str(error))
+    assert said[0] == said[1]
 
 
 def test_bounds_are_tight_enough_to_see_a_wrong_dtype():

@@ -9,7 +9,7 @@ import registry
 from kernels._conformance.claims import implementation_from
 
 pytest.importorskip("numba")
-matmul = registry.get("matmul", "numba")
+matmul = registry.zoo().function(registry.variant("matmul", "numba"))  # itself: dispatch would remember what serves a shape
 SHAPES = [(333, 1030, 301), (1030, 700, 50), (20, 1400, 800), (5, 600, 301), (2, 8000, 700), (1, 4001, 6003), (6003, 4001, 1)]
 
 
@@ -50,6 +50,25 @@ def test_the_bits_do_not_depend_on_the_cores(shape, chunks):
         chunks(cores)
         results.append(matmul(a, b).tobytes())
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("grain", [1, 10**4, 10**9], ids=["one by one", "several", "all at once"])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((5, 40, 30), (5, 30, 20)), ((2, 1, 40, 30), (3, 30, 20)), ((40, 30), (5, 30, 20)), ((5, 40, 30), (30, 20)),
+        ((5, 1, 30), (5, 30, 50)), ((5, 40, 30), (5, 30, 1)), ((5, 40, 1), (1, 1, 20)), ((30,), (5, 30, 7)), ((5, 40, 30), (30,)),
+    ],
+)  # fmt: skip
+def test_a_batch_is_made_of_its_members(shapes, grain, chunks, monkeypatch):
+    chunks(7)
+    monkeypatch.setattr("kernels.matmul.numba.GRAIN", grain)
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-8, 9, shape).astype("float32") for shape in shapes)
+    result = matmul(a, b)
+    assert result.dtype == a.dtype
+    assert result.shape == np.matmul(a, b).shape
+    assert (result == np.matmul(a.astype(float), b.astype(float))).all()
 
 
 def test_a_row_or_column_that_is_not_finite_leaves_the_others_alone():

@@ -6,6 +6,7 @@ import itertools
 import math
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +131,24 @@ def test_every_first_part_of_a_plan_has_calls_of_all_sizes(operation):
 
 
 # What becomes of each variant
+
+
+@pytest.mark.parametrize("held_up", [slice(0, 2), slice(0, 6), slice(3, 5)])
+def test_a_race_ends_with_the_right_order_though_the_machine_is_held_up_for_some_samples(monkeypatch, held_up):
+    taken = {name: [seconds] * 20 for name, seconds in {"fast": 1e-5, "slower": 1.2e-5, "slow": 1e-4}.items()}
+    taken["fast"][held_up] = [1.9e-5] * (held_up.stop - held_up.start)
+    taken["slower"][held_up] = [2.3e-5] * (held_up.stop - held_up.start)
+    taken["slower"][held_up.start] = 1.2e-5  # luck
+    race = [(SimpleNamespace(name=name, samples=times[:1], least=times[0]), None) for name, times in taken.items()]
+
+    def sample(trial, measurement, *_, **__):
+        measurement.samples.append(taken[measurement.name][len(measurement.samples)])
+        measurement.least = min(measurement.samples)
+
+    monkeypatch.setattr(tuning, "sample", sample)
+    tuning.race(SimpleNamespace(sample_seconds=5e-4), race, 5)
+    assert [measurement.least for measurement, _ in race[:2]] == [1e-5, 1.2e-5]
+    assert len(race[2][0].samples) == 2
 
 
 def test_what_is_wrong_gets_no_time_and_what_is_hopeless_is_given_up(zoo):
