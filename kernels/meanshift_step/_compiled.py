@@ -7,7 +7,7 @@ from numba import njit
 
 from kernels._compute.jit import jit
 from kernels._compute.simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
-from kernels._compute.simd_points import load_points
+from kernels._compute.simd_points import load_points, splat_point
 from kernels.meanshift_step import KERNELS
 
 ROBUST_GRAIN = 10_000  # pairs of a robust step that are worth waking a thread
@@ -63,7 +63,7 @@ def times_masses(w, masses, j):
 @njit
 def times_mass(w, masses, j):
     """Return a vector of weights times the mass of datum j."""
-    return w * splat(masses[0, j]) if masses.size else w
+    return w * splat_point(masses, (0,), j)[0] if masses.size else w
 
 
 def padded(v, multiple, dtype):

@@ -32,7 +32,6 @@ from kernels.meanshift_step._cells import Grid, groups_of, select
 from kernels.meanshift_step._compiled import GAUSSIAN, constants, gaussian, padded, times_mass, weight
 from kernels.meanshift_step._cutoff import COLUMNS_PER_CUTOFF, MARGIN, ROWS_PER_CUTOFF, WIDER, cutoff_for
 
-DISTANT = len(KERNELS)  # one more kernel: the gaussian relative to the nearest datum
 INVERSE_BANDWIDTH, LARGEST = 3, 4  # of the constants `c`, after those of the weight function
 MAX_UNROLLED = 6  # dimensions whose sums stay in registers
 SAMPLE = 64  # groups
@@ -46,9 +45,9 @@ def least(a, finite):
 
 
 @njit
-def weight_in_any_dimensions(kernel, q2, one, c):
-    """Return the kernel's weight; if it is DISTANT, a gaussian's relative to the nearest datum's, whose q2 is in place of one."""
-    return gaussian(least(q2, splat(c[LARGEST])) - one, c) if kernel == DISTANT else weight(kernel, q2, one, c)
+def difference(data_sites, j, sites, i, k):
+    """Return coordinate k of the vectors from the points i, i + 1, ... to datum j."""
+    return splat_point(data_sites, (0,), k * data_sites.shape[1] + j)[0] - load_points(sites, (0,), k * sites.shape[1] + i)[0]
 
 
 @njit
@@ -56,12 +55,12 @@ def squared_distance(sites, i, data_sites, j, scale):
     """Return the squared distances in bandwidths of datum j from the points i, i + 1, ..."""
     q2 = scale - scale
     for k in range(len(sites)):
-        q = (splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]) * scale
+        q = difference(data_sites, j, sites, i, k) * scale
         q2 = fma(q, q, q2)
     return q2
 
 
-def accumulate(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
+def accumulate(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
     """Sum, for a vector of points from i on, w (data - point) and w over the data of some runs.
 
     Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or (1, 0) where each is 1; lows and highs (runs,),
@@ -71,10 +70,10 @@ def accumulate(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, 
 
 
 @overload(accumulate)
-def _(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-    def in_few_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-        here, nowhere, scale, total = load_points(sites, like, i), origin(sites, like), splat(c[INVERSE_BANDWIDTH]), one - one
-        moved = nowhere
+def _(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+    def in_few_dimensions(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+        here, nowhere, scale = load_points(sites, like, i), origin(sites, like), splat(c[INVERSE_BANDWIDTH])
+        one, total, moved = splat(sites.dtype.type(1)), splat(sites.dtype.type(0)), nowhere
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
                 step = minus(splat_point(data_sites, like, j), here)
@@ -85,18 +84,18 @@ def _(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
         store_points(sums, 0, moved)
         store_points(sums, len(like) * sums.shape[1], (total,))
 
-    def in_any_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-        d, scale, total = len(sites), splat(c[INVERSE_BANDWIDTH]), one - one
+    def in_any_dimensions(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+        d, scale, one, total = len(sites), splat(c[INVERSE_BANDWIDTH]), splat(sites.dtype.type(1)), splat(sites.dtype.type(0))
         sums[:] = 0
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
-                w = weight_in_any_dimensions(kernel, squared_distance(sites, i, data_sites, j, scale), one, c)
+                q2 = squared_distance(sites, i, data_sites, j, scale)
+                w = weight(kernel, q2, one, c) if nearest is None else gaussian(least(q2, splat(c[LARGEST])) - nearest, c)
                 w = times_mass(w, masses, j)
                 total = total + w
                 for k in range(d):
-                    step = splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]
                     moved = load_points(sums, (0,), k * sums.shape[1])[0]
-                    store_points(sums, k * sums.shape[1], (fma(w, step, moved),))
+                    store_points(sums, k * sums.shape[1], (fma(w, difference(data_sites, j, sites, i, k), moved),))
         store_points(sums, d * sums.shape[1], (total,))
 
     return in_few_dimensions if len(like) else in_any_dimensions
@@ -125,7 +124,7 @@ def sweep(groups, points, data, masses, rows, spans, columns, width, c, kernel, 
     """
     keys, order, sites = points
     data_keys, _, data_sites = data
-    d, m, one = len(sites), len(data_keys), splat(sites.dtype.type(1))
+    d, m = len(sites), len(data_keys)
     cutoff, tail, h, u = proof
     lows = np.zeros(len(rows), np.int64)
     highs = np.zeros(len(rows), np.int64)
@@ -140,7 +139,7 @@ def sweep(groups, points, data, masses, rows, spans, columns, width, c, kernel, 
             lows[o] = first_from(data_keys, base + max(0, left - spans[o]), lows[o])
             highs[o] = first_from(data_keys, base + min(columns - 1, right + spans[o]) + 1, max(lows[o], highs[o]))
             kept += highs[o] - lows[o]
-        accumulate(kernel, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
+        accumulate(kernel, sites, begin, data_sites, masses, lows, highs, None, c, like, sums)
         for i in range(begin, end):
             total, farthest = sums[d, i - begin], 0.0
             for k in range(d):
@@ -161,7 +160,7 @@ def sum_all(order, sites, data_sites, masses, m, width, c, y, first, last):
         nearest = splat(c[LARGEST])
         for j in range(m):
             nearest = least(squared_distance(sites, begin, data_sites, j, scale), nearest)
-        accumulate(DISTANT, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
+        accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
         for i in range(begin, min(n, begin + width)):
             for k in range(d):
                 y[order[i], k] = sites[k, i] + sums[k, i - begin] / sums[d, i - begin]
