@@ -146,14 +146,15 @@ def _longest(dtype: str) -> int:
 
 def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
-    room = min(FIRST, implementation.most)
+    room, seconds = min(FIRST, implementation.most), 0.0
     most = implementation.most if implementation.stands_in else most
     while True:
-        for _ in range(2):  # the first call may compile
+        foretold = 2 * STEP * seconds
+        for _ in range(2):  # a first call that takes longer than the call before foretold may have compiled
             started = time.process_time()
             result = implementation.call(implementation.note(case))
             seconds = time.process_time() - started
-            if seconds * STEP <= SECONDS or room >= most:
+            if seconds <= max(foretold, SECONDS / STEP) or room >= most:
                 break
         if room >= most or seconds * STEP > SECONDS:
             return case, result
