@@ -102,6 +102,7 @@ def pytest_collection_finish():
     """Let the collector of garbage pass over what lives as long as the session: thousands of tests, and the libraries."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(700, 10, 100)  # and seldom over what is loaded later: a framework is 300,000 objects
 
 
 def _is_quick(item, seen):

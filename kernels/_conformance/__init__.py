@@ -46,7 +46,6 @@ from kernels._conformance.state import watched
 from kernels._variant import ConformanceError, Variant
 from kernels._zoo import Catalogue
 
-VACUOUS = 0.05  # the share of entries whose bound may say nothing before a property counts as untested
 MESSAGE = 400  # characters of an error that a failure shows; the error itself is the failure's cause
 SHRINKS = True  # whether a failing example is made small; what asks only whether there is one sets it otherwise
 
@@ -68,10 +67,10 @@ def _require_examples(max_examples: int) -> None:
         raise ValueError(f"argument max_examples: expected at least 1, got {max_examples!r}")
 
 
-# Properties whose calls are large: each makes many, of all sizes, in its one example. A quick look, with fewer examples than
-# FEW of the others, leaves them out.
-LARGE: tuple[Property, ...] = (agrees_at_every_length, agrees_where_extents_are_long, agrees_at_ordinary_sizes)
-FEW = 20
+# Each makes many calls, of all sizes, in its one example. A quick look, with fewer examples of the others than
+# LEAST_FOR_LARGE, leaves them out.
+WITH_LARGE_CALLS: tuple[Property, ...] = (agrees_at_every_length, agrees_where_extents_are_long, agrees_at_ordinary_sizes)
+LEAST_FOR_LARGE = 20
 
 
 def run(property_: Property, implementation: Implementation, max_examples: int, seed: int = 0) -> Record:
@@ -91,7 +90,7 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
     stated: dict[Property, float] = getattr(properties_of(implementation.contract), "SHARES", {})
     share = (SHARES | relations.SHARES | stated).get(property_, 1)
     started = time.perf_counter()
-    if property_ in LARGE and max_examples < FEW:
+    if property_ in WITH_LARGE_CALLS and max_examples < LEAST_FOR_LARGE:
         return implementation.record
 
     def ask(data: Any) -> None:
@@ -112,7 +111,7 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
             raise
         record.examples += 1  # those that a property rejects do not count
 
-    large = property_ in LARGE
+    large = property_ in WITH_LARGE_CALLS
     examples = 1 if large else max(1, round(max_examples * share))
     with _naming(property_, implementation), watched(unusual=False) as implementation.record.changed:
         asking.explore(ask, property_, implementation, examples, seed, large=large, shrinks=SHRINKS)

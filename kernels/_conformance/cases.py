@@ -18,7 +18,7 @@ from kernels import _arrays
 EXTENTS = (1, 2, 3, 0, 5, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 TILES = EXTENTS[-9:]
 LONG_TILES = (256, 512, 1024, 2048, 4096, 2**15, 2**16)  # the last two are where counters of 16 bits go round
-SMALL, LARGE = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
+SMALL, MOST_WORK = 20_000, 1_000_000  # bounds on the work of a case: a second at most for three loops in Python
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hypothesis import reject
 
 from kernels import _arrays
 from kernels._conformance import answers
-from kernels._conformance.cases import LARGE, SMALL, Case, present, values
+from kernels._conformance.cases import MOST_WORK, SMALL, Case, present, values
 from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
 from kernels._definition.numerics import Agreement, compare
@@ -73,7 +73,7 @@ class Implementation:
     device: str = "cpu"
     kinds: tuple[str, ...] = ("numpy",)
     limits: Mapping[str, Any] = field(default_factory=dict)
-    most: int = LARGE  # bounds the work of a case further, for an implementation that runs on a stand-in for its device
+    most: int = MOST_WORK  # bounds the work of a case further, for an implementation that runs on a stand-in for its device
     form: Form | Bare | None = None  # of a function that is not registered
     first: FirstCall = field(default_factory=FirstCall)
     record: Record = field(default_factory=Record)
@@ -140,7 +140,7 @@ class Implementation:
     @property
     def stands_in(self) -> bool:
         """Whether it runs on a stand-in for its device, where even the smallest call takes long."""
-        return self.most < LARGE
+        return self.most < MOST_WORK
 
     @property
     def small(self) -> int:

@@ -27,7 +27,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from kernels._conformance.arguments import whole_array
-from kernels._conformance.cases import LARGE, Case
+from kernels._conformance.cases import MOST_WORK, Case
 from kernels._conformance.draws import all_arrays, rounded
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
@@ -37,7 +37,7 @@ Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
 
 SWEEP = 144  # every length up to this is asked
-SHORT, FEW = 5, 5  # the most of an extent while another takes every length, or is long: FEW of LONGEST are stored
+SHORT, BESIDE_LONG = 5, 5  # the most of an extent while another takes every length, or is long: so many of LONGEST are stored
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
@@ -82,7 +82,7 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
         if first is None:
             continue
         apart = _rows_are_apart(implementation, first)
-        case, result = _largest(implementation, first, calls, WORK if apart and precision_of(dtype) else LARGE)
+        case, result = _largest(implementation, first, calls, WORK if apart and precision_of(dtype) else MOST_WORK)
         if apart:
             rows = _sample(implementation.contract, case, own())
             implementation.judge(_cut(implementation.contract, case, rows), _rows_of(implementation.contract, result, rows))
@@ -110,7 +110,7 @@ def _plan(contract: Any, rng: np.random.Generator) -> Iterator[tuple[tuple[str, 
             others = [name for name in names if name not in long]
             if count > 1:
                 yield long, dict.fromkeys(others, 1), 1.0
-            few = {name: int(rng.integers(2, FEW + 1)) for name in others}
+            few = {name: int(rng.integers(2, BESIDE_LONG + 1)) for name in others}
             if others or count == 1:
                 yield long, few, 1.0
             if count == 1:
@@ -146,14 +146,15 @@ def _longest(dtype: str) -> int:
 
 def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
-    room = min(FIRST, implementation.most)
+    room, seconds = min(FIRST, implementation.most), 0.0
     most = implementation.most if implementation.stands_in else most
     while True:
-        for _ in range(2):  # the first call may compile
+        foretold = 2 * STEP * seconds
+        for _ in range(2):  # a first call that takes longer than the call before foretold may have compiled
             started = time.process_time()
             result = implementation.call(implementation.note(case))
             seconds = time.process_time() - started
-            if seconds * STEP <= SECONDS or room >= most:
+            if seconds <= max(foretold, SECONDS / STEP) or room >= most:
                 break
         if room >= most or seconds * STEP > SECONDS:
             return case, result
@@ -212,7 +213,7 @@ def _claimed(
     """Return a call of these extents that it takes: with an array left out or the small extents 1, if it must be."""
     able, signature = all_arrays(implementation), implementation.contract.signature
     without = {key for key in signature.nullable if key not in able or rng.random() < 0.5}
-    least = {name: size if size > FEW else 1 for name, size in sizes.items()}
+    least = {name: size if size > BESIDE_LONG else 1 for name, size in sizes.items()}
     for each in (sizes, least):
         short = _left_out(implementation.contract, each)
         calls = [(each, without), (short, without | signature.defaults.keys())]

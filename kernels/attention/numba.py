@@ -123,7 +123,7 @@ def attention(q, k, v, causal):
     batch = q.shape[:-2]
     if not batch == k.shape[:-2] == v.shape[:-2]:
         batch = np.broadcast_shapes(batch, k.shape[:-2], v.shape[:-2])
-        q, k, v = (np.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (q, k, v))
+        q, k, v = (x if x.shape[:-2] == batch else np.broadcast_to(x, (*batch, *x.shape[-2:])).copy() for x in (q, k, v))
     y = np.zeros((*batch, n, e), q.dtype)
     if not (y.size and m):
         return y

@@ -7,7 +7,7 @@ from numba import njit
 
 from kernels._compute.jit import jit
 from kernels._compute.simd import exp2_near_0, fma, root, splat, times_power_of_two, where_above
-from kernels._compute.simd_points import load_points
+from kernels._compute.simd_points import load_points, splat_point
 from kernels.meanshift_step import KERNELS
 
 ROBUST_GRAIN = 10_000  # pairs of a robust step that are worth waking a thread
@@ -28,8 +28,8 @@ def constants(kernel, h, real, lifted=True):
     return real(factor), real(rounder + bias), real((bias - least) / factor)
 
 
-@njit(inline="always")
-def gaussian(q2, one, c):
+@njit
+def gaussian(q2, c):
     """Return 2^(bias - c[0] q2).
 
     Adding 1.5 x 2^23 (float32) or 1.5 x 2^52 (float64) rounds a number to a whole one, which is then in its low bits.
@@ -40,44 +40,37 @@ def gaussian(q2, one, c):
     return where_above(splat(c[2]), q2, times_power_of_two(exp2_near_0(fraction), whole))
 
 
-@njit(inline="always")
-def triangular(q2, one, c):
-    w = fma(root(q2), splat(-c[0]), one)
+@njit
+def weight(kernel, q2, one, c):
+    """Return the weights of a vector of squared distances.
+
+    The kernel is a number, so that one compiled function serves all kernels: the processor foresees where each such branch goes.
+    """
+    if kernel == GAUSSIAN:
+        return gaussian(q2, c)
+    if kernel == FLAT:
+        return one - where_above(q2, splat(c[0]), one)
+    w = fma(q2 if kernel == EPANECHNIKOV else root(q2), splat(-c[0]), one)
     return where_above(w, one - one, w)
-
-
-@njit(inline="always")
-def epanechnikov(q2, one, c):
-    w = fma(q2, splat(-c[0]), one)
-    return where_above(w, one - one, w)
-
-
-@njit(inline="always")
-def flat(q2, one, c):
-    return one - where_above(q2, splat(c[0]), one)
-
-
-WEIGHTS = (gaussian, triangular, epanechnikov, flat)
 
 
 @njit
 def times_masses(w, masses, j):
-    """Return a vector of weights times the masses of the data from j on, one for each lane; None stands for 1."""
-    return w if masses is None else w * load_points(masses, (0,), j)[0]
+    """Return a vector of weights times the masses of the data from j on, one for each lane; no masses stand for 1."""
+    return w * load_points(masses, (0,), j)[0] if masses.size else w
 
 
 @njit
 def times_mass(w, masses, j):
     """Return a vector of weights times the mass of datum j."""
-    return w if masses is None else w * splat(masses[0, j])
+    return w * splat_point(masses, (0,), j)[0] if masses.size else w
 
 
-def padded(v, multiple):
-    """Return the masses of data as a row, with zeros past the last up to a multiple; None for None."""
-    if v is None:
-        return None
-    masses = np.zeros((1, -(-len(v) // multiple) * multiple), v.dtype)
-    masses[0, : len(v)] = v
+def padded(v, multiple, dtype):
+    """Return the masses of data as a row, with zeros past the last up to a multiple; an empty row for None."""
+    masses = np.zeros((1, 0 if v is None else -(-len(v) // multiple) * multiple), dtype)
+    if v is not None:
+        masses[0, : len(v)] = v
     return masses
 
 
@@ -86,7 +79,7 @@ def robust_step(x, data, masses, h, kernel, i, origin, y):
     """Move point i by the definition, over the dtype's whole range; a gaussian's weights are relative to the nearest datum's.
 
     Differences of the data from `origin` are averaged: it is the point itself, or the centre of the data.
-    Shapes: x and y (n, d), data (m, d), masses (1, m or more), or None, origin (d).
+    Shapes: x and y (n, d), data (m, d), masses (1, m or more), or (1, 0) where each is 1, origin (d).
     """
     d, m = x.shape[1], len(data)
     one, largest = x.dtype.type(1), np.finfo(x.dtype).max
@@ -111,7 +104,7 @@ def robust_step(x, data, masses, h, kernel, i, origin, y):
                 w = max(one - q2, x.dtype.type(0))
             else:
                 w = one if q2 <= one else x.dtype.type(0)
-            if masses is not None:
+            if masses.size:
                 w *= masses[0, j]
             if w > 0:
                 total += w

@@ -87,7 +87,10 @@ def translate(sources, near, matrices, out, start, stop):
         for j in range(len(matrices)):
             if near[t, j] >= 0:
                 add_product(matrices[j], sources[near[t, j] % len(sources)].reshape(total.shape), total)
-        out[t % len(out)].reshape(total.T.shape)[:] = total.T
+        after = out[t % len(out)].reshape(total.T.shape)
+        for b in range(len(after)):
+            for a in range(p):
+                after[b, a] = total[a, b]
 
 
 @compiled

@@ -29,20 +29,9 @@ from kernels._compute.simd_points import (
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._cells import Grid, groups_of, select
-from kernels.meanshift_step._compiled import (
-    EPANECHNIKOV,
-    FLAT,
-    GAUSSIAN,
-    TRIANGULAR,
-    WEIGHTS,
-    constants,
-    gaussian,
-    padded,
-    times_mass,
-)
+from kernels.meanshift_step._compiled import GAUSSIAN, constants, gaussian, padded, times_mass, weight
 from kernels.meanshift_step._cutoff import COLUMNS_PER_CUTOFF, MARGIN, ROWS_PER_CUTOFF, WIDER, cutoff_for
 
-DISTANT = len(KERNELS)  # one more kernel: the gaussian relative to the nearest datum
 INVERSE_BANDWIDTH, LARGEST = 3, 4  # of the constants `c`, after those of the weight function
 MAX_UNROLLED = 6  # dimensions whose sums stay in registers
 SAMPLE = 64  # groups
@@ -56,9 +45,9 @@ def least(a, finite):
 
 
 @njit
-def distant_gaussian(q2, nearest, c):
-    """Return the gaussian's weight relative to the nearest datum's, however far that is."""
-    return gaussian(least(q2, splat(c[LARGEST])) - nearest, nearest, c)
+def difference(data_sites, j, sites, i, k):
+    """Return coordinate k of the vectors from the points i, i + 1, ... to datum j."""
+    return splat_point(data_sites, (0,), k * data_sites.shape[1] + j)[0] - load_points(sites, (0,), k * sites.shape[1] + i)[0]
 
 
 @njit
@@ -66,47 +55,47 @@ def squared_distance(sites, i, data_sites, j, scale):
     """Return the squared distances in bandwidths of datum j from the points i, i + 1, ..."""
     q2 = scale - scale
     for k in range(len(sites)):
-        q = (splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]) * scale
+        q = difference(data_sites, j, sites, i, k) * scale
         q2 = fma(q, q, q2)
     return q2
 
 
-def accumulate(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
+def accumulate(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
     """Sum, for a vector of points from i on, w (data - point) and w over the data of some runs.
 
-    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or None; lows and highs (runs,), the ends of each
-    run; sums (d + 1, width), of which the first d rows get the weighted differences, and the last one the weights.
+    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or (1, 0) where each is 1; lows and highs (runs,),
+    the ends of each run; sums (d + 1, width), of which the first d rows get the weighted differences, and the last one the
+    weights.
     """
 
 
-@overload(accumulate, prefer_literal=True)
-def _(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-    weight = (*WEIGHTS, distant_gaussian)[kernel.literal_value]
-
-    def in_few_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-        here, nowhere, scale, total = load_points(sites, like, i), origin(sites, like), splat(c[INVERSE_BANDWIDTH]), one - one
-        moved = nowhere
+@overload(accumulate)
+def _(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+    def in_few_dimensions(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+        here, nowhere, scale = load_points(sites, like, i), origin(sites, like), splat(c[INVERSE_BANDWIDTH])
+        one, total, moved = splat(sites.dtype.type(1)), splat(sites.dtype.type(0)), nowhere
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
                 step = minus(splat_point(data_sites, like, j), here)
                 # Scaled before they are squared, so that no square leaves the range of the dtype.
-                w = times_mass(weight(squared_length(add_weighted(nowhere, scale, step)), one, c), masses, j)
+                w = times_mass(weight(kernel, squared_length(add_weighted(nowhere, scale, step)), one, c), masses, j)
                 total = total + w
                 moved = add_weighted(moved, w, step)
         store_points(sums, 0, moved)
         store_points(sums, len(like) * sums.shape[1], (total,))
 
-    def in_any_dimensions(kernel, sites, i, data_sites, masses, lows, highs, one, c, like, sums):
-        d, scale, total = len(sites), splat(c[INVERSE_BANDWIDTH]), one - one
+    def in_any_dimensions(kernel, sites, i, data_sites, masses, lows, highs, nearest, c, like, sums):
+        d, scale, one, total = len(sites), splat(c[INVERSE_BANDWIDTH]), splat(sites.dtype.type(1)), splat(sites.dtype.type(0))
         sums[:] = 0
         for o in range(len(lows)):
             for j in range(lows[o], highs[o]):
-                w = times_mass(weight(squared_distance(sites, i, data_sites, j, scale), one, c), masses, j)
+                q2 = squared_distance(sites, i, data_sites, j, scale)
+                w = weight(kernel, q2, one, c) if nearest is None else gaussian(least(q2, splat(c[LARGEST])) - nearest, c)
+                w = times_mass(w, masses, j)
                 total = total + w
                 for k in range(d):
-                    step = splat(data_sites[k, j]) - load_points(sites, (0,), i + k * sites.shape[1])[0]
                     moved = load_points(sums, (0,), k * sums.shape[1])[0]
-                    store_points(sums, k * sums.shape[1], (fma(w, step, moved),))
+                    store_points(sums, k * sums.shape[1], (fma(w, difference(data_sites, j, sites, i, k), moved),))
         store_points(sums, d * sums.shape[1], (total,))
 
     return in_few_dimensions if len(like) else in_any_dimensions
@@ -130,12 +119,12 @@ def first_from(keys, key, j):
 def sweep(groups, points, data, masses, rows, spans, columns, width, c, kernel, proof, like, y, totals, first, last):
     """Move the points of groups first to last; `totals` gets the sum of each point's weights, or -1 where (1) does not hold.
 
-    Shapes: groups (groups + 1,), where each begins; masses (1, m), of the data in their order, or None; rows and spans (runs,),
-    what `Grid.within` returned; y (n, d); totals (n,).
+    Shapes: groups (groups + 1,), where each begins; masses (1, m), of the data in their order, or (1, 0) where each is 1; rows
+    and spans (runs,), what `Grid.within` returned; y (n, d); totals (n,).
     """
     keys, order, sites = points
     data_keys, _, data_sites = data
-    d, m, one = len(sites), len(data_keys), splat(sites.dtype.type(1))
+    d, m = len(sites), len(data_keys)
     cutoff, tail, h, u = proof
     lows = np.zeros(len(rows), np.int64)
     highs = np.zeros(len(rows), np.int64)
@@ -150,14 +139,7 @@ def sweep(groups, points, data, masses, rows, spans, columns, width, c, kernel, 
             lows[o] = first_from(data_keys, base + max(0, left - spans[o]), lows[o])
             highs[o] = first_from(data_keys, base + min(columns - 1, right + spans[o]) + 1, max(lows[o], highs[o]))
             kept += highs[o] - lows[o]
-        if kernel == GAUSSIAN:
-            accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        elif kernel == TRIANGULAR:
-            accumulate(TRIANGULAR, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        elif kernel == EPANECHNIKOV:
-            accumulate(EPANECHNIKOV, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        else:
-            accumulate(FLAT, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
+        accumulate(kernel, sites, begin, data_sites, masses, lows, highs, None, c, like, sums)
         for i in range(begin, end):
             total, farthest = sums[d, i - begin], 0.0
             for k in range(d):
@@ -178,7 +160,7 @@ def sum_all(order, sites, data_sites, masses, m, width, c, y, first, last):
         nearest = splat(c[LARGEST])
         for j in range(m):
             nearest = least(squared_distance(sites, begin, data_sites, j, scale), nearest)
-        accumulate(DISTANT, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
+        accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
         for i in range(begin, min(n, begin + width)):
             for k in range(d):
                 y[order[i], k] = sites[k, i] + sums[k, i - begin] / sums[d, i - begin]
@@ -203,7 +185,7 @@ def step(x, bandwidth, data, v, kernel):
         points = grid.sort(x, width)
     elif len(x) < len(data):
         points = select(others, np.flatnonzero(others.order < len(x)), width)
-    masses = None if v is None else v[None, others.order]
+    masses = padded(None if v is None else v[others.order], 1, x.dtype)
     y, totals = np.empty(x.shape, x.dtype), np.empty(len(x), x.dtype)
     like = (0,) * x.shape[1] if x.shape[1] <= MAX_UNROLLED else ()
     c = weight_constants(code, bandwidth, x.dtype.type)
@@ -244,7 +226,7 @@ def gaussian_step(x, bandwidth, data, v):
     sites = np.zeros((x.shape[1], len(x) + width), x.dtype)
     sites[:, : len(x)] = x.T
     c = weight_constants(GAUSSIAN, bandwidth, x.dtype.type)
-    data_sites, masses = data.T.copy(order="C"), padded(v, 1)
+    data_sites, masses = data.T.copy(order="C"), padded(v, 1, x.dtype)
     work = functools.partial(sum_all, np.arange(len(x)), sites, data_sites, masses, len(data), width, c, y)
     parallel_for(work, -(-len(x) // width))
     return y

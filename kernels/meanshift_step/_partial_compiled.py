@@ -13,9 +13,8 @@ from kernels._compute.simd import BYTES, splat
 from kernels._compute.simd_points import store_points
 from kernels._compute.threads import parallel_for
 from kernels.meanshift_step import KERNELS
-from kernels.meanshift_step._compiled import EPANECHNIKOV, FLAT, GAUSSIAN, TRIANGULAR, padded
+from kernels.meanshift_step._compiled import GAUSSIAN, padded
 from kernels.meanshift_step._grid import (
-    DISTANT,
     INVERSE_BANDWIDTH,
     LARGEST,
     MAX_UNROLLED,
@@ -32,21 +31,15 @@ GRAIN = 1_000_000  # pairs that are worth waking a thread
 def sum_pairs(sites, data_sites, masses, m, width, c, kernel, like, enough, moved, total, pivot, first, last):
     """Sum for vectors first to last of points. A point whose pivot is 0 on entry keeps it, the others get theirs.
 
-    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or None; moved (n, d); total and pivot (n,).
+    Shapes: sites (d, n + width); data_sites (d, m + width); masses (1, m), or (1, 0) where each is 1; moved (n, d); total and
+    pivot (n,).
     """
-    d, n, one, scale = len(sites), len(total), splat(sites.dtype.type(1)), splat(c[INVERSE_BANDWIDTH])
+    d, n, scale = len(sites), len(total), splat(c[INVERSE_BANDWIDTH])
     lows, highs = np.array([0]), np.array([m])
     sums, near = np.empty((d + 1, width), sites.dtype), np.zeros((1, width), sites.dtype)
     for begin in range(first * width, min(n, last * width), width):
         end = min(n, begin + width)
-        if kernel == GAUSSIAN:
-            accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        elif kernel == TRIANGULAR:
-            accumulate(TRIANGULAR, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        elif kernel == EPANECHNIKOV:
-            accumulate(EPANECHNIKOV, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
-        else:
-            accumulate(FLAT, sites, begin, data_sites, masses, lows, highs, one, c, like, sums)
+        accumulate(kernel, sites, begin, data_sites, masses, lows, highs, None, c, like, sums)
         light = False
         for i in range(begin, end):
             light |= kernel == GAUSSIAN and pivot[i] > 0 and not sums[d, i - begin] >= enough
@@ -55,7 +48,7 @@ def sum_pairs(sites, data_sites, masses, m, width, c, kernel, like, enough, move
             for j in range(m):
                 nearest = least(squared_distance(sites, begin, data_sites, j, scale), nearest)
             store_points(near, 0, (nearest,))
-            accumulate(DISTANT, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
+            accumulate(GAUSSIAN, sites, begin, data_sites, masses, lows, highs, nearest, c, (), sums)
         for i in range(begin, end):
             pivot[i] = near[0, i - begin] if light else 0
             total[i] = sums[d, i - begin]
@@ -77,6 +70,6 @@ def sums(x, data, bandwidth, kernel, v, pivot):
     like = (0,) * d if d <= MAX_UNROLLED else ()
     fixed = (m, width, weight_constants(KERNELS.index(kernel), bandwidth, x.dtype.type), KERNELS.index(kernel), like)
     enough = np.finfo(x.dtype).eps / 2
-    work = functools.partial(sum_pairs, *columns, padded(v, 1), *fixed, enough, moved, total, pivot)
+    work = functools.partial(sum_pairs, *columns, padded(v, 1, x.dtype), *fixed, enough, moved, total, pivot)
     parallel_for(work, -(-n // width), 1 + GRAIN // (m * width))
     return moved, total, pivot

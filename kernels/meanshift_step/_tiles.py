@@ -20,7 +20,7 @@ from kernels._compute.simd import BYTES, fma, splat, total_of, where_above
 from kernels._compute.simd_points import origin
 from kernels._compute.simd_tiles import load_tile, store_tile
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._compiled import ROBUST_GRAIN, WEIGHTS, padded, robust_step, times_masses
+from kernels.meanshift_step._compiled import ROBUST_GRAIN, padded, robust_step, times_masses, weight
 
 TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 4  # of 32 registers, or 16
 TILE_VECTORS = 3
@@ -31,47 +31,44 @@ GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread
 
 
 def tiled(add_pairs, add_weighted, factor):
-    """Return the compiled pass of each kernel.
+    """Return the compiled pass over the pairs.
 
     The pass finds q^2 as `factor` times what `add_pairs` sums over the coordinates, plus the `norms` of the point and of the
     datum. `add_weighted` adds a datum, times its weights, to the sums of a tile of points.
     """
 
-    def made(weight):
-        @jit
-        def accumulate(rows, norms, start, stop, panels, data, data_norms, masses, d, like_block, like_few, c, sums, totals):
-            lanes = BYTES // rows.itemsize
-            width, zero = TILE_VECTORS * lanes, splat(rows.dtype.type(0))
-            one, times = splat(rows.dtype.type(1)), splat(rows.dtype.type(factor))
-            tile = np.empty((TILE_ROWS, PANELS * width), rows.dtype)
-            for near in range(0, len(data), PANELS * width):
-                count = min(PANELS * width, len(data) - near)
-                for i in range(start * TILE_ROWS, stop * TILE_ROWS, TILE_ROWS):
-                    for j in range(0, count, width):
-                        pairs = origin(rows, LIKE_TILE)
-                        panel = (near + j) // width * d
-                        for k in range(d):
-                            pairs = add_pairs(pairs, rows, i, k, load_tile(panels, LIKE_ROW, LIKE_ROW, panel + k, 0))
-                        store_tile(tile, LIKE_ROW, 0, j, pairs)
-                    for r in range(TILE_ROWS):
-                        norm, total = splat(norms[0, i + r]), zero
-                        for j in range(0, count, lanes):
-                            constant = norm + load_tile(data_norms, (0,), (0,), 0, near + j)[0]
-                            q2 = fma(load_tile(tile, (0,), (0,), r, j)[0], times, constant)
-                            w = times_masses(weight(where_above(q2, zero, q2), one, c), masses, near + j)
-                            total = total + w
-                            store_tile(tile, (0,), r, j, (w,))
-                        totals[i + r] += total_of(total)
-                    for k in range(0, data.shape[1], len(like_few) * lanes):
-                        moved = load_tile(sums, like_block, like_few, i, k)
-                        for j in range(count):
-                            datum = load_tile(data, like_few, like_few, near + j, k)
-                            moved = add_weighted(moved, tile, j, datum, rows, i, k)
-                        store_tile(sums, like_few, i, k, moved)
+    @jit
+    def accumulate(rows, norms, start, stop, panels, data, data_norms, masses, d, like_block, like_few, kernel, c, sums, totals):
+        lanes = BYTES // rows.itemsize
+        width, zero = TILE_VECTORS * lanes, splat(rows.dtype.type(0))
+        one, times = splat(rows.dtype.type(1)), splat(rows.dtype.type(factor))
+        tile = np.empty((TILE_ROWS, PANELS * width), rows.dtype)
+        for near in range(0, len(data), PANELS * width):
+            count = min(PANELS * width, len(data) - near)
+            for i in range(start * TILE_ROWS, stop * TILE_ROWS, TILE_ROWS):
+                for j in range(0, count, width):
+                    pairs = origin(rows, LIKE_TILE)
+                    panel = (near + j) // width * d
+                    for k in range(d):
+                        pairs = add_pairs(pairs, rows, i, k, load_tile(panels, LIKE_ROW, LIKE_ROW, panel + k, 0))
+                    store_tile(tile, LIKE_ROW, 0, j, pairs)
+                for r in range(TILE_ROWS):
+                    norm, total = splat(norms[0, i + r]), zero
+                    for j in range(0, count, lanes):
+                        constant = norm + load_tile(data_norms, (0,), (0,), 0, near + j)[0]
+                        q2 = fma(load_tile(tile, (0,), (0,), r, j)[0], times, constant)
+                        w = times_masses(weight(kernel, where_above(q2, zero, q2), one, c), masses, near + j)
+                        total = total + w
+                        store_tile(tile, (0,), r, j, (w,))
+                    totals[i + r] += total_of(total)
+                for k in range(0, data.shape[1], len(like_few) * lanes):
+                    moved = load_tile(sums, like_block, like_few, i, k)
+                    for j in range(count):
+                        datum = load_tile(data, like_few, like_few, near + j, k)
+                        moved = add_weighted(moved, tile, j, datum, rows, i, k)
+                    store_tile(sums, like_few, i, k, moved)
 
-        return accumulate
-
-    return [made(weight) for weight in WEIGHTS]
+    return accumulate
 
 
 @jit
@@ -94,12 +91,12 @@ def _accumulate(accumulate, rows, norms, others, start, stop):
     accumulate(rows, norms, start, stop, *others)
 
 
-def step(passes, x, h, data, v, kernel, c, scaled, norm, differences, scale, centre, least):
+def step(accumulate, x, h, data, v, kernel, c, scaled, norm, differences, scale, centre, least):
     """Move all points.
 
     Parameters
     ----------
-    passes : list of callable
+    accumulate : callable
         What `tiled` returned.
     x, data : array, shapes (n, d) and (m, d)
     v : array, shape (m,), or None
@@ -107,11 +104,11 @@ def step(passes, x, h, data, v, kernel, c, scaled, norm, differences, scale, cen
     h, kernel, c
         The bandwidth, the kernel's number and the constants of its weight function.
     scaled : callable
-        Maps points to the coordinates that the passes compute with; `scale` and `centre` map them back.
+        Maps points to the coordinates that the pass computes with; `scale` and `centre` map them back.
     norm : callable
         Returns what is added to the pairs' sums for each row of such points.
     differences : number
-        1 where the passes sum differences from the point, 0 where they sum the data.
+        1 where the pass sums differences from the point, 0 where it sums the data.
     least : number
         Points whose weights sum to less take a robust step.
     """
@@ -134,12 +131,12 @@ def step(passes, x, h, data, v, kernel, c, scaled, norm, differences, scale, cen
         for left in range(0, m, most):
             near, near_norms = laid_out(data[left : left + most], panel)
             panels = np.ascontiguousarray(near.reshape(-1, panel, width)[:, :, :d].transpose(0, 2, 1)).reshape(-1, panel)
-            masses = None if v is None else padded(v[left : left + most], panel)
-            others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, c, sums, totals)
-            work = functools.partial(_accumulate, passes[kernel], rows, norms, others)
+            masses = padded(None if v is None else v[left : left + most], panel, x.dtype)
+            others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, kernel, c, sums, totals)
+            work = functools.partial(_accumulate, accumulate, rows, norms, others)
             parallel_for(work, len(rows) // TILE_ROWS, 1 + GRAIN // (TILE_ROWS * len(near) * d))
         count, light = min(most, n - top), bool((totals[: n - top] < least).any())
-        known = padded(v, 1), h, kernel, top, rows, sums, totals, differences, scale, centre, least
+        known = padded(v, 1, x.dtype), h, kernel, top, rows, sums, totals, differences, scale, centre, least
         end = functools.partial(finish, x, data, *known, y)
         parallel_for(end, count, 1 + ROBUST_GRAIN // m if light else count)
     return y

@@ -36,13 +36,13 @@ from kernels.meanshift_step import KERNELS
 from kernels.meanshift_step._compiled import (
     GAUSSIAN,
     ROBUST_GRAIN,
-    WEIGHTS,
     constants,
     padded,
     robust_step,
     robust_steps,
     times_mass,
     times_masses,
+    weight,
 )
 from kernels.meanshift_step._tiles import step, tiled
 from kernels.meanshift_step._weights import with_weight
@@ -56,79 +56,69 @@ SLAB = 2**14  # points that move at a time where data is not x: they and their s
 WIDTHS = (1, 2, 3, 4, 6, 8)  # numbers of coordinates that a pass is compiled for; the sums of up to eight fit into registers
 
 
-def fused(weight):
-    """Return the compiled pass of a kernel: one part of the blocks of rows against the data.
+@jit
+def accumulate(z, n, data, masses, part, parts, mirrored, like, kernel, c, sums):
+    """Pass one part of the blocks of rows over the data.
 
-    Shapes: z (d, n) and data (d, m), both padded; masses (1, m), padded, or None; sums (d + 1, n), padded: weighted differences,
-    and last the weights. With `mirrored`, data is z: a block of rows takes itself and the columns after it, and these
-    columns' sums are updated as well.
+    Shapes: z (d, n) and data (d, m), both padded; masses (1, m), padded, or (1, 0) where each is 1; sums (d + 1, n), padded:
+    weighted differences, and last the weights. With `mirrored`, data is z: a block of rows takes itself and the columns after
+    it, and these columns' sums are updated as well.
     """
-
-    @jit
-    def accumulate(z, n, data, masses, part, parts, mirrored, like, c, sums):
-        zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
-        for block in range(-(-n // BLOCK_ROWS)):
-            phase = block % (
-                2 * parts
-            )  # parts take blocks in order 0 1 2 2 1 0: earlier blocks of a blurring step take more time
-            if phase != part and phase != 2 * parts - 1 - part:
-                continue
-            start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
-            for both in range(1 + mirrored):
-                first, last = (start if mirrored else 0), data.shape[1]
-                after = min(start + BLOCK_ROWS, last)
-                if both:
-                    first = after
-                elif mirrored:
-                    last = after
-                for near in range(first, last, BLOCK_COLUMNS):
-                    far = min(near + BLOCK_COLUMNS, last)
-                    for i in range(start, stop, 2):
-                        point, other = splat_point(z, like, i), splat_point(z, like, i + 1)
-                        sum_here, sum_there = origin(z, (*like, 0)), origin(z, (*like, 0))
-                        for j in range(near, far, BYTES // z.itemsize):
-                            columns = load_points(data, like, j)
-                            here, there = minus(columns, point), minus(columns, other)
-                            w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
-                            sum_here = add_weighted(sum_here, times_masses(w, masses, j), (*here, one))
-                            sum_there = add_weighted(sum_there, times_masses(v, masses, j), (*there, one))
-                            if both:
-                                theirs = load_points(sums, (*like, 0), j)
-                                theirs = add_weighted(theirs, zero - times_mass(w, masses, i), (*here, zero - one))
-                                theirs = add_weighted(theirs, zero - times_mass(v, masses, i + 1), (*there, zero - one))
-                                store_points(sums, j, theirs)
-                        add_totals(sums, i, sum_here)
-                        add_totals(sums, i + 1, sum_there)
-
-    return accumulate
+    zero, one = splat(z.dtype.type(0)), splat(z.dtype.type(1))
+    for block in range(-(-n // BLOCK_ROWS)):
+        # Parts take blocks in the order 0 1 2 2 1 0, since earlier blocks of a blurring step take more time.
+        phase = block % (2 * parts)
+        if phase != part and phase != 2 * parts - 1 - part:
+            continue
+        start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, n)
+        for both in range(1 + mirrored):
+            first, last = (start if mirrored else 0), data.shape[1]
+            after = min(start + BLOCK_ROWS, last)
+            if both:
+                first = after
+            elif mirrored:
+                last = after
+            for near in range(first, last, BLOCK_COLUMNS):
+                far = min(near + BLOCK_COLUMNS, last)
+                for i in range(start, stop, 2):
+                    point, other = splat_point(z, like, i), splat_point(z, like, i + 1)
+                    sum_here, sum_there = origin(z, (*like, 0)), origin(z, (*like, 0))
+                    for j in range(near, far, BYTES // z.itemsize):
+                        columns = load_points(data, like, j)
+                        here, there = minus(columns, point), minus(columns, other)
+                        w, v = weight(kernel, squared_length(here), one, c), weight(kernel, squared_length(there), one, c)
+                        sum_here = add_weighted(sum_here, times_masses(w, masses, j), (*here, one))
+                        sum_there = add_weighted(sum_there, times_masses(v, masses, j), (*there, one))
+                        if both:
+                            theirs = load_points(sums, (*like, 0), j)
+                            theirs = add_weighted(theirs, zero - times_mass(w, masses, i), (*here, zero - one))
+                            theirs = add_weighted(theirs, zero - times_mass(v, masses, i + 1), (*there, zero - one))
+                            store_points(sums, j, theirs)
+                    add_totals(sums, i, sum_here)
+                    add_totals(sums, i + 1, sum_there)
 
 
-def across(weight):
-    """Return the compiled pass of a kernel that takes a vector of points at a time against each of the data.
+@jit
+def accumulate_across(z, data, m, masses, like, kernel, c, sums):
+    """Pass over the data, one datum and a vector of points at a time.
 
-    Shapes: z (d, n) and data (d, m), both padded; masses (1, m), padded, or None; sums (d + 1, n), padded, as above.
+    Shapes: z (d, n) and data (d, m), both padded; masses and sums as above.
     """
-
-    @jit
-    def accumulate(z, data, m, masses, like, c, sums):
-        one = splat(z.dtype.type(1))
-        for near in range(0, m, BLOCK_COLUMNS):
-            for i in range(0, z.shape[1], BYTES // z.itemsize):
-                points = load_points(z, like, i)
-                evens, odds = origin(z, (*like, 0)), origin(z, (*like, 0))
-                for j in range(near, min(near + BLOCK_COLUMNS, m), 2):
-                    here, there = minus(splat_point(data, like, j), points), minus(splat_point(data, like, j + 1), points)
-                    w, v = weight(squared_length(here), one, c), weight(squared_length(there), one, c)
-                    evens = add_weighted(evens, times_mass(w, masses, j), (*here, one))
-                    odds = add_weighted(odds, times_mass(v, masses, j + 1), (*there, one))
-                both = add_weighted(evens, one, odds)
-                store_points(sums, i, add_weighted(load_points(sums, (*like, 0), i), one, both))
-
-    return accumulate
+    one = splat(z.dtype.type(1))
+    for near in range(0, m, BLOCK_COLUMNS):
+        for i in range(0, z.shape[1], BYTES // z.itemsize):
+            points = load_points(z, like, i)
+            evens, odds = origin(z, (*like, 0)), origin(z, (*like, 0))
+            for j in range(near, min(near + BLOCK_COLUMNS, m), 2):
+                here, there = minus(splat_point(data, like, j), points), minus(splat_point(data, like, j + 1), points)
+                w, v = weight(kernel, squared_length(here), one, c), weight(kernel, squared_length(there), one, c)
+                evens = add_weighted(evens, times_mass(w, masses, j), (*here, one))
+                odds = add_weighted(odds, times_mass(v, masses, j + 1), (*there, one))
+            both = add_weighted(evens, one, odds)
+            store_points(sums, i, add_weighted(load_points(sums, (*like, 0), i), one, both))
 
 
-PASSES, PASSES_ACROSS = [fused(weight) for weight in WEIGHTS], [across(weight) for weight in WEIGHTS]
-TILED_PASSES = tiled(add_squares, add_weighted_differences, 1)
+TILED_PASS = tiled(add_squares, add_weighted_differences, 1)
 
 
 @jit
@@ -183,7 +173,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     if not (x.size and m):
         return x.copy()
-    y, masses = np.empty(x.shape, x.dtype), padded(v, BYTES // x.itemsize)
+    y, masses = np.empty(x.shape, x.dtype), padded(v, BYTES // x.itemsize, x.dtype)
     mantissa, exponent = math.frexp(real(bandwidth))
     h, scale, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
@@ -203,7 +193,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     if d > WIDTHS[-1]:
         nowhere = np.zeros(d, x.dtype)
         scaled = functools.partial(np.multiply, scale)
-        return step(TILED_PASSES, x, h, data, v, kind, c, scaled, lambda z: 0, real(1), back, nowhere, least)
+        return step(TILED_PASS, x, h, data, v, kind, c, scaled, lambda z: 0, real(1), back, nowhere, least)
     width = next(width for width in WIDTHS if width >= d)
     like, others = (0,) * width, laid_out(data, scale, width)
 
@@ -217,7 +207,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
 
         def blurred(start, stop):
             for part in range(start, stop):
-                PASSES[kind](others, n, others, masses, part, parts, True, like, c, sums[part])
+                accumulate(others, n, others, masses, part, parts, True, like, kind, c, sums[part])
 
         parallel_for(blurred, parts, parts * GRAIN // (n * m))
         end(x, others, sums, y)
@@ -234,9 +224,9 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
             z = laid_out(x[own], scale, width)
             sums = np.zeros((1, width + 1, z.shape[1]), x.dtype)
             if n < m:
-                PASSES[kind](z, len(x[own]), others, masses, 0, 1, False, like, c, sums[0])
+                accumulate(z, len(x[own]), others, masses, 0, 1, False, like, kind, c, sums[0])
             else:
-                PASSES_ACROSS[kind](z, others, m, masses, like, c, sums[0])
+                accumulate_across(z, others, m, masses, like, kind, c, sums[0])
             end(x[own], z, sums, y[own])
 
     parallel_for(moved, slabs)

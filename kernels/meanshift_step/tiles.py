@@ -17,7 +17,7 @@ from kernels.meanshift_step._tiles import step, tiled
 from kernels.meanshift_step._weights import with_weight
 from registry import register
 
-PASSES = tiled(add_outer, add_product, -2)
+PASS = tiled(add_outer, add_product, -2)
 
 
 @register("meanshift_step", "tiles", requires=("numba",), layout="C", precision="expansion", rank=45)
@@ -33,10 +33,12 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
         farthest = np.abs(edges - centre).max() / h
     if not float(farthest) * d * m < np.finfo(x.dtype).max ** 0.25:  # squares of the coordinates might overflow
         y = np.empty(x.shape, x.dtype)
-        parallel_for(functools.partial(robust_steps, x, data, padded(v, 1), h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m)
+        parallel_for(
+            functools.partial(robust_steps, x, data, padded(v, 1, x.dtype), h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m
+        )
         return y
     return step(
-        PASSES, x, h, data, v, kind, constants(kind, 1.0, real),
+        PASS, x, h, data, v, kind, constants(kind, 1.0, real),
         lambda points: (points - centre) / h, lambda z: np.einsum("ik,ik->i", z, z),
         real(0), h, centre, real(4 * m if kind == GAUSSIAN else 0),
     )  # fmt: skip

@@ -93,11 +93,11 @@ def _restores_what_a_process_shares():
 
 
 # Properties whose calls are large. They are asked last, and where one of the others has refused a kernel not at all.
-LARGE = [property_.__name__ for property_ in _conformance.LARGE]
+WITH_LARGE_CALLS = [property_.__name__ for property_ in _conformance.WITH_LARGE_CALLS]
 
 
 def _place(property_):
-    return LARGE.index(property_.__name__) if property_.__name__ in LARGE else -1
+    return WITH_LARGE_CALLS.index(property_.__name__) if property_.__name__ in WITH_LARGE_CALLS else -1
 
 
 def _hold(zoo, operation, function, max_examples, **claims):
@@ -112,7 +112,7 @@ def _hold(zoo, operation, function, max_examples, **claims):
     recorded = next((kernels[function.__name__] for kernels in tables if function.__name__ in kernels), {})
     soonest = recorded.get("refused_by") or recorded.get("refused_by_more", ())
     first = [property_ for property_ in ordered if property_.__name__ in soonest]
-    large = [property_ for property_ in ordered if property_.__name__ in LARGE]
+    large = [property_ for property_ in ordered if property_.__name__ in WITH_LARGE_CALLS]
     few = min(5, max_examples)
     for asked, examples in ((first, max_examples), (ordered, few), (large, max_examples), (ordered, max_examples)):
         for property_ in asked:
@@ -239,10 +239,10 @@ def test_which_property_catches_which(operation, request):
         implementation = _conformance.implementation_from(registry.zoo(), operation, function, **_claims(operation))
         refused = False
         for property_ in properties:
-            large = property_.__name__ in LARGE
+            large = property_.__name__ in WITH_LARGE_CALLS
             if refused and large:
                 break
-            if _refuses(property_, implementation, _conformance.FEW if large else 5):
+            if _refuses(property_, implementation, _conformance.LEAST_FOR_LARGE if large else 5):
                 kills[property_.__name__].append(function.__name__)
                 refused = True
         if not refused:

@@ -164,8 +164,10 @@ def hold(operation, name, max_examples, *damage):
         sizes.SECONDS = SECONDS
         properties = _conformance.all_properties(op.contract)
         for property_ in sorted(properties, key=lambda property_: not (damage and property_.__name__ in SOONEST)):
-            large = property_ in _conformance.LARGE
-            ask = functools.partial(_conformance.run, property_, implementation, _conformance.FEW if large else int(max_examples))
+            large = property_ in _conformance.WITH_LARGE_CALLS
+            ask = functools.partial(
+                _conformance.run, property_, implementation, _conformance.LEAST_FOR_LARGE if large else int(max_examples)
+            )
             # The one example of a property whose calls are large must not be given up halfway.
             for seed in range(SEEDS if large and int(max_examples) >= MANY else 1):
                 record = ask(seed) if large else with_few_kernels(ask, max_examples)
