@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 MOST = 128  # shapes of an array that are known exactly
+SHAPES = "shapes"  # where they are, beside what is known of buckets of extents
 ABSENT = object()  # an array that a call does not give by position
 
 HEAD = """
@@ -73,7 +74,7 @@ BODY = """
 """
 EXACT = """
     try:
-        kernel, plain, right, expected = found[{shapes}]
+        kernel, plain, right, expected = found[{SHAPES!r}][{shapes}]
     except KeyError:
         pass
     else:
@@ -191,13 +192,20 @@ def _given(*args: Any) -> tuple[Any, ...]:
 def _keep(
     found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
 ) -> None:
-    """Keep what serves arrays of these shapes, as long as there are few."""
+    """Keep what serves arrays of these shapes; what would be too much is forgotten, all at once."""
+    known = found.setdefault(SHAPES, {})
     *first, last = shapes
     for shape in first:
-        found = found.setdefault(shape, {}) if len(found) < MOST else {}
-    if len(found) < MOST:
-        narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
-        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), None if scalar else result.shape
+        known = _with_room(known).setdefault(shape, {})
+    narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+    serves = narrowed(*arrays) if narrowed else kernel
+    _with_room(known)[last] = serves, plain, type(result), None if scalar else result.shape
+
+
+def _with_room(known: dict[Any, Any]) -> dict[Any, Any]:
+    if len(known) >= MOST:
+        known.clear()
+    return known
 
 
 def _in_batch(extent: str) -> bool:
@@ -276,7 +284,13 @@ class _Source:
         enter, leave = self.guard
         arrays, scattered = ", ".join(self.arrays), " or ".join(map(self.of_memory.format, self.arrays))
         return EXACT.format(
-            shapes="][".join(self.shapes), arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
+            shapes="][".join(self.shapes),
+            SHAPES=SHAPES,
+            arguments=arrays,
+            scattered=scattered,
+            args=self.args,
+            enter=enter,
+            leave=leave,
         ).strip()
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
