@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 MOST = 128  # shapes of an array that are known exactly
-SHAPES = "shapes"  # where they are, beside what is known of buckets of extents
 ABSENT = object()  # an array that a call does not give by position
 
 HEAD = """
@@ -74,7 +73,7 @@ BODY = """
 """
 EXACT = """
     try:
-        kernel, plain, right, expected = found[{SHAPES!r}][{shapes}]
+        kernel, plain, right, expected = found["shapes"][{shapes}]
     except KeyError:
         pass
     else:
@@ -193,7 +192,7 @@ def _keep(
     found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
 ) -> None:
     """Keep what serves arrays of these shapes; what would be too much is forgotten, all at once."""
-    known = found.setdefault(SHAPES, {})
+    known = found.setdefault("shapes", {})  # beside what is known of buckets of extents
     *first, last = shapes
     for shape in first:
         known = _with_room(known).setdefault(shape, {})
@@ -283,14 +282,9 @@ class _Source:
         """Write what serves arrays of shapes that came before."""
         enter, leave = self.guard
         arrays, scattered = ", ".join(self.arrays), " or ".join(map(self.of_memory.format, self.arrays))
+        shapes = "][".join(self.shapes)
         return EXACT.format(
-            shapes="][".join(self.shapes),
-            SHAPES=SHAPES,
-            arguments=arrays,
-            scattered=scattered,
-            args=self.args,
-            enter=enter,
-            leave=leave,
+            shapes=shapes, arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
         ).strip()
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
