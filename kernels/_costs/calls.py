@@ -106,7 +106,7 @@ def stand_ins(contract: Any, call: Call) -> tuple[tuple[Any, ...], dict[str, Any
     """Return arguments of a call's shape, dtype and parameters, whose arrays take the memory of one entry."""
     signature = contract.signature
     made: dict[str, Any] = {}
-    dtype = np.dtype(call.dtype) if hasattr(np, call.dtype) else np.dtype("float32")
+    dtype = np.dtype(call.dtype if call.dtype in np.sctypeDict else "float32")
     batch = (call.extents["batch"],) if call.extents.get("batch", 1) != 1 else ()
     for key, stated in signature.public.parameters.items():
         if key in signature.nullable:

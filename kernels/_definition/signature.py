@@ -241,8 +241,8 @@ class Signature:
                 raise TypeError(f"{self.name}: argument {key}: expected {wanted}, got {got}; cast it")
         first, *others = self.group
         for key in () if self.promotes else [key for key in others if key in given]:
-            if arrays[key].dtype != arrays[first].dtype:
-                mine, theirs = dtype_name(arrays[key].dtype), dtype_name(arrays[first].dtype)
+            mine, theirs = dtype_name(arrays[key].dtype), dtype_name(arrays[first].dtype)  # whatever the byte order
+            if mine != theirs:
                 raise TypeError(
                     f"{self.name}: argument {key}: expected dtype {theirs} like {first}, got {mine}; cast one of them"
                 )

@@ -224,8 +224,8 @@ def first_that_loads(op: Operation, candidates: Sequence[Candidate]) -> list[Can
 def none_can_run(op: Operation, request: Request, selector: str, rejected: Sequence[Candidate]) -> Exception:
     """What every working variant rejects is the caller's to mend; otherwise the machine is at fault."""
     because = [(each.variant, each.rejection) for each in rejected if each.rejection is not None]
-    here = [each for each in because if each[1].error is not VariantUnavailable]
-    here = [each for each in here if _concerns(each[0], request, selector)] or here or because
+    because = [each for each in because if _concerns(each[0], request, selector)] or because
+    here = [each for each in because if each[1].error is not VariantUnavailable] or because
     error = here[0][1].error
     if here[0][0].name == selector:
         return error(f"{op.name}: variant {selector!r} {here[0][1].reason}")

@@ -1,5 +1,6 @@
 """Which variant runs a call, and what is said when none can."""
 
+import fractions
 import re
 
 import numpy as np
@@ -155,6 +156,32 @@ def test_data_by_keyword_is_an_ordinary_call(monkeypatch):
     assert not slow
     with pytest.raises(TypeError, match=r"^meanshift_step: argument data: expected dtype float32 like x, got float64"):
         step(x, 1.0, data=x[:1].astype(float))
+
+
+def test_arrays_of_both_byte_orders_have_one_dtype():
+    x, weights = np.arange(8, dtype=">f4").reshape(4, 2), np.ones(4, "<f4")
+    for selector in ("auto", "broadcast"):
+        step = registry.get("meanshift_step", selector)
+        own, native = step(x, 1.0, data=x.astype("<f4"), weights=weights), step(x.astype("<f4"), 1.0, weights=weights)
+        assert own.dtype == np.float32
+        np.testing.assert_array_equal(own, native)
+
+
+def test_a_choice_among_variants_for_objects_warns_of_nothing():
+    halves = np.full((2, 2), fractions.Fraction(1, 2), object)
+    assert (registry.get("matmul")(halves, halves) == fractions.Fraction(1, 2)).all()
+
+
+def test_where_all_that_could_serve_are_avoided_the_error_says_so():
+    everything = [variant.name for variant in registry.variants("matmul")]
+    a = np.ones((2, 2))
+    with (
+        registry.avoid("matmul", *everything),
+        pytest.raises(
+            VariantUnavailable, match=r"^matmul: no variant for 'auto' can take this call: each is forbidden here: avoid"
+        ),
+    ):
+        registry.get("matmul")(a, a)
 
 
 ORDINARY = {  # calls that a first call makes ordinary, with the variant that serves them by name
