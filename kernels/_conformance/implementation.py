@@ -139,7 +139,7 @@ class Implementation:
 
     @property
     def stands_in(self) -> bool:
-        """Whether it runs on a stand-in for its device, where even the smallest call takes long."""
+        """Whether it runs on a stand-in for its device, which takes long for the smallest call."""
         return self.most < MOST_WORK
 
     @property

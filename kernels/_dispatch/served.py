@@ -14,7 +14,7 @@ from kernels._dispatch import neutral
 from kernels._dispatch.operation import Operation
 
 if TYPE_CHECKING:
-    from registry import Variant
+    from kernels._variant import Variant
 
 PURE = {"torch"}  # what only torch's functions read; others read memory, where a conjugate is not resolved
 
