@@ -73,7 +73,7 @@ BODY = """
 """
 EXACT = """
     try:
-        kernel, plain, right, expected = found[{shapes}]
+        kernel, plain, right, expected = found["shapes"][{shapes}]
     except KeyError:
         pass
     else:
@@ -191,13 +191,20 @@ def _given(*args: Any) -> tuple[Any, ...]:
 def _keep(
     found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
 ) -> None:
-    """Keep what serves arrays of these shapes, as long as there are few."""
+    """Keep what serves arrays of these shapes; what would be too much is forgotten, all at once."""
+    known = found.setdefault("shapes", {})  # beside what is known of buckets of extents
     *first, last = shapes
     for shape in first:
-        found = found.setdefault(shape, {}) if len(found) < MOST else {}
-    if len(found) < MOST:
-        narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
-        found[last] = narrowed(*arrays) if narrowed else kernel, plain, type(result), None if scalar else result.shape
+        known = _with_room(known).setdefault(shape, {})
+    narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+    serves = narrowed(*arrays) if narrowed else kernel
+    _with_room(known)[last] = serves, plain, type(result), None if scalar else result.shape
+
+
+def _with_room(known: dict[Any, Any]) -> dict[Any, Any]:
+    if len(known) >= MOST:
+        known.clear()
+    return known
 
 
 def _in_batch(extent: str) -> bool:
@@ -275,8 +282,9 @@ class _Source:
         """Write what serves arrays of shapes that came before."""
         enter, leave = self.guard
         arrays, scattered = ", ".join(self.arrays), " or ".join(map(self.of_memory.format, self.arrays))
+        shapes = "][".join(self.shapes)
         return EXACT.format(
-            shapes="][".join(self.shapes), arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
+            shapes=shapes, arguments=arrays, scattered=scattered, args=self.args, enter=enter, leave=leave
         ).strip()
 
     def body(self, dimensions: tuple[int, ...]) -> Callable[..., Any]:
