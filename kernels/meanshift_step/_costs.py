@@ -160,6 +160,7 @@ COUNTS = {
     "numba": _pairs,
     "tiles": _products,
     "attention": _products,
+    "expansion": _products,
     "numba_grid": _grid,
     "numba_cuda_grid": _grid,
     "fast_gauss": _expanded,
