@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kernels._costs.model import Costs
 
 NEAR = 1.01  # costs within this factor are tied
+CROSSINGS = 2  # between tensors and NumPy arrays, there and back, each no longer than the shortest call
 
 
 class Rejection(NamedTuple):
@@ -179,12 +180,14 @@ def _for_tensors(variants: Sequence[Variant], costs: Costs) -> Callable[[Variant
     """Return a function that makes of a cost for NumPy arrays, which are what is measured, the cost for tensors.
 
     There the variants that take tensors are spared the conversion, and those that take NumPy arrays are not. It takes what the
-    shortest call of the former takes longer than that of the latter.
+    shortest call of the former takes longer than that of the latter, but no more than two such calls: one for the arrays, and one
+    for the result. What is longer is the variant's own.
     """
     torch, numpy = (costs.least(v.name for v in variants if v.arrays == kind) for kind in ("torch", "numpy"))
     if torch is None or numpy is None or torch <= numpy:
         return lambda _, cost: cost
-    shift = {"torch": numpy - torch, "numpy": torch - numpy}
+    taken = min(torch - numpy, CROSSINGS * numpy)
+    shift = {"torch": -taken, "numpy": taken}
 
     def converted(variant: Variant, cost: Cost | None) -> Cost | None:
         if cost is None or variant.arrays not in shift:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,15 +122,19 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
         names = {"known": known, "slow": slow, "otherwise": otherwise}
         return fast_path(op, kind, variant.device, names, batches=variant.batches)
 
-    @cache
-    def converting() -> Callable[..., Any]:
-        return path(other, slow)
-
     def not_own(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Serve a call whose arrays are no ordinary ones of the variant's own kind: those of the other kind are as common."""
-        kind = getattr(sys.modules.get("torch"), "Tensor", None) if other == "torch" else np.ndarray
-        return converting()(*args, **kwargs) if args and type(args[0]) is kind else slow(args, kwargs)
+        converting = paths.get(type(args[0])) if args else None
+        return converting(*args, **kwargs) if converting else first(args, kwargs)
 
+    @neutral.in_neutral_state
+    def first(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        kind = getattr(sys.modules.get("torch"), "Tensor", None) if other == "torch" else np.ndarray
+        if args and type(args[0]) is kind:
+            paths[kind] = path(other, slow)
+        return slow(args, kwargs)
+
+    paths: dict[type, Callable[..., Any]] = {}
     other = "torch" if variant.arrays == "numpy" else "numpy"
     return path(variant.arrays, not_own if variant.device == "cpu" else slow)
 

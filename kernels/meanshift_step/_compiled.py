@@ -74,7 +74,7 @@ def padded(v, multiple, dtype):
     return masses
 
 
-@jit
+@jit(fastmath={"reassoc", "contract"})  # loops over coordinates become loops of vectors
 def robust_step(x, data, masses, h, kernel, i, origin, y):
     """Move point i by the definition, over the dtype's whole range; a gaussian's weights are relative to the nearest datum's.
 

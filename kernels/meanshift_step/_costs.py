@@ -24,6 +24,7 @@ SORTING, GATHERED = 3072, 1024  # for one point: its cell and its place in the o
 RUN = 1024  # to find both ends of a run of data that a group of points goes through
 GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
+FEW, COORDINATES = 4, 8  # points or data, each of so many coordinates at least: their pairs take less time than laying out
 LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
 NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out
 TILED = 32  # for a pair that is kept in a tile in between
@@ -101,6 +102,11 @@ def _sampled():
     return sampled
 
 
+def few(n, m, d):
+    """Return whether pairs are so few that `numba` takes each by itself."""
+    return min(n, m) <= FEW and d >= COORDINATES
+
+
 def _pair(d, parameters):
     """Count what a pair takes."""
     return 4 * d + WEIGHT.get(parameters["kernel"], LEAST_WEIGHT)
@@ -119,7 +125,7 @@ def _sorting(extents):
 def _pairs(extents, parameters, facts):
     """Count all pairs, and what laying out takes."""
     n, m, d = (extents[name] for name in "nmd")
-    return LAID_OUT * _points(extents) * d + n * m * _pair(d, parameters)
+    return LAID_OUT * _points(extents) * d * (not few(n, m, d)) + n * m * _pair(d, parameters)
 
 
 def _products(extents, parameters, facts):
@@ -154,6 +160,7 @@ COUNTS = {
     "numba": _pairs,
     "tiles": _products,
     "attention": _products,
+    "expansion": _products,
     "numba_grid": _grid,
     "numba_cuda_grid": _grid,
     "fast_gauss": _expanded,

@@ -10,7 +10,7 @@ nearest datum's.
 In the blurring step, where data is x, w_ij = w_ji: each pair is computed once and added to the sums of both its points. The
 blocks of rows are divided into a fixed number of parts, and each part has sums of its own: so the number of cores changes no
 bit of the result. Where data is not x, slabs of points are computed apart from each other. Points with more coordinates than
-registers can hold take the loops of `_tiles`, over differences.
+registers can hold take the loops of `_tiles`, over differences, and few of them those of `_few`.
 """
 
 import functools
@@ -44,6 +44,8 @@ from kernels.meanshift_step._compiled import (
     times_masses,
     weight,
 )
+from kernels.meanshift_step._costs import few
+from kernels.meanshift_step._few import step as step_of_few
 from kernels.meanshift_step._tiles import step, tiled
 from kernels.meanshift_step._weights import with_weight
 from registry import register
@@ -178,6 +180,8 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     h, scale, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
     least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
+    if few(n, m, d):
+        return step_of_few(x, h, data, masses, kind)
     parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes) if data is x else 0
     apart = not parts and d <= WIDTHS[-1]  # slabs of points
 
