@@ -20,6 +20,8 @@ ROOT = Path(registry.__file__).parent
 BARE = os.pathsep.join(
     [str(Path(__file__).parent / "bare_machine"), str(ROOT)]
 )  # of an interpreter without torch, numba and Dask
+# Of a child that runs pytest: no plugin that happens to be installed is loaded, which takes a second, but that of the benchmarks.
+FEW_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_benchmark.plugin"}
 
 
 class InThisProcess:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import BARE, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, several
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def checkout(tmp_path_factory):
 def run(*command, at, path=(), code=0):
     """Run a module in a process that finds this zoo's copy first, and no framework."""
     paths = os.pathsep.join(map(str, (at, *path, BARE)))
-    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, **FEW_PLUGINS, "PYTHONPATH": paths, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, command)], cwd=at, env=environment, capture_output=True, text=True, check=False
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import neighbours
 import pytest
-from commands import BARE, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, several
 
 import registry
 from kernels import _measure
@@ -195,7 +195,7 @@ def test_pytest_bench_gives_them_no_time_either(cheats):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=environment(cheats),
+        env=environment(cheats) | FEW_PLUGINS,
         check=False,
     )
     names = re.findall(r'"(cheat_\w+)"', CHEATS)
@@ -238,12 +238,12 @@ def deadly(tmp_path_factory):
 
 
 def test_compare_outlives_its_kernels_and_names_them(deadly):
-    done = zoo(deadly, "compare", "matmul", "--size", "tiny", "--timeout", "5", "--json", code=1)
+    done = zoo(deadly, "compare", "matmul", "--size", "tiny", "--timeout", "3", "--json", code=1)
     rows = {row["variant"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["leaves"]["reason"].startswith("it ended its process with exit code 3 (")
     assert f"{deadly / 'strangers.py'}:" in rows["leaves"]["reason"]
     assert rows["crashes"]["reason"] == f"it ended its process with the signal SIGSEGV ({line_of(deadly, 'of the crash')})"
-    held = f"a call did not return within 5 s; --timeout sets another limit ({line_of(deadly, 'of the wait')})"
+    held = f"a call did not return within 3 s; --timeout sets another limit ({line_of(deadly, 'of the wait')})"
     assert rows["holds_the_lock"]["reason"] == held
     assert rows["raises"]["reason"] == f"RuntimeError: out of luck ({line_of(deadly, 'of the error')})"
     assert "SIGSEGV" in rows["crashes_late"]["reason"]
@@ -252,7 +252,7 @@ def test_compare_outlives_its_kernels_and_names_them(deadly):
 
 
 def test_check_names_what_ends_its_process_and_stops_at_the_first_cause(deadly):
-    kernels = "strangers:crashes --json", "crashes_late --examples 2 --json", "holds_the_lock --timeout 5", "raises --examples 2"
+    kernels = "strangers:crashes --json", "crashes_late --examples 2 --json", "holds_the_lock --timeout 3", "raises --examples 2"
     said = several(*(f"check matmul {each}" for each in kernels), cwd=deadly, codes=(1, 1, 1, 1))
     crashes, late, held, raises = (each.stdout for each in said)
     place = line_of(deadly, "of the crash")

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import BARE, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, several
 
 import registry
 from kernels import _conformance
@@ -40,7 +40,7 @@ def paths(folder):
 def pytest_says(folder, *command, code=0):
     """Run some of the copy's tests and benchmarks, all in one process; return what it said, with a line for each."""
     outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    environment = {**outside, "PYTHONPATH": paths(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
+    environment = {**outside, **FEW_PLUGINS, "PYTHONPATH": paths(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
