@@ -250,7 +250,10 @@ def counts_what_lies_on_the_edge(implementation: Implementation, data: st.DataOb
 
 
 def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.DataObject) -> None:
-    """However little a lone datum just inside the support weighs, it is all the weight there is: no least sum, no epsilon."""
+    """However little a lone datum just inside the support weighs, it is all the weight there is: no least sum, no epsilon.
+
+    Nor is a weight of its own too small beside that of a datum out of reach.
+    """
     compact = implementation.within("kernel", KERNELS[1:])
     assume(takes_data(implementation) and implementation.precision != "expansion" and compact)
     dtype = data.draw(st.sampled_from(implementation.dtypes), label="dtype")
@@ -263,6 +266,8 @@ def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.Dat
     place = rng.uniform(-2, 2, len(direction)).astype(dtype)  # anywhere in the cells of a grid
     sites = place + np.stack([np.full_like(direction, 8), (1 - margin) * direction])
     arrays = {"x": (h * np.tile(place, (17, 1))).astype(dtype), "data": (h * sites).astype(dtype)}
+    if takes_weights(implementation) and rng.random() < 0.5:
+        arrays["weights"] = np.array([1, 2.0 ** rng.integers(int(math.log2(working.tiny)) // 2, 0)], dtype)
     case = implementation.note(Case(arrays, {"bandwidth": h, "kernel": kernel}, dtype))
     implementation.judge(case, implementation.call(case))
 

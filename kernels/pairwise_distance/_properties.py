@@ -98,9 +98,10 @@ def sets_no_diagonal_to_zero(implementation: Implementation, data: st.DataObject
 
 
 def propagates_special_values_as_ieee(implementation: Implementation, data: st.DataObject) -> None:
-    """As `relations` has it; the class of error "expansion" takes finite points alone."""
+    """As `relations` has it, in every metric; the class of error "expansion" takes finite points alone."""
     assume(implementation.precision != "expansion")
-    relations.propagates_special_values_as_ieee(implementation, data)
+    metrics = [{"metric": metric} for metric in implementation.within("metric", METRICS)]
+    relations.propagates_special_values_as_ieee(implementation, data, metrics)
 
 
 PROPERTIES = (
