@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import array_api_compat
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -33,7 +37,15 @@ THREADS = 8
 # How many calls, and the most work of each: 130 calls go round any ring of reused buffers. Hypothesis always tries the first.
 CALLS = ((130, 200), *((20, SMALL),) * 3, *((2, SMALL),) * 28)
 RACE_SECONDS = 0.04  # that eight threads go on calling: the longer, the more likely a race shows
+STOPS = 100  # lines of a call before which a thread lets the others run
 GUARD = 64  # bytes on either side of what a kernel allocates; a multiple of any alignment
+# How the paths of code begin that stands between a call and the kernel.
+BETWEEN = (
+    os.path.join(Path(__file__).parent.parent, "_"),
+    *(str(Path(str(module.__file__)).parent) for module in (array_api_compat, np, os)),
+    "<",
+)
+_one_tracer = threading.Lock()  # Python lets one thread at a time install its own
 _one_guard = threading.Lock()  # NumPy's functions are replaced for all threads, so by one of them at a time
 
 
@@ -157,7 +169,7 @@ def sees_fresh_contents(implementation: Implementation, data: st.DataObject) -> 
 def serves_eight_threads(implementation: Implementation, data: st.DataObject) -> None:
     """Eight threads, with inputs of their own or of one shape or all with the same, each get their own answer, call by call.
 
-    Threads take turns every few microseconds, so that one is stopped between any two steps of a kernel in Python.
+    A thread lets the others run before each of the first lines of a kernel in Python, so that one is stopped between any two.
     """
     inputs = data.draw(st.sampled_from(["their own", "of one shape", "the same"]), label="inputs")
     if inputs == "their own":
@@ -172,9 +184,12 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
     together = threading.Barrier(THREADS)
 
     def serve(i: int) -> None:
+        with _one_tracer:
+            sys.settrace(stops := _Stops())  # of this thread alone
         together.wait()
         end = time.perf_counter() + RACE_SECONDS
         while not outcomes[i] or time.perf_counter() < end:
+            stops.left = STOPS
             try:
                 result = implementation.call(cases[i])
             except BaseException as error:
@@ -199,6 +214,21 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
             if isinstance(result, BaseException):
                 raise result
             implementation.judge(case, result)
+
+
+class _Stops:
+    """A trace function that lets other threads run before the first lines of a call, but for those before the kernel's own."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        if not self.left or frame.f_code.co_filename.startswith(BETWEEN):
+            return None
+        if event == "line":
+            self.left -= 1
+            time.sleep(1e-6)  # with 0 it would often go on itself
+        return self
 
 
 def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataObject) -> None:

@@ -275,7 +275,7 @@ def propagates_special_values_as_ieee(
         start = 16 * rng.integers(1 + zeros.shape[axis] // 16)
         zeros[(slice(None),) * axis + (slice(start, start + 16),)] = 0
     for choice in choices:
-        asked = implementation.note(replace(case, parameters=case.parameters | choice))
+        asked = implementation.note(replace(case, parameters=case.parameters | dict(choice)))
         with np.errstate(invalid="ignore"):
             expected, result = implementation.reference(asked), implementation.call(asked)
         require((np.isnan(result) == np.isnan(expected)).all(), "a NaN was lost or made up")

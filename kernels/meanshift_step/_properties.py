@@ -267,7 +267,7 @@ def goes_to_the_only_datum_in_reach(implementation: Implementation, data: st.Dat
     sites = place + np.stack([np.full_like(direction, 8), (1 - margin) * direction])
     arrays = {"x": (h * np.tile(place, (17, 1))).astype(dtype), "data": (h * sites).astype(dtype)}
     if takes_weights(implementation) and rng.random() < 0.5:
-        arrays["weights"] = np.array([1, 2.0 ** rng.integers(math.log2(working.tiny) / 2, 0)], dtype)
+        arrays["weights"] = np.array([1, 2.0 ** rng.integers(int(math.log2(working.tiny)) // 2, 0)], dtype)
     case = implementation.note(Case(arrays, {"bandwidth": h, "kernel": kernel}, dtype))
     implementation.judge(case, implementation.call(case))
 

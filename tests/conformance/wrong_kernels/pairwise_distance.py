@@ -218,6 +218,14 @@ def chebyshev_loses_nan(x, y, metric):
     return np.fmax.reduce(apart, axis=2, initial=0).astype(x.dtype) if metric == "chebyshev" else _from_apart(apart, metric)
 
 
+def chebyshev_loses_nan_past_whole_registers(x, y, metric):
+    """Coordinates go eight at a time, and the largest of the rest joins in by a comparison that NaN loses."""
+    apart, whole = _apart(x, y), x.shape[1] // 8 * 8
+    if metric != "chebyshev" or whole in (0, x.shape[1]):
+        return _from_apart(apart, metric)
+    return np.fmax(apart[:, :, :whole].max(axis=2), apart[:, :, whole:].max(axis=2))
+
+
 def nan_clipped_to_zero(x, y, metric):
     """Squares are clipped at 0 by a function that takes NaN for nothing."""
     distances = _right(x, y, metric)
@@ -269,6 +277,7 @@ WRONG = (
     root_of_both,
     metric_of_the_first_call,
     chebyshev_loses_nan,
+    chebyshev_loses_nan_past_whole_registers,
     nan_clipped_to_zero,
     infinity_beside_nan,
     equal_infinities_are_near,

@@ -83,6 +83,12 @@ def light_data_left_out(x, bandwidth, *, data, weights, kernel):
     return move(x, data, _masses(distances(x, bandwidth, data), kernel, np.where(v < 1e-3, 0, v)))
 
 
+def lighter_than_the_rounding_left_out(x, bandwidth, *, data, weights, kernel):
+    """Data that weigh less than a unit roundoff of the heaviest are left out, though no other may be in reach."""
+    v = _relative(data, weights)
+    return weighted_pairs(x, bandwidth, data=data, weights=np.where(v < np.finfo(x.dtype).eps / 4, 0, v), kernel=kernel)
+
+
 def weights_of_the_call_before(x, bandwidth, *, data, weights, kernel):
     """Weights relative to the largest are kept by their number."""
     v = _kept.setdefault((len(data), weights is None, x.dtype.name), _relative(data, weights))
@@ -101,6 +107,7 @@ WRONG = (
     weights_of_the_last_tile_lost,
     weights_as_they_are,
     light_data_left_out,
+    lighter_than_the_rounding_left_out,
     weights_of_the_call_before,
 )
 RIGHT = (weighted_pairs, without_what_has_no_weight)
