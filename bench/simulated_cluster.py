@@ -15,6 +15,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from dask._task_spec import Alias
 from dask.order import order
 from dask.utils import key_split
 from distributed import Scheduler
@@ -93,10 +94,11 @@ class Simulation:
             for each in task.dependencies:
                 users[each].append(key)
         barriers = [key for key in graph if key_split(key) == BARRIER]
-        self.sends = {key for barrier in barriers for key in graph[barrier].dependencies}
+        sends = {barrier: [self.named(key) for key in graph[barrier].dependencies] for barrier in barriers}
+        self.sends = {key for keys in sends.values() for key in keys}
         self.incoming = {}  # bytes that a task takes of an exchange
         for barrier in barriers:
-            share = sum(map(self.bytes_sent, graph[barrier].dependencies)) // len(users[barrier])
+            share = sum(map(self.bytes_sent, sends[barrier])) // len(users[barrier])
             self.incoming |= dict.fromkeys(users[barrier], share)
         addresses = list(self.workers)
         self.pinned = {  # dask's rule: what comes out of an exchange is spread evenly
@@ -247,6 +249,12 @@ class Simulation:
             stimulus_id="done", run_id=message["run_id"], metadata={}, nbytes=self.bytes_of(message["key"]), type=b"",
             typename="array", startstops=[{"action": "compute", "start": start, "stop": stop}], thread=0,
         )  # fmt: skip
+
+    def named(self, key):
+        """Return the task that another key may stand for: dask calls one that it has fused by its old name too."""
+        while isinstance(self.graph[key], Alias):
+            key = self.graph[key].target
+        return key
 
     def bytes_sent(self, key):
         """Return how many bytes a task sends from worker to worker: what it takes, or where that came so too, a block."""

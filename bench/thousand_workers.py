@@ -9,7 +9,7 @@
    piece for each. A task's cost is a + b tiles. What a task takes of the scheduler and the client is measured by one of a
    sum of ones.
 3. dask's own scheduler distributes the graph to simulated workers (`simulated_cluster.py`). How close that comes is told by the
-   same simulation of the two processes: its time over theirs.
+   same simulation of the two processes: its time over theirs, and the bytes that it moves over those that they moved.
 """
 
 import collections
@@ -29,6 +29,7 @@ from dask.core import flatten
 from dask.utils import key_split
 from distributed import Client, LocalCluster, WorkerPlugin, get_task_stream, wait
 from distributed.scheduler import _materialize_graph
+from distributed.shuffle._core import ShuffleRun
 from rich.console import Console
 from rich.table import Table
 from simulated_cluster import Costs, simulated
@@ -77,16 +78,34 @@ def deep_bytes(value):
 
 
 class Watch(WorkerPlugin):
-    """Adds up the bytes of what a worker's tasks return, by name."""
+    """Adds up the bytes of what a worker's tasks return, by name, and of what moves between workers."""
 
     name = "watch"
 
     def setup(self, worker):
-        """Begin at nothing."""
-        self.worker, self.nbytes, self.counts = worker, collections.Counter(), collections.Counter()
+        """Begin at nothing, and see what the worker sends in an exchange."""
+        self.worker, self.send = worker, ShuffleRun._send
+        self.forget()
+
+        async def counted(run, address, shards):
+            if address != run.local_address:
+                self.moved += len(shards) if isinstance(shards, bytes) else deep_bytes(shards)
+            return await self.send(run, address, shards)
+
+        ShuffleRun._send = counted
+
+    def teardown(self, worker):
+        """See no more."""
+        ShuffleRun._send = self.send
+
+    def forget(self):
+        """Begin anew."""
+        self.nbytes, self.counts, self.moved = collections.Counter(), collections.Counter(), 0
 
     def transition(self, key, start, finish, **_):
-        """Look at a result."""
+        """Look at a result, or at what has come from another worker."""
+        if start == "flight" and finish == "memory":
+            self.moved += deep_bytes(self.worker.data[key])
         if start == "executing" and finish == "memory":
             self.nbytes[key_split(key)] += deep_bytes(self.worker.data[key])
             self.counts[key_split(key)] += 1
@@ -95,8 +114,8 @@ class Watch(WorkerPlugin):
 def read_watch(dask_worker):
     """Return what a worker's tasks have returned so far, and forget it."""
     plugin = dask_worker.plugins["watch"]
-    found = plugin.nbytes, plugin.counts
-    plugin.setup(dask_worker)
+    found = plugin.nbytes, plugin.counts, plugin.moved
+    plugin.forget()
     return found
 
 
@@ -109,7 +128,8 @@ def measure(client, array, average=np.median):
         result = array.persist()
         wait(result)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    nbytes, counts = (sum(each, collections.Counter()) for each in zip(*client.run(read_watch).values(), strict=True))
+    *found, moved = zip(*client.run(read_watch).values(), strict=True)
+    nbytes, counts = (sum(each, collections.Counter()) for each in found)
     spent = collections.defaultdict(list)
     for record in stream.data:
         took = [each["stop"] - each["start"] for each in record["startstops"] if each["action"] == "compute"]
@@ -120,6 +140,7 @@ def measure(client, array, average=np.median):
         "keys": keys,
         "counts": dict(counts),
         "wall": seconds,
+        "moved": sum(moved),
         "scheduling": cpu / sum(counts.values()),
         "bandwidth": client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.bandwidth),
         "seconds": {name: float(average(spent[name])) for name in counts},
@@ -167,7 +188,8 @@ def show(console, records, about):
     )
     console.print(
         f"two processes, {check['tiles']} tiles: simulated {check['simulated']:.2f} s, measured {check['measured']:.2f} s, "
-        f"ratio {check['simulated'] / check['measured']:.2f}; a task takes the scheduler and the client "
+        f"ratio {check['simulated'] / check['measured']:.2f}; bytes moved, ratio "
+        f"{check['simulated_bytes_moved'] / check['measured_bytes_moved']:.2f}; a task takes the scheduler and the client "
         f"{about['scheduling'] * 1e6:.0f} µs"
     )
 
@@ -216,7 +238,10 @@ def main(tiles, tile, workers, dimensions, kernel, neighbours, bandwidth, output
         "environment": _measure.environment() | {"busy": busy},
         "points": tiles * tile, "tiles": tiles, "dimensions": dimensions, "kernel": kernel, "neighbours": neighbours,
         "tasks": tasks, "tasks_a_tile": a_tile, "tasks_more": more, "scheduling": rates["scheduling"],
-        "two_processes": {"tiles": FULL, "simulated": again["seconds"], "measured": full["wall"]},
+        "two_processes": {
+            "tiles": FULL, "simulated": again["seconds"], "measured": full["wall"],
+            "simulated_bytes_moved": again["bytes_moved"], "measured_bytes_moved": full["moved"],
+        },
         "network": {"bandwidth": bandwidth, "latency": LATENCY},
         "seconds": at_scale.seconds, "nbytes": at_scale.nbytes, "more_for_each_tile": slopes,
         "seconds_of_small_tiles": {count: small[count]["seconds"] for count in GROWTH},

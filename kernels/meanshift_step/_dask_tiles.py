@@ -5,7 +5,7 @@ There are as many tiles as blocks of x, with about as many points each:
 1. A sample of the points is cut in two, and each part again, at its median along its widest axis (`cut`): a k-d tree. Its leaves
    are parts of tiles, which fit a processor's cache where not too much is beside them.
 2. Each block sends each tile the points that lie in it, and the data that lie within reach of each of its parts' boxes (`split`).
-   A tile makes one array of them for each part (`gathered`).
+   A tile gathers them by parts (`gathered`).
 3. The parts are moved one after another by the registry's best variant (`move`), and the points go back to their blocks
    (`merge`).
 
@@ -52,6 +52,7 @@ SAMPLE = 512  # points for each tile, or four parts of one: a tile's count is th
 COPIES = 6
 PART = 2**18  # points of a tile that are moved at a time: the memory of a sort of so many is about a processor's cache
 EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take where each has a cell: up to 1800 were measured
+JOINED = 2  # parts: of so few each is made one array at once, and the pieces given up; of more, one after another
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = (
     "take a smaller bandwidth, give workers more memory, rechunk x into more blocks unless all of it is within reach, or take "
@@ -71,7 +72,7 @@ class Node(NamedTuple):
 class Tile(NamedTuple):
     """What a tile has of all blocks."""
 
-    parts: list[Any]  # for each part an array: the points that lie in it, block by block, and those beside it
+    parts: list[list[Any]]  # for each part arrays: the points that lie in it, block by block, and then those beside it
     counts: Any  # of both, shape (blocks, 2, parts)
 
 
@@ -295,24 +296,28 @@ def put(points: Any, rows: Any, y: Any) -> None:
 
 
 def gathered(tiles: int, pieces: list[Any], t: int) -> Tile:
-    """Return what tile t of so many has of all blocks, from their pieces, which are no longer needed then."""
-    counts, xp = np.stack([counts for *_, counts in pieces]), namespace(pieces[0][0])
+    """Return what tile t of so many has of all blocks, from their pieces."""
+    counts = np.stack([counts for *_, counts in pieces])
     ends = np.cumsum(np.pad(counts, ((0, 0), (0, 0), (1, 0))), axis=2)
+    parts = [
+        [piece[k][ends[i, k, p] : ends[i, k, p + 1]] for k in range(2) for i, piece in enumerate(pieces)]
+        for p in range(counts.shape[2])
+    ]
     with memory_named(f"meanshift_step: tile {t} of {tiles}, {counts.sum():,} points and data within reach", CHANGE):
-        return Tile(
-            [
-                xp.concat([piece[k][ends[i, k, p] : ends[i, k, p + 1]] for k in range(2) for i, piece in enumerate(pieces)])
-                for p in range(counts.shape[2])
-            ],
-            counts,
-        )
+        return Tile([[joined(part)] for part in parts] if len(parts) <= JOINED else parts, counts)
+
+
+def joined(arrays: list[Any]) -> Any:
+    """Return arrays as one."""
+    return arrays[0] if len(arrays) == 1 else namespace(arrays[0]).concat(arrays)
 
 
 def to_blocks(parts: list[Any], counts: Any) -> list[Any]:
     """Return what belongs to each block of arrays for each part, of which blocks have so many rows, shape (blocks, parts)."""
     ends = np.cumsum(np.pad(counts, ((1, 0), (0, 0))), axis=0)
-    each = [[part[start:stop] for part, start, stop in zip(parts, *rows, strict=True)] for rows in itertools.pairwise(ends)]
-    return [rows[0] if len(rows) == 1 else namespace(rows[0]).concat(rows) for rows in each]
+    return [
+        joined([part[start:stop] for part, start, stop in zip(parts, *rows, strict=True)]) for rows in itertools.pairwise(ends)
+    ]
 
 
 @in_neutral_state
@@ -330,19 +335,24 @@ def move(
 
     If not for all points the reach is known to serve, `proof` says for which it does, and they are a `Moved`.
     """
-    own = here.counts[:, 0]
-    points = [rows[:number] for rows, number in zip(here.parts, own.sum(axis=0), strict=True)]
-    moved, served = [], []
-    for x, near in zip(points, (here if others is None else others).parts, strict=True):
-        what = f"meanshift_step: tile {block_id[0]} of {tiles}, {len(x):,} points and {len(near):,} data within reach"
-        with memory_named(what, CHANGE):
-            data, v = parted_weights(near, x.shape[1])
+    own, data_of = here.counts[:, 0], here if others is None else others
+    moved, points, served = [], [], []
+    for p, number in enumerate(own.sum(axis=0)):
+        near = data_of.counts[..., p].sum()
+        with memory_named(
+            f"meanshift_step: tile {block_id[0]} of {tiles}, {number:,} points and {near:,} data within reach", CHANGE
+        ):
+            data = joined(data_of.parts[p])
+            x = (data if others is None else joined(here.parts[p]))[:number]
+            data, v = parted_weights(data, x.shape[1])
             moved.append(moved_by_best(x, data, v, bandwidth, kernel, selector))
-            served.append(proof(x, moved[-1], data, v) if proof else None)
+            if proof:
+                points.append(x)
+                served.append(proof(x, moved[-1], data, v))
     y = to_blocks(moved, own)
     if not proof:
         return y
-    return _dask_rest.moved(namespace(y[0]).concat(to_blocks(points, own)), y, np.concatenate(to_blocks(served, own)))
+    return _dask_rest.moved(joined(to_blocks(points, own)), y, np.concatenate(to_blocks(served, own)))
 
 
 def moved_by_best(x: Any, data: Any, weights: Any, bandwidth: float, kernel: str, selector: str) -> Any:

@@ -137,14 +137,17 @@ def test_a_simulated_cluster_runs_the_tasks_of_a_real_one(client, monkeypatch):
     bench = importlib.import_module("thousand_workers")
     cloudpickle.register_pickle_by_value(bench)  # the workers have no folder of that name on their path
     client.register_plugin(bench.Watch())
-    real = bench.measure(client, da.ones((9, 100), chunks=(1, 100)).rechunk((9, 12), method="p2p").sum())
+    points = da.random.default_rng(0).random((240_000, 2), chunks=(20_000, 2))
+    real = bench.measure(client, step(points, 0.01, kernel="flat"))
     client.unregister_worker_plugin(bench.Watch.name)
     cloudpickle.unregister_pickle_by_value(bench)
-    costs = bench.Costs(real["seconds"], real["nbytes"], scheduling=1e-4, bandwidth=1e9, latency=1e-4, sent=100 * 8)
+    costs = bench.Costs(real["seconds"], real["nbytes"], scheduling=1e-4, bandwidth=1e9, latency=1e-4, sent=20_000 * 2 * 8)
     found = {workers: bench.simulated(real["graph"], real["keys"], workers, costs) for workers in (1, 2)}
     for workers, each in found.items():
         assert each["by_name"] == real["counts"]
         assert each["computing"] <= workers * each["seconds"]
         assert 0 < each["scheduler_busy"] <= 1
-    assert found[1]["bytes_moved"] == 0 < found[2]["bytes_moved"]
+    assert found[1]["bytes_moved"] == 0
+    # Of twelve tiles a worker may have one more or less than six.
+    assert abs(found[2]["bytes_moved"] / real["moved"] - 1) <= 1 / 6
     assert len(client.run(os.getpid)) == 2  # the scheduler that was simulated took none of them

@@ -27,7 +27,7 @@ def crowd(n, d, width=4.0, seed=0):
     return (np.random.default_rng(seed).standard_normal((n, d)) * width).astype(np.float32)
 
 
-@pytest.mark.parametrize("ratio", [1.0, 0.8, 0.51])
+@pytest.mark.parametrize("ratio", [3.9, 2.0, 1.0, 0.8, 0.51])
 def test_the_truncation_bound_holds_and_is_not_idle(ratio):
     most, cutoff, *_ = _chebyshev.expansion(ratio, 1)
     targets, sources = np.meshgrid(np.linspace(-1, 1, 61), np.linspace(-1, 1, 59), indexing="ij")
@@ -44,7 +44,7 @@ def test_the_truncation_bound_holds_and_is_not_idle(ratio):
             wrong = [max(wrong[0], abs(found - exact).max()), max(wrong[1], abs(rate - exact * z * ratio / 2).max())]
         assert wrong[0] <= value
         assert wrong[1] <= slope
-        if p < most:  # there what is beyond the cutoff counts as much
+        if p < most and ratio <= 1:  # at most what is beyond the cutoff counts as much; for wide cells the bounds are loose
             assert slope <= 100 * wrong[1]
     beyond = cutoff * ratio
     assert math.exp(-beyond * beyond / 2) <= value
