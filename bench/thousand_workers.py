@@ -184,7 +184,7 @@ def show(console, records, about):
     first = sorted(spent, key=spent.get, reverse=True)[:4]
     shares = ", ".join(f"{name} {spent[name] / sum(spent.values()):.0%} ({about['seconds'][name]:.3g} s each)" for name in first)
     console.print(
-        f"of the computing: {shares}; split grows by {about['more_for_each_tile']['seconds']['split'] * 1e3:.3g} ms a tile"
+        f"of the computing: {shares}; split grows by {about['more_for_each_tile']['seconds']['meanshift_step-split'] * 1e3:.3g} ms a tile"
     )
     console.print(
         f"two processes, {check['tiles']} tiles: simulated {check['simulated']:.2f} s, measured {check['measured']:.2f} s, "
