@@ -183,9 +183,8 @@ def show(console, records, about):
     spent = {name: about["seconds"][name] * count for name, count in records[0]["by_name"].items()}
     first = sorted(spent, key=spent.get, reverse=True)[:4]
     shares = ", ".join(f"{name} {spent[name] / sum(spent.values()):.0%} ({about['seconds'][name]:.3g} s each)" for name in first)
-    console.print(
-        f"of the computing: {shares}; split grows by {about['more_for_each_tile']['seconds']['split'] * 1e3:.3g} ms a tile"
-    )
+    grows = about["more_for_each_tile"]["seconds"]["meanshift_step-split"] * 1e3
+    console.print(f"of the computing: {shares}; split grows by {grows:.3g} ms a tile")
     console.print(
         f"two processes, {check['tiles']} tiles: simulated {check['simulated']:.2f} s, measured {check['measured']:.2f} s, "
         f"ratio {check['simulated'] / check['measured']:.2f}; bytes moved, ratio "
