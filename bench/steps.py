@@ -91,6 +91,21 @@ def measure(planned, catalogue, tuner):
     }
 
 
+def summarise(records):
+    """Return what all records say together, and those in which a peer is faster."""
+    ratios = [record["ratio"] for record in records if record["ratio"]]
+    slower = [record for record in records if (record["ratio"] or 0) > 1]
+    summary = {"calls": len(records), "timed": len(ratios), "slower": len(slower)}
+    return summary | ({"median": statistics.median(ratios), "worst": max(ratios)} if ratios else {}), slower
+
+
+def store(records, busy, path):
+    """Write all records; after each call, so that whoever stops the run keeps what it found."""
+    about = {"environment": _measure.environment() | {"busy": busy}, "summary": summarise(records)[0]}
+    lines = ",\n".join(map(json.dumps, records))
+    path.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "records": [\n{lines}\n]}}\n')
+
+
 @click.command()
 @click.option("--only", multiple=True, metavar="TEXT", help="Only calls whose description has this text, such as flat or d=2.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where all records go.")
@@ -109,18 +124,12 @@ def main(only, json_file):
         records[tuple(record[name] for name in key)] = record
         beside = ", ".join(f"{name} {took / record['seconds']:.3g}x" for name, took in record["peers"].items())
         console.print(f"{described}: {record['chosen']} {_measure.duration(record['seconds'])}; {beside}")
-    ratios = [record["ratio"] for record in records.values() if record["ratio"]]
-    slower = [record for record in records.values() if (record["ratio"] or 0) > 1]
-    summary = {"calls": len(records), "timed": len(ratios), "slower": len(slower)}
-    if ratios:
-        summary |= {"median": statistics.median(ratios), "worst": max(ratios)}
+        if json_file:
+            store(records.values(), busy, json_file)
+    summary, slower = summarise(records.values())
     console.print(summary)
     for record in sorted(slower, key=lambda record: -record["ratio"]):
         console.print(f"{record['ratio']:.2f}: {[record[name] for name in key]} {record['chosen']}, {record['peers']}")
-    if json_file:
-        about = {"environment": _measure.environment() | {"busy": busy}, "summary": summary}
-        lines = ",\n".join(map(json.dumps, records.values()))
-        json_file.write_text(f'{json.dumps(about, indent=1)[:-2]},\n "records": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":
