@@ -37,7 +37,8 @@ def add_pairs(x, data, masses, first, last, kernel, scale, factor, sums):
             else:
                 w = one if q2 <= factor else x.dtype.type(0)
             if w > 0:
-                w = w if masses is None else w * masses[0, j]
+                if masses.size:
+                    w *= masses[0, j]
                 for k in range(d):
                     sums[i, k] += w * (data[j, k] - x[i, k])
                 sums[i, d] += w
@@ -62,20 +63,15 @@ def move(x, data, masses, h, kernel, sums, least, y):
 
 
 def step(x, h, data, masses, kernel):
-    """Return x, (n, d), moved towards data, (m, d), where one of both is few; masses (1, m or more), or None."""
+    """Return points that moved towards data, where there are few of one of both.
+
+    Shapes: x (n, d), data (m, d), masses (1, m or more), or (1, 0) where each is 1.
+    """
     (n, d), m, real = x.shape, len(data), x.dtype.type
     y = np.empty(x.shape, x.dtype)
     mantissa, exponent = math.frexp(h)
     edge, scale = 2 * mantissa, real(math.ldexp(1, 1 - exponent))
-    factor = real(
-        edge**-2 / 2
-        if kernel == GAUSSIAN
-        else 1 / edge
-        if kernel == TRIANGULAR
-        else edge**-2
-        if kernel == EPANECHNIKOV
-        else edge**2
-    )
+    factor = real({GAUSSIAN: edge**-2 / 2, TRIANGULAR: 1 / edge, EPANECHNIKOV: edge**-2}.get(kernel, edge**2))
     # Far above the weights that lose digits because they are subnormal.
     least = real(math.ldexp(4 * m, -90 if real is np.float32 else -700) if kernel == GAUSSIAN else 0)
     known = kernel, scale, factor
@@ -99,9 +95,9 @@ def step(x, h, data, masses, kernel):
             add_pairs(x, data, masses, m * part // parts, m * (part + 1) // parts, *known, sums[part])
 
     parallel_for(together, parts)
-    parallel_for(
-        lambda start, stop: move(x[start:stop], data, masses, h, kernel, sums[:, start:stop], least, y[start:stop]),
-        n,
-        1 + ROBUST_GRAIN // m,
-    )
+
+    def moved(start, stop):
+        move(x[start:stop], data, masses, h, kernel, sums[:, start:stop], least, y[start:stop])
+
+    parallel_for(moved, n, 1 + ROBUST_GRAIN // m)
     return y
