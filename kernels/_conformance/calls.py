@@ -53,7 +53,7 @@ def reads_every_layout(implementation: Implementation, data: st.DataObject) -> N
     batch = (2,) if all(len(each.extents) < 2 for each in arrays.values()) else ()
     sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17]))
     assume(len(set(sizes.values())) == len(sizes))
-    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact, batch=batch), label="case")
+    drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact, batches=(batch,)), label="case")
     for layout in LAYOUTS:
         case = implementation.note(in_layouts(drawn, dict.fromkeys(drawn.arrays, layout)))
         implementation.judge(plain(case), implementation.call(case))
@@ -95,10 +95,11 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
 
 
 def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> None:
-    """Where extents are 0 the result is what the definition gives, if anything: a sum over nothing, an array of none."""
+    """Where extents are 0, in a batch too, the result is what the definition gives, if anything: a sum over nothing, for one."""
     sizes = small_sizes(implementation, data, st.sampled_from([1, 2, 3, 5, 17]))
     empty = data.draw(st.sets(st.sampled_from(list(sizes)), min_size=1), label="empty extents")
-    case = data.draw(draws.calls(implementation, {**sizes, **dict.fromkeys(empty, 0)}), label="case")
+    batches = data.draw(st.sampled_from([((),), ((0,), ()), *draws.BATCHES]), label="batches")
+    case = data.draw(draws.calls(implementation, {**sizes, **dict.fromkeys(empty, 0)}, batches=batches), label="case")
     try:
         implementation.contract.validate(**case.arrays, **case.parameters)
         implementation.reference(case)

@@ -48,7 +48,7 @@ def keeps_the_digits_of_what_it_picks(implementation: Implementation, data: st.D
     assume(implementation.precision not in INEXACT)
     k = data.draw(st.sampled_from([1, 2, 5, 17, 33, 65, 129, 257, 513, 1025, 4097]), label="k")
     most = max(1, implementation.most // (60 * k))
-    m, n = (data.draw(st.sampled_from([size for size in (1, 2, 17) if size <= most]), label=name) for name in "mn")
+    m, n = (data.draw(st.sampled_from([size for size in (1, 2, 17, 18) if size <= most]), label=name) for name in "mn")
     case = data.draw(draws.calls(implementation, {"m": m, "k": k, "n": n}, among=draws.is_inexact), label="case")
     a, b = case.arrays["a"], case.arrays["b"]
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of what is picked"))

@@ -1,5 +1,7 @@
 """matmul by NumPy, which hands float matrices to its BLAS."""
 
+import math
+
 import numpy as np
 
 from registry import register
@@ -11,7 +13,8 @@ def joined(a, b):
     """Multiply a batch by one matrix: one product of all its rows."""
     if not a.flags.c_contiguous:
         return np.matmul(a, b)
-    return a.reshape(-1, a.shape[-1]).dot(b).reshape(*a.shape[:-1], *b.shape[1:])
+    *batch, k = a.shape
+    return a.reshape(math.prod(batch), k).dot(b).reshape(*batch, *b.shape[1:])
 
 
 def by_shape(a, b):

@@ -19,6 +19,7 @@ import numpy as np
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 CRAMER = 1.0864350  # K in |H_k(z)| exp(-z^2/2) < K 2^(k/2) sqrt(k!) (Abramowitz and Stegun, 22.14.17)
 MAX_TERMS = 64  # coefficients beyond these are below 1e-80
+EDGES = (0, 1, 2)  # of cells that are tried: such powers of two times the largest one up to h
 MAX_COEFFICIENTS, COEFFICIENTS_PER_POINT = 2**22, 64  # that a sweep may make: some for each call, and more for each of x and data
 LOG_FACTORIAL = np.array([math.lgamma(k + 1) for k in range(2 * MAX_TERMS)])
 

@@ -13,7 +13,7 @@ import functools
 import numpy as np
 
 from kernels import _arrays
-from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, MAX_COEFFICIENTS, expansion
+from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, EDGES, MAX_COEFFICIENTS, expansion
 from kernels.meanshift_step._cutoff import AXES, ROWS_PER_CUTOFF, cutoff_for
 
 FEW_PAIRS = 2**20  # all pairs are summed in less time than sorting and a look take
@@ -28,7 +28,7 @@ FEW, COORDINATES = 4, 8  # points or data, each of so many coordinates at least:
 LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
 NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out
 TILED = 32  # for a pair that is kept in a tile in between
-TERM = 64  # for one term of an expansion, in float64
+TERM = 32  # for one term of an expansion, in float64
 
 
 def FACTS(extents, parameters):
@@ -149,11 +149,13 @@ def _expanded(extents, parameters, facts):
     n, m, d = (extents[name] for name in "nmd")
     if not 0 < d <= 3 or parameters["kernel"] != "gaussian":
         return _grid(extents, parameters, facts)
-    p, reach, *_ = expansion(1.0, d)
-    cells, sorting = facts.get("cells", 1.0) * m, _sorting(extents)
-    if cells * p**d > MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (n + m):
-        return sorting + _grid(extents, parameters, facts)
-    return sorting + TERM * (n * p**d + cells * d * reach * p ** (d + 1))
+    taken = []
+    for edge in EDGES:
+        p, reach, *_ = expansion(2.0**edge, d)
+        cells = max(1.0, facts.get("cells", 1.0) * m / 2 ** (edge * d))  # as if all that are joined held data
+        if cells * p**d <= MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * (n + m):
+            taken.append(TERM * (n * p**d + cells * d * reach * p ** (d + 1)))
+    return _sorting(extents) + min(taken, default=_grid(extents, parameters, facts))
 
 
 COUNTS = {

@@ -39,12 +39,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, MAX_COEFFICIENTS, expansion
+from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, EDGES, MAX_COEFFICIENTS, expansion
 from kernels.meanshift_step._fast_gauss_compiled import TILE, moments, move_all, translate
 
 GRAIN = 1024  # points that are worth waking a thread
 SLABS = 2**18  # coefficients of each stage that are computed before the next stage takes them: about a cache
-EDGES = (0, 1, 2)  # of cells that are tried: such powers of two times the largest one up to h
 SAMPLE = 4096  # data whose cells are counted
 MAX_WIDTHS = 2.0**13  # of all points: past it all weights are at least 1 - 3 2^-27, and no point moves u widths more
 

@@ -300,7 +300,7 @@ def test_a_device_that_is_not_there_is_refused(tune):
         pytest.skip("there is a CUDA device")
     done = CliRunner().invoke(command.tune, ["--device", "cuda"])
     assert done.exit_code == 2
-    assert "--device cuda: needs" in done.output
+    assert "--device cuda needs" in done.output
 
 
 def test_numbers_are_stored_with_four_digits():
