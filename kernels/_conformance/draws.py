@@ -163,12 +163,12 @@ def calls(
     sizes: Mapping[str, int],
     forms: tuple[str, ...] = ("normal",),
     among: Callable[[str], bool] = lambda _: True,
-    batches: tuple[tuple[int, ...], ...] = ((),),
+    leading: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Case:
     """Draw a call whose core arrays have these extents, in a dtype among those meant, all filled in one of some forms.
 
-    Each array that takes a batch has one of these. An array that has a default is left out where it has an extent that is not
-    among them, and one that may be None half of the time.
+    An array that has a default is left out where it has an extent that is not among them, and one that may be None half of the
+    time. `leading` are extents of batches.
     """
     signature: Signature = implementation.contract.signature
     needed = [key for key, each in signature.arrays.items() if key not in signature.nullable and {*each.extents} <= sizes.keys()]
@@ -176,8 +176,7 @@ def calls(
     sizes = {**sizes, **{own: sizes[extent] for own, extent in same.items() if extent in sizes}}
     free = [key for key in all_arrays(implementation) if key in signature.nullable and draw(st.booleans())]
     given = {key: each for key, each in signature.arrays.items() if key in needed + free}
-    leading = {key: draw(st.sampled_from(batches)) if each.batch else () for key, each in given.items()}
-    shapes = {key: (*leading[key], *(sizes[e] for e in each.extents)) for key, each in given.items()}
+    shapes = {key: (*(leading or {}).get(key, ()), *(sizes[e] for e in each.extents)) for key, each in given.items()}
     form = draw(st.sampled_from(forms))
     return draw(filled(implementation, shapes, dict.fromkeys(shapes, form), among))
 
