@@ -1,7 +1,9 @@
 """What a verdict covers: states set once, results' memory, every claim, and whole functions without dispatch."""
 
+import contextlib
 import decimal
 import gc
+import importlib
 import os
 import random
 import sys
@@ -56,6 +58,8 @@ LEAVES = "leaves_the_process_as_it_was"
 
 @pytest.fixture
 def afterwards_all_is_as_it_was():
+    with contextlib.suppress(ImportError):
+        importlib.import_module("threadpoolctl")  # which sets a variable of the environment when it is first imported
     shared = [each for each in SHARED if each.module in sys.modules and each.name not in ("np.random", "random")]
 
     def values():
