@@ -119,3 +119,25 @@ def robust_steps(x, data, masses, h, kernel, origins, y, start, stop):
     """Move points start to stop, each by a robust step; `origins` has a row for each point, or one row for all."""
     for i in range(start, stop):
         robust_step(x, data, masses, h, kernel, i, origins[i % len(origins)], y)
+
+
+@jit
+def move(x, data, masses, h, kernel, z, back, sums, least, y, start, stop):
+    """Add up the parts' sums and move the points. Where the weights of a point sum to less than `least`, take a robust step.
+
+    Shapes: z (d, n or more), the points times a power of two, which `back` undoes; sums (parts, d + 1, n or more): weighted
+    differences of such points, and last the weights.
+    """
+    d, last = x.shape[1], sums.shape[1] - 1
+    for i in range(start, stop):
+        total = sums[0, last, i]
+        for part in range(1, len(sums)):
+            total += sums[part, last, i]
+        if total < least:
+            robust_step(x, data, masses, h, kernel, i, x[i], y)
+            continue
+        for k in range(d):
+            moved = sums[0, k, i]
+            for part in range(1, len(sums)):
+                moved += sums[part, k, i]
+            y[i, k] = (z[k, i] + moved / total) * back if total > 0 else x[i, k]

@@ -4,13 +4,14 @@ To lay out the many for vectors of them would take longer than all pairs. So the
 be enough. Differences are scaled by a power of two, as in `numba`.
 """
 
+import functools
 import math
 
 import numpy as np
 
 from kernels._compute.jit import jit
 from kernels._compute.threads import parallel_for
-from kernels.meanshift_step._compiled import EPANECHNIKOV, GAUSSIAN, ROBUST_GRAIN, TRIANGULAR, robust_step
+from kernels.meanshift_step._compiled import EPANECHNIKOV, GAUSSIAN, ROBUST_GRAIN, TRIANGULAR, move
 from kernels.meanshift_step._costs import FEW
 
 MAX_PARTS = 16  # of the data
@@ -44,24 +45,6 @@ def add_pairs(x, data, masses, first, last, kernel, scale, factor, sums):
                 sums[i, d] += w
 
 
-@jit
-def move(x, data, masses, h, kernel, sums, least, y):
-    """Move points by the sums of all parts, (parts, n, d + 1); where the weights sum to less than `least`, by a robust step."""
-    d = x.shape[1]
-    for i in range(len(x)):
-        total = sums[0, i, d]
-        for part in range(1, len(sums)):
-            total += sums[part, i, d]
-        if total < least:
-            robust_step(x, data, masses, h, kernel, i, x[i], y)
-            continue
-        for k in range(d):
-            moved = sums[0, i, k]
-            for part in range(1, len(sums)):
-                moved += sums[part, i, k]
-            y[i, k] = x[i, k] + moved / total if total > 0 else x[i, k]
-
-
 def step(x, h, data, masses, kernel):
     """Return points that moved towards data, where there are few of one of both.
 
@@ -76,6 +59,9 @@ def step(x, h, data, masses, kernel):
     least = real(math.ldexp(4 * m, -90 if real is np.float32 else -700) if kernel == GAUSSIAN else 0)
     known = kernel, scale, factor
 
+    def end(x, sums, y, start, stop):
+        move(x, data, masses, h, kernel, x.T, real(1), sums.transpose(0, 2, 1), least, y, start, stop)
+
     if n > FEW:
 
         def apart(start, stop):
@@ -83,7 +69,7 @@ def step(x, h, data, masses, kernel):
                 own = slice(first, min(first + SLAB, stop))
                 sums = np.zeros((1, own.stop - first, d + 1), x.dtype)
                 add_pairs(x[own], data, masses, 0, m, *known, sums[0])
-                move(x[own], data, masses, h, kernel, sums, least, y[own])
+                end(x[own], sums, y[own], 0, own.stop - first)
 
         parallel_for(apart, n, 1 + GRAIN // (m * d))
         return y
@@ -95,9 +81,5 @@ def step(x, h, data, masses, kernel):
             add_pairs(x, data, masses, m * part // parts, m * (part + 1) // parts, *known, sums[part])
 
     parallel_for(together, parts)
-
-    def moved(start, stop):
-        move(x[start:stop], data, masses, h, kernel, sums[:, start:stop], least, y[start:stop])
-
-    parallel_for(moved, n, 1 + ROBUST_GRAIN // m)
+    parallel_for(functools.partial(end, x, sums, y), n, 1 + ROBUST_GRAIN // m)
     return y

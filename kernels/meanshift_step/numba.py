@@ -37,8 +37,8 @@ from kernels.meanshift_step._compiled import (
     GAUSSIAN,
     ROBUST_GRAIN,
     constants,
+    move,
     padded,
-    robust_step,
     robust_steps,
     times_mass,
     times_masses,
@@ -149,24 +149,6 @@ def laid_out(points, scale, width):
     z = np.zeros((width, -(-len(points) // lanes) * lanes), points.dtype)
     lay_out(points, scale, z)
     return z
-
-
-@jit
-def move(x, data, masses, h, kernel, z, back, sums, least, y, start, stop):
-    """Add up the parts' sums and move the points. Where the weights of a point sum to less than `least`, take a robust step."""
-    d, last = x.shape[1], sums.shape[1] - 1
-    for i in range(start, stop):
-        total = sums[0, last, i]
-        for part in range(1, len(sums)):
-            total += sums[part, last, i]
-        if total < least:
-            robust_step(x, data, masses, h, kernel, i, x[i], y)
-            continue
-        for k in range(d):
-            moved = sums[0, k, i]
-            for part in range(1, len(sums)):
-                moved += sums[part, k, i]
-            y[i, k] = (z[k, i] + moved / total) * back if total > 0 else x[i, k]
 
 
 @register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
