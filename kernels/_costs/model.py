@@ -16,8 +16,8 @@ place of overhead + rate count. So a short tune corrects what is known already, 
 neighbourhood, and two short tunes start from the same knowledge.
 
 No unit of work is expected to take less time than the fastest that was measured, and no call less than the shortest, unless it
-does less work than each that was measured. A call that was given up is no measurement, but
-a lower bound: where the model expects less of that call, it is as if the bound had been measured; elsewhere it says nothing.
+does less work than each that was measured. A call that was given up is no measurement, but a lower bound: where the model expects
+less of that call, it is as if the bound had been measured; elsewhere it says nothing.
 
 References
 ----------

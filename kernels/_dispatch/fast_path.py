@@ -116,9 +116,8 @@ def of_variant(op: Operation, variant: Variant, kernel: Callable[..., Any], slow
             return None if beyond_limits(op, variant, args, kwargs) else whole(*args, **kwargs)
 
         serves = served(op, variant, within_limits if variant.limits else whole, variant.options, kind)
-        known = {
-            dtype: {None: tuple(each)} for dtype, each in serves.items()
-        }  # Python takes a plain tuple apart faster than a named one
+        # Python takes a plain tuple apart faster than a named one.
+        known = {dtype: {None: tuple(each)} for dtype, each in serves.items()}
         names = {"known": known, "slow": slow, "otherwise": otherwise}
         return fast_path(op, kind, variant.device, names, batches=variant.batches)
 

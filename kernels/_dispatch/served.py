@@ -69,9 +69,7 @@ def adapted(variant: Variant, kernel: Callable[..., Any], kind: str) -> Callable
     """Return a variant's kernel as one of a caller's kind of array; of those on the processor that share their memory."""
     if variant.arrays == kind:
         return kernel
-    torch = import_module("torch")
-    given, own, back = (torch.Tensor, _array, _tensor) if kind == "torch" else (np.ndarray, torch.from_numpy, _result)
-    to_own = (lambda tensor: _arrays.contiguous(tensor.numpy())) if own is _array and variant.layout == "C" else own
+    given, to_own, back = _between_tensors(variant.layout) if kind == "torch" else _between_arrays()
     run = _without_errors(kernel) if kind == "torch" else _in_neutral_torch(kernel)
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -82,22 +80,32 @@ def adapted(variant: Variant, kernel: Callable[..., Any], kind: str) -> Callable
     return call
 
 
-def _array(tensor: Any) -> Any:
-    return tensor.numpy()
+def _between_tensors(layout: str) -> tuple[type, Callable[..., Any], Callable[..., Any]]:
+    """Return what a kernel of arrays is called with, how a tensor becomes an array of a layout, and how its result comes back.
+
+    What is no ordinary result comes back as None: the slow path refuses it.
+    """
+    torch = import_module("torch")
+
+    def back(result: Any) -> Any:
+        if not isinstance(result, np.ndarray | np.generic) or not result.dtype.isnative:
+            return None
+        array = np.asarray(result)
+        return torch.from_numpy(array) if array.flags.carray else _arrays.to_torch(array, "cpu")
+
+    own = torch.Tensor.numpy
+    return torch.Tensor, (lambda tensor: _arrays.contiguous(own(tensor))) if layout == "C" else own, back
 
 
-def _tensor(result: Any) -> Any:
-    """Return an array as a tensor; None for what is none, which the slow path refuses."""
-    if not isinstance(result, np.ndarray | np.generic) or not result.dtype.isnative:
-        return None
-    array = np.asarray(result)
-    return import_module("torch").from_numpy(array) if array.flags.carray else _arrays.to_torch(array, "cpu")
+def _between_arrays() -> tuple[type, Callable[..., Any], Callable[..., Any]]:
+    """Return the same for a kernel of tensors, which NumPy's arrays are passed to."""
+    torch = import_module("torch")
 
+    def back(result: Any) -> Any:
+        strided = isinstance(result, torch.Tensor) and result.layout is torch.strided
+        return result.numpy(force=True)[()] if strided else None
 
-def _result(result: Any) -> Any:
-    """Return a tensor as NumPy's functions return a result; None for what is none, which the slow path refuses."""
-    strided = isinstance(result, import_module("torch").Tensor) and str(result.layout) == "torch.strided"
-    return result.numpy(force=True)[()] if strided else None
+    return np.ndarray, torch.from_numpy, back
 
 
 def _without_errors(kernel: Callable[..., Any]) -> Callable[..., Any]:
