@@ -127,11 +127,13 @@ def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, b
 
 def takes_arrays_that_share_memory(implementation: Implementation, data: st.DataObject) -> None:
     """Two arrays that are one, or its transpose, or lie over each other, are arrays like any others."""
-    every = {extent for argument in implementation.contract.signature.arrays.values() for extent in argument.extents}
-    sizes = {extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65]))) for extent in every}
-    one, other, transposed = data.draw(
-        st.sampled_from(pairs_of(implementation.contract.signature)), label="arrays, and whether one is transposed"
-    )
+    signature: Signature = implementation.contract.signature
+    every = dict.fromkeys(extent for argument in signature.arrays.values() for extent in argument.extents)  # in this order
+    sizes = {
+        extent: data.draw(draws.allowed(implementation, extent, st.sampled_from([1, 2, 3, 17, 33, 65])), label=extent)
+        for extent in every
+    }
+    one, other, transposed = data.draw(st.sampled_from(pairs_of(signature)), label="arrays, and whether one is transposed")
     for _ in every:  # until extents are equal that the sharing, directly or through a third, makes so
         for a, b in zip(one.extents, other.extents[::-1] if transposed else other.extents, strict=True):
             sizes[a] = sizes[b] = min(sizes[a], sizes[b])
