@@ -7,6 +7,7 @@ import pytest
 from array_api_compat import array_namespace
 
 from kernels import _conformance
+from kernels._definition.counting import Counted, Tally
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded
 from registry import ConformanceError, Zoo
@@ -258,6 +259,16 @@ FUNCTIONS = {
     "any": lambda xp, x, y: xp.where(xp.any(x < y, axis=1)[:, None] & (y > 0), x / 3, y),
     "full": lambda xp, x, y: xp.where(xp.isfinite(x), x, xp.full_like(x, 2.0)) / (xp.abs(y) + xp.ones((5, 6), dtype=xp.float32)),
 }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_only_counts_knows_the_shape_and_the_work(name):
+    tally, function, ones = Tally(), FUNCTIONS[name], np.ones((5, 6), np.float32)
+    counted = Counted(ones.shape, tally)
+    made = function(counted.__array_namespace__(), counted, counted)
+    assert made.shape == function(array_namespace(ones), ones, ones).shape
+    assert tally.flops >= made.size
+    assert tally.largest >= made.size
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
