@@ -178,5 +178,5 @@ def keeps_nothing_of_the_call_before(implementation: Implementation, data: st.Da
     else:
         before = replace(case, arrays=case.arrays | {changed: np.roll(case.arrays[changed][::-1], 1).copy()})
     implementation.call(implementation.note(before))
-    implementation.record.before = before
+    implementation.record.trial.before = before
     implementation.judge(implementation.note(case), implementation.call(case))

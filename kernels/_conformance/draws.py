@@ -118,16 +118,16 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     signature: Signature = implementation.contract.signature
     arrays = {key: signature.arrays[key] for key in draw(given_arrays(implementation))}
     sizes = long_extent(draw, signature, most)
-    room = most // max([1, *sizes.values()])
+    work = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
     same = signature.same_extents(arrays)
     twice = set(same.values())  # such an extent stands for another as well: those of all pairs of x are squared
     left = [name for name in names(implementation, arrays) if name not in sizes]
     for extent in draw(st.permutations(left)):  # each in turn is the one that may be largest
-        own = math.isqrt(room) if extent in twice else room
+        own = math.isqrt(work) if extent in twice else work
         size = draw(allowed(implementation, extent, extents(most, own)))
         sizes[extent] = max(1, size)  # over nothing, few reductions are defined
-        room //= max(1, sizes[extent]) ** (2 if extent in twice else 1)
+        work //= sizes[extent] ** (2 if extent in twice else 1)
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
     shapes = {key: tuple(sizes.get(same.get(e, e), e) for e in shape[key]) for key in arrays}

@@ -122,11 +122,11 @@ def _long_call(
     long: tuple[str, ...],
     others: Sizes,
     share: float,
-    room: int,
+    product: int,
 ) -> Case | None:
-    """Return a call that the implementation takes, whose extents' product is at most `room`; None if it takes no such call."""
+    """Return a call that the implementation takes, whose extents' product is at most `product`; None if it takes no such call."""
     rng = generator()
-    each = share * min((room / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
+    each = share * min((product / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
     sizes = others | {name: max(1, int(each * rng.uniform(0.9, 1))) for name in long}
     for dimensions in _all_dimensions(implementation.contract):
         size, shared = math.prod(sizes[name] for name in dimensions), [name for name in dimensions if name in long]
@@ -143,7 +143,7 @@ def _longest(dtype: str) -> int:
 
 def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
-    room, seconds = min(FIRST, implementation.most), 0.0
+    product, seconds = min(FIRST, implementation.most), 0.0
     most = implementation.most if implementation.stands_in else most
     while True:
         foretold = 2 * STEP * seconds
@@ -151,12 +151,12 @@ def _largest(implementation: Implementation, case: Case, calls: Callable[[int], 
             started = time.process_time()
             result = implementation.call(implementation.note(case))
             seconds = time.process_time() - started
-            if seconds <= max(foretold, SECONDS / STEP) or room >= most:
+            if seconds <= max(foretold, SECONDS / STEP) or product >= most:
                 break
-        if room >= most or seconds * STEP > SECONDS:
+        if product >= most or seconds * STEP > SECONDS:
             return case, result
-        room = min(room * STEP, most)
-        larger = calls(room)
+        product = min(product * STEP, most)
+        larger = calls(product)
         if larger is None:
             return case, result
         case = larger
