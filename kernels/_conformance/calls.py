@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from kernels._conformance import draws
 from kernels._conformance.cases import LAYOUTS, Case, in_layouts, long_tiles, plain
 from kernels._conformance.draws import properties_of
-from kernels._conformance.implementation import Implementation, require
+from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import precision_of
-from kernels._definition.results import parts
 from kernels._definition.signature import ArrayArgument, Signature
 
 SUMMED = ("of one sign", "equal", "normal")  # how the terms of long sums are filled: errors add up in the first two
@@ -112,10 +111,7 @@ def takes_empty_extents(implementation: Implementation, data: st.DataObject) -> 
             implementation.reference(case)
         except ValueError:  # nothing is defined there
             reject()
-        result = implementation.call(implementation.note(case))
-        for part, shape in zip(parts(result), implementation.contract.shapes(**case.arrays, **case.parameters), strict=True):
-            require(part.shape == shape, f"the result has shape {part.shape}, expected {shape}")
-        implementation.judge(case, result)
+        implementation.judge(case, implementation.call(implementation.note(case)))
 
 
 def pairs_of(signature: Signature) -> list[tuple[ArrayArgument, ArrayArgument, bool]]:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from hypothesis import reject
 
-from kernels import _arrays
 from kernels._conformance import answers
 from kernels._conformance.cases import MOST_WORK, SMALL, Case, present, values
 from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
+from kernels._definition import results
 from kernels._definition.numerics import Agreement, compare
-from kernels._definition.results import map_parts, parts
 from kernels._variant import Variant
 from kernels._zoo import Catalogue
 
@@ -103,18 +102,17 @@ class Implementation:
         started = time.process_time()
         result = self.first.of(self.function, not self.bare)(**given_arrays, **case.parameters)
         seconds = time.process_time() - started
-        if case.dtype == "object" and np.ndim(result) == 0:
-            result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
-        first = next(iter(given_arrays.values()))
-        if self.contract.signature.uniform:
-            result = _sound(result, first)
-        else:  # its parts were looked at by the dispatcher
-            result = map_parts(lambda part: _usable(part, first), result)
+        signature, first = self.contract.signature, next(iter(given_arrays.values()))
+        try:
+            result = results.require(signature, result, signature.normal((), {**given_arrays, **case.parameters}))
+        except TypeError as error:
+            raise AssertionError(f"it {error}") from None
+        result = results.map_parts(lambda part: _usable(part, first), result)
         trial.called, trial.brief = (case, kind, result), seconds < BRIEF
         return result
 
     def claims(self, case: Case) -> bool:
-        """Whether a call is valid, and within the implementation's limits; an array that is its own default counts as left out."""
+        """Whether a call is valid, and within the implementation's limits; an array that is its default counts as left out."""
         if self.contract.signature.custom:
             try:
                 self.contract.validate(**case.arrays, **case.parameters)
@@ -185,7 +183,7 @@ class Implementation:
         if not self.contract.by_entries:
             given = {**case.arrays, **case.parameters}
             verdict = self.contract.verdict(result, **given, dtype=case.dtype, precision=self.precision)
-            self.record.add(verdict.agreement, sum(part.size for part in parts(result)))
+            self.record.add(verdict.agreement, sum(part.size for part in results.parts(result)))
             require(verdict.failure is None, str(verdict.failure))
             return
         self.require_close(result, *self.expected(case))
@@ -252,16 +250,6 @@ def under_test(variant: Variant, contract: ModuleType, function: Callable[..., A
 def kinds_here(zoo: Catalogue) -> tuple[str, ...]:
     """Return the kinds of array that can be brought here."""
     return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
-
-
-def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
-    """Return the values of what a function made of an array, once they are an array of its kind, whose memory is usable."""
-    same_kind = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
-    require(same_kind, f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
-    require(result.dtype == like.dtype, f"the result has dtype {result.dtype}, expected {like.dtype}")
-    place, expected = _arrays.place(result), _arrays.place(like)
-    require(place == expected, f"the result is on {place}, the arrays are on {expected}")
-    return _usable(result, like)
 
 
 def _usable(result: Any, like: Any) -> np.ndarray[Any, Any]:
