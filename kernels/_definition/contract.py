@@ -210,7 +210,7 @@ class Contract:
                 value, known = self._known(block, dtype, precision)
             parts = map(results.parts, (rows.of(result, index), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
-                agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
+                agreement = judging.agreement_of(got, exact, each, dtype)
                 vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size
                 if agreement.share > worst.share:
                     worst = agreement

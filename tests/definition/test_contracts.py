@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import sys
 import types
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy._core.tests.test_multiarray import MatmulCommon
+from operations import zoo_of
 
 import registry
 from kernels._conformance import cases
@@ -96,11 +96,8 @@ def weighed(x: Float[Array, "*batch n"], w: Float[Array, "*batch n"]) -> Float[A
 )
 def test_a_batch_is_evaluated_and_judged_by_its_rows(of_x, of_w, tmp_path, monkeypatch):
     """Where an operation states no rows, the first axis of the batch has them, in those arrays that have it."""
-    folder = tmp_path / "kernels" / "weighed"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text(WEIGHED)
-    monkeypatch.delitem(sys.modules, "kernels.weighed", raising=False)
-    contract = registry.Zoo(tmp_path / "kernels").contract("weighed")
+    with zoo_of(tmp_path, {"weighed": WEIGHED}) as zoo:
+        contract = zoo.contract("weighed")
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal(of_x), rng.standard_normal(of_w)
     whole = contract.evaluate(x, w)

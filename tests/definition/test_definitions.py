@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import sys
 
 import ml_dtypes
 import mpmath
@@ -12,22 +11,20 @@ from array_api_compat import array_namespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logsumexp import LOGSUMEXP, by_rows
+from operations import zoo_of
 
 import registry
 from kernels import _conformance
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded, norm, normalized, off_by, pivot, settled, sinc, weighted_mean
-from registry import ConformanceError, Zoo
+from registry import ConformanceError
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue whose one operation is stated in its definition alone."""
-    folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    (folder / "logsumexp").mkdir(parents=True)
-    (folder / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
-    yield Zoo(folder)
-    sys.modules.pop("kernels.logsumexp", None)
+    with zoo_of(tmp_path_factory.mktemp("zoo"), {"logsumexp": LOGSUMEXP}) as made:
+        yield made
 
 
 def online(x):

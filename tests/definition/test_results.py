@@ -1,10 +1,9 @@
 """What follows from a definition whose result is more than one floating array: typed results, and a judge of indices."""
 
-import sys
-
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
+from operations import zoo_of
 
 from kernels import _conformance
 from kernels._definition.counting import Counted, Tally
@@ -133,15 +132,9 @@ OPERATIONS = {"nearest": NEAREST, "gather": GATHER, "halves": HALVES, "shares": 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue whose operations are stated in their definitions alone."""
-    folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    for name, text in OPERATIONS.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").write_text(text)
-    (folder / "misstated").mkdir()
-    (folder / "misstated" / "__init__.py").write_text(GREEDY.replace("differences", "misstated").replace("float64", "float65"))
-    yield Zoo(folder)
-    for name in (*OPERATIONS, "misstated"):
-        sys.modules.pop(f"kernels.{name}", None)
+    misstated = GREEDY.replace("differences", "misstated").replace("float64", "float65")
+    with zoo_of(tmp_path_factory.mktemp("zoo"), OPERATIONS | {"misstated": misstated}) as made:
+        yield made
 
 
 # The judge
