@@ -163,8 +163,9 @@ class Costs:
         names = {*variants}
         for table in self.tables:
             entries = [entry for entry in table.entries if entry.variant in names and entry.as_tensors is not None]
-            if entries:
-                return statistics.median(entry.as_tensors - entry.seconds for entry in entries)
+            longer: list[float] = [entry.as_tensors - entry.seconds for entry in entries]
+            if longer:
+                return statistics.median(longer)
         return 0.0
 
     def of(self, variant: str, call: Call, options: Mapping[str, Any]) -> Cost | None:
