@@ -191,7 +191,7 @@ def _completing(op: Operation) -> str:
 
 def _given(*args: Any) -> tuple[Any, ...]:
     """Return the positional arguments that a call gives."""
-    return tuple(each for each in args if each is not ABSENT)
+    return args if args[-1] is not ABSENT else tuple(each for each in args if each is not ABSENT)
 
 
 def _keep(
