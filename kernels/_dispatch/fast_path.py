@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 MOST = 128  # shapes of an array that are known exactly
+OF_NUMPY = np.ufunc, MethodDescriptorType  # whose results have the same type, dtype and shape at each call
 ABSENT = object()  # an array that a call does not give by position
 
 HEAD = """
@@ -82,7 +84,9 @@ EXACT = """
         try:
             result = kernel({arguments})
         {leave}
-        if type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected)):
+        if right and (
+            type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected))
+        ):
             return slow({args}, kwargs)
         return result
 """
@@ -187,7 +191,7 @@ def _completing(op: Operation) -> str:
 
 def _given(*args: Any) -> tuple[Any, ...]:
     """Return the positional arguments that a call gives."""
-    return tuple(each for each in args if each is not ABSENT)
+    return args if args[-1] is not ABSENT else tuple(each for each in args if each is not ABSENT)
 
 
 def _keep(
@@ -198,9 +202,10 @@ def _keep(
     *first, last = shapes
     for shape in first:
         known = _with_room(known).setdefault(shape, {})
-    narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+    narrowed = getattr(kernel, "narrowed", None)
     serves = narrowed(*arrays) if narrowed else kernel
-    _with_room(known)[last] = serves, plain, type(result), None if scalar else result.shape
+    right = None if isinstance(serves, OF_NUMPY) else type(result)
+    _with_room(known)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
 
 
 def _with_room(known: dict[Any, Any]) -> dict[Any, Any]:
