@@ -126,11 +126,10 @@ TILED_PASS = tiled(add_squares, add_weighted_differences, 1)
 @jit
 def scales_exactly(points, scale, back):
     """Return whether scaling rounds no coordinate, and no difference of scaled coordinates can overflow."""
-    most, exact = np.finfo(points.dtype).max / 32, True
-    for point in points:
-        for coordinate in point:
-            scaled = coordinate * scale
-            exact &= scaled * back == coordinate and abs(scaled) < most
+    coordinates, most, exact = points.reshape(points.size), points.dtype.type(np.finfo(points.dtype).max / 32), True
+    for i in range(len(coordinates)):  # without branches, so that it becomes a loop of vectors
+        scaled = coordinates[i] * scale
+        exact &= (scaled * back == coordinates[i]) & (abs(scaled) < most)
     return exact
 
 
