@@ -150,13 +150,25 @@ def most_cells(count, cells):
     return (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * count) // cells.p ** len(cells.low)
 
 
+def coefficients_for_each(some, count, bandwidth):
+    """Return how many coefficients there are for each of so many points in the box of some of them; infinite without lattice."""
+    low, high = ends_of((some,))
+    cells = best_lattice(low, high, bandwidth, float(count), some, count) if (high - low).max() else None
+    return np.inf if cells is None else spans_of(low, high, cells).prod() * np.prod(cells.terms) / count
+
+
+def spans_of(low, high, cells):
+    """Return how many cells a box has along each axis of the lattice, shape (d,)."""
+    return (np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1)[cells.axes]
+
+
 def most_bytes(count, low, high, cells):
     """Return how many bytes all steps may take at a time, for so many targets and sources together in a box, shape (d,) each.
 
     A point has a key, an order and what sorts them. Each stage has the coefficients of a run of cells, and of those within the
     cutoff along the next sweep's dimension. A cell has the neighbours of each sweep, and what finds them.
     """
-    spans = (np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1)[cells.axes]
+    spans = spans_of(low, high, cells)
     number, run = spans.prod(), 1 + RUN / np.prod(cells.terms)
     beside = np.cumprod([1, *spans[:-1]]) * 2 * cells.cutoff
     held = np.minimum(number, run + np.append(beside, 0)).sum()
