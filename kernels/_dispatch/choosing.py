@@ -247,11 +247,13 @@ class Chooser:
         lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
         if first.variant not in rivals or (lifts and not (op.shapes_alone and decision.by_facts is None)):
             return None
+        # What is kept of a call must not keep its arrays.
+        ndims = [request.arguments[name].ndim for name in op.contract.signature.arrays] if lifts else []
 
         @cache
         def kernel_of(variant: Variant) -> Callable[..., Any] | None:
-            loaded, names = op.zoo.function(variant), op.contract.signature.arrays
-            function = lifted(op, loaded, [request.arguments[name].ndim for name in names]) if lifts else loaded
+            loaded = op.zoo.function(variant)
+            function = lifted(op, loaded, ndims) if lifts else loaded
             return None if function is None else adapted(variant, function, kind)
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
