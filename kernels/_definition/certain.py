@@ -143,7 +143,8 @@ class Choice(Valued):
             np.take_along_axis(np.broadcast_to(each[further], (len(each), *shape)), chosen, axis=0)[0]
             for each in (self.low, self.high)
         )
-        return inside & (low <= self.most) & (high >= self.least)
+        allowed: Array = inside & (low <= self.most) & (high >= self.least)
+        return allowed
 
     def __eq__(self, other: Any) -> Any:
         """Whether some candidate is the chosen one, and whether rounding may change that."""
