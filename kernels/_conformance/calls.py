@@ -72,20 +72,21 @@ def agrees_where_extents_are_long(implementation: Implementation, data: st.DataO
     most = math.isqrt(implementation.most) if twice else implementation.most
     given = draws.names(implementation, arrays)
     blocks = [tiles for tiles in BLOCKS if len(tiles) <= len(given) and 4 * math.prod(tile + 15 for tile in tiles) <= most]
-    asked = [*((tile,) for tile in long_tiles(most)), *blocks[(first := int(rng.integers(1 + len(blocks)))) : first + 1]]
-    turns = range(len(given))
+    block = int(rng.integers(1 + len(blocks)))  # past the last: none of them
+    asked = [*((tile,) for tile in long_tiles(most)), *blocks[block : block + 1]]
+    firsts = [*range(len(given))]  # places among the extents of the one that goes past the first tile
     if implementation.stands_in:  # it is asked one of them
         bearable = [tiles for tiles in asked if 64 * math.prod(tiles) <= most] or asked[:1]
-        asked, turns = [bearable[rng.integers(len(bearable))]], range(turn := int(rng.integers(len(given))), turn + 1)
+        asked, firsts = [bearable[rng.integers(len(bearable))]], [int(rng.integers(len(given)))]
     for tiles in asked:
         counted = max(tiles) >= 2**15  # a counter of 16 bits wraps around there, which shows where long sums keep their digits
         past = [tile + int(rng.integers(-1 if len(tiles) == 1 and not counted else 1, 16)) for tile in tiles]
         rest = 3 if counted else 5  # the least is 2: a mean of one says nothing
         among = (lambda dtype: dtype == "float64") if counted and "float64" in implementation.dtypes else (lambda dtype: True)
         drawn = past + [int(rng.integers(2, rest)) for _ in given[len(past) :]]
-        for turn in turns:
-            some = zip(given[turn:] + given[:turn], drawn, strict=True)
-            sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in some}
+        for first in firsts:
+            in_order = zip(given[first:] + given[:first], drawn, strict=True)
+            sizes = {key: data.draw(draws.allowed(implementation, key, st.just(size)), label=key) for key, size in in_order}
             summed = max((size for extent, size in sizes.items() if extent not in signature.result.extents), default=0)
             for form in ["normal"] if counted else ["of one sign", "equal"] if summed >= 1024 else [str(rng.choice(SUMMED))]:
                 case = data.draw(draws.calls(implementation, sizes, (form,), among), label="case")

@@ -276,7 +276,7 @@ def same_bits(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return all(map(same_bits, a, b))
     if a.dtype.char in "gGO":  # padding bytes and pointers say nothing
-        return bool((a == b).all())
+        return bool(((a == b) | ((a != a) & (b != b))).all())
     return bool(a.tobytes() == b.tobytes())
 
 

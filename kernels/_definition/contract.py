@@ -116,13 +116,12 @@ class Contract:
 
     def reference(self, *args: Any, dtype: str, **kwargs: Any) -> Any:
         """Return the result by the definition, in a precision wider than `dtype`; whole numbers exactly, wrapped at the end."""
-        call = self.signature.normal(args, kwargs)
-        if precision_of(dtype) is None:
-            return self._exact(call, dtype)
-        rows = self._rows(call)
+        rows = self._rows(self.signature.normal(args, kwargs))
         return rows.joined([self._plain(block, dtype) for block, _ in self._blocks(rows)])
 
     def _plain(self, call: dict[str, Any], dtype: str) -> Any:
+        if precision_of(dtype) is None:
+            return self._exact(call, dtype)
         return results.map_parts(np.asarray, self._read(self.definition, call, dtype))
 
     def bound(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> Any:
@@ -137,14 +136,9 @@ class Contract:
 
     def expected(self, *args: Any, dtype: str, precision: str = "working", **kwargs: Any) -> tuple[Any, Any]:
         """Return the reference, and how far a result of some class of error may be from each of its entries."""
-        call = self.signature.normal(args, kwargs)
         self.require_class(precision)
-        if precision_of(dtype) is None:
-            exact = self._exact(call, dtype)
-            return exact, results.map_parts(lambda part: np.zeros(part.shape), exact)
-        rows, references, bounds = self._rows(call), [], []
-        for block, _ in self._blocks(rows):
-            value, known = self._known(block, dtype, precision)
+        rows, references, bounds = self._rows(self.signature.normal(args, kwargs)), [], []
+        for _, value, known in self._known(rows, dtype, precision):
             references.append(value)
             bounds.append(results.map_parts(lambda exact, each: judging.error_of(exact, each, dtype), value, known))
         return rows.joined(references), rows.joined(bounds)
@@ -155,12 +149,18 @@ class Contract:
             known = ", ".join(map(repr, self.PRECISIONS))
             raise ValueError(f"{self.operation}: unknown precision {precision!r} (there are: {known})")
 
-    def _known(self, call: dict[str, Any], dtype: str, precision: str) -> tuple[Any, Any]:
-        """Return the reference of a call, and what a class of error makes of it."""
-        known = self.rounded(call, dtype, precision)
-        if precision == "working":
-            return results.map_parts(lambda part: np.asarray(getattr(part, "value", part)), known), known
-        return self._plain(call, dtype), known
+    def _known(self, rows: Rows, dtype: str, precision: str) -> Iterator[tuple[slice, Any, Any]]:
+        """Yield for each block of rows which they are, their reference, and what a class of error makes of them."""
+        for block, index in self._blocks(rows):
+            if precision_of(dtype) is None:
+                exact = self._plain(block, dtype)
+                yield index, exact, exact
+                continue
+            known = self.rounded(block, dtype, precision)
+            if precision == "working":
+                yield index, results.map_parts(lambda part: np.asarray(getattr(part, "value", part)), known), known
+            else:
+                yield index, self._plain(block, dtype), known
 
     def rounded(self, call: Mapping[str, Any], dtype: str, precision: str = "working", expression: Any = None) -> Any:
         """Return what a class of error, or an expression, makes of a normalised call on arrays that carry their rounding."""
@@ -203,11 +203,7 @@ class Contract:
         if wrong := self._wrong_shape(call, result):
             return judging.Verdict(Agreement(math.inf, (), 0.0), wrong)
         rows = self._rows(dict(call))
-        for block, index in self._blocks(rows):
-            if precision_of(dtype) is None:
-                value = known = self._exact(block, dtype)
-            else:
-                value, known = self._known(block, dtype, precision)
+        for index, value, known in self._known(rows, dtype, precision):
             parts = map(results.parts, (rows.of(result, index), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
                 agreement = judging.agreement_of(got, exact, each, dtype)

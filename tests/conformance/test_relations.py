@@ -6,6 +6,7 @@ from operations import zoo_of
 
 from kernels import _conformance
 from kernels._conformance import calls, draws, general, relations
+from kernels._conformance.implementation import same_bits
 from registry import ConformanceError
 
 # Operations in a line of mathematics each, and the symmetries of three of them.
@@ -106,6 +107,13 @@ def test_a_symmetry_that_the_definition_lacks_shows(zoo, operation, statement, v
     property_ = relations.STATEMENTS["PERMUTES" if statement == "MIRRORS" else statement]
     with pytest.raises(ConformanceError):
         _conformance.run(property_, implementation, 200)
+
+
+def test_the_same_bits_are_the_same_where_they_are_no_number():
+    for dtype in ("float32", "longdouble", "clongdouble"):
+        array = np.array([1, np.nan, np.inf], dtype)
+        assert same_bits(array, array.copy())
+        assert not same_bits(array, np.array([1, 2, np.inf], dtype))
 
 
 def test_general_properties_and_relations_have_names_of_their_own():
