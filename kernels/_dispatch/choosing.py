@@ -20,7 +20,7 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import forces, neutral
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import fast_path
+from kernels._dispatch.fast_path import fast_path, with_room
 from kernels._dispatch.operation import Operation, Request
 from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served
 from kernels._variant import SELECTORS, Variant, VariantUnavailable
@@ -164,7 +164,7 @@ class Chooser:
             if frozen is not None:
                 decision = self._frozen(decision, request, described, question)
             if decision.lasting and decision.considered[0].rejection is None:
-                _remember(self.decisions, key, decision)
+                with_room(self.decisions, MOST)[key] = decision
         return decision
 
     def _decided(
@@ -230,7 +230,7 @@ class Chooser:
         chosen = known.get(numbers)
         if chosen is None:
             chosen = first_that_loads(self.op, self._order(decision, numbers, kind, options))[0]
-            _remember(known, numbers, chosen)
+            with_room(known, MOST)[numbers] = chosen
         return chosen
 
     def _order(self, decision: Decision, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
@@ -305,10 +305,3 @@ def _options(chosen: Candidate) -> dict[str, Any]:
 
 def _hashable(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((key, repr(value)) for key, value in mapping.items())
-
-
-def _remember(them: dict[Any, Any], key: Any, value: Any) -> None:
-    """Keep a value for a key; what would be too much is forgotten, all at once."""
-    if len(them) >= MOST:
-        them.clear()
-    them[key] = value

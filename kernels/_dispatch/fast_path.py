@@ -193,18 +193,19 @@ def _given(*args: Any) -> tuple[Any, ...]:
 def _keep(
     found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
 ) -> None:
-    """Keep what serves arrays of these shapes; what would be too much is forgotten, all at once."""
+    """Keep what serves arrays of these shapes."""
     known = found.setdefault("shapes", {})  # beside what is known of buckets of extents
     *first, last = shapes
     for shape in first:
-        known = _with_room(known).setdefault(shape, {})
+        known = with_room(known, MOST).setdefault(shape, {})
     narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
     serves = narrowed(*arrays) if narrowed else kernel
-    _with_room(known)[last] = serves, plain, type(result), None if scalar else result.shape
+    with_room(known, MOST)[last] = serves, plain, type(result), None if scalar else result.shape
 
 
-def _with_room(known: dict[Any, Any]) -> dict[Any, Any]:
-    if len(known) >= MOST:
+def with_room(known: dict[Any, Any], most: int) -> dict[Any, Any]:
+    """Return a dictionary that is about to hold one thing more; what would then be too much is forgotten, all at once."""
+    if len(known) >= most:
         known.clear()
     return known
 
