@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernels import _arrays
 from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
-from kernels._dispatch import forces, neutral
+from kernels._dispatch import neutral, overrides
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import fast_path, with_room
 from kernels._dispatch.operation import Operation, Request
@@ -85,7 +85,7 @@ class Chooser:
         return paths[args[0].is_cuda](*args, **kwargs) if paths else self.slow(args, kwargs)
 
     def _fast_path(self, arrays: str, device: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-        names = {"known": self.known, "zoo": self.op.zoo, "in_block": forces.in_block.get, "logger": logger}
+        names = {"known": self.known, "zoo": self.op.zoo, "in_block": overrides.in_block.get, "logger": logger}
         names |= {"slow": self.slow, "otherwise": otherwise, "takes": self._takes}
         state = ["zoo.generation", "in_block()", "logger.level"]
         if arrays == "torch":
@@ -110,7 +110,7 @@ class Chooser:
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: tuple[Any, ...] = ()) -> Any:
         """Serve any call; and keep what serves all ordinary calls of a kind, if this is one."""
         op = self.op
-        selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
+        selector, candidates = overrides.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
         if request.caller.kind == "torch" and (tensor := type(request.first)) not in self.tensors:
             self.tensors[tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
@@ -150,7 +150,7 @@ class Chooser:
         passed = op.contract.signature.as_call(arguments)
         described = calls.describe(op.contract, request.dtype, *passed, looks=False)
         costs = costs_of(op.contract)
-        forbidden, frozen = ({}, None) if self.named else (costs.refused | forces.forbidden(op.name), op.zoo.choices)
+        forbidden, frozen = ({}, None) if self.named else (costs.refused | overrides.forbidden(op.name), op.zoo.choices)
         question = Question(selector, forbidden, self.precision, frozen is not None)
         first = arguments[op.contract.ARRAYS[0]]
         apart = tuple(None if arguments[name] is None else arguments[name] is first for name in op.keyed)
