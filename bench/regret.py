@@ -26,9 +26,8 @@ from rich.table import Table
 import registry
 from kernels import _measure
 from kernels._costs import calls, machine, table
-from kernels._measure import device, tuning
+from kernels._measure import tuning
 from kernels._measure.plan import breadth, plan
-from kernels._measure.trial import host_clock
 
 RESULTS = Path(__file__).with_name("results") / "regret.json"
 HELD = 2**20  # the seed of calls that no tune measures
@@ -54,16 +53,6 @@ class Chooser:
         auto = self.zoo.get(operation)
         auto(*args, **kwargs)
         return self.zoo.explain(operation, *args, **kwargs).chosen, auto
-
-
-class OfTensors(tuning.Tuner):
-    """Measures variants on calls of tensors on the processor."""
-
-    def trial(self, example, dtype):
-        """Return a call of tensors, ready to be run and timed."""
-        trial = device.DeviceTrial(self.contract, example, dtype, host_clock, "cpu")
-        trial.sample_seconds = tuning.SAMPLE_SECONDS
-        return trial
 
 
 def bucket(operation, call):
@@ -120,7 +109,7 @@ def measure(tuner, planned, choices):
         "operation": tuner.operation,
         **call._asdict(),
         "contents": planned.contents,
-        "arrays": "torch" if isinstance(tuner, OfTensors) else "numpy",
+        "arrays": tuner.arrays,
         "best": best,
         "best_seconds": seconds[best],
         "variants": ours | {name: seconds[name] for name in near},
@@ -207,7 +196,7 @@ def main(operations, limit, tables, with_peers, only, seed, output):
     for operation in list(weights):
         until = time.monotonic() + (end - time.monotonic()) * weights[operation] / sum(weights.values())
         del weights[operation]
-        tuner, of_tensors = (kind(operation, zoo=catalogue, pace=PACE) for kind in (tuning.Tuner, OfTensors))
+        tuner, of_tensors = (tuning.Tuner(operation, zoo=catalogue, pace=PACE, arrays=kind) for kind in ("numpy", "torch"))
         for planned in plan(tuner.contract, seed=seed, named=False, entries=PACE.entries):
             if time.monotonic() > until:
                 break

@@ -28,6 +28,7 @@ Wahba 1990, Spline models for observational data, chapter 1: smoothing adds the 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -157,10 +158,15 @@ class Costs:
                     values.setdefault(key, set()).add(value)
         return {key: sorted(them) for key, them in values.items()}
 
-    def least(self, variants: Iterable[str]) -> float | None:
-        """Return the shortest time that was measured of any of some variants; None if none was."""
-        entries = (entry for name in variants for entry in self._layers.get(name, [("", [])])[0][1])
-        return min((entry.seconds for entry in entries if not entry.abandoned), default=None)
+    def of_tensors(self, variants: Iterable[str]) -> float:
+        """Return how many seconds longer some variants take with tensors than with arrays; 0 if that was not measured."""
+        names = {*variants}
+        for table in self.tables:
+            entries = [entry for entry in table.entries if entry.variant in names and entry.as_tensors is not None]
+            longer: list[float] = [entry.as_tensors - entry.seconds for entry in entries]
+            if longer:
+                return statistics.median(longer)
+        return 0.0
 
     def of(self, variant: str, call: Call, options: Mapping[str, Any]) -> Cost | None:
         """Return what a variant will take at best, by the options that were measured; None if nothing was.

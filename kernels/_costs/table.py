@@ -24,7 +24,7 @@ from kernels._costs import machine as machines
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("shipped.json")
-KEPT = ("of_bound", "noise")  # what an entry holds for whoever reads it, and no choice follows
+KEPT = ("of_bound", "noise", "as_tensors")  # what an entry may hold beside its time
 FOLDER_VARIABLE = "KERNEL_ZOO_CACHE"
 LOCK_SECONDS = 30.0  # how long to wait for other tuners; each holds the lock for some milliseconds
 STALE_SECONDS = 600.0  # a temporary file of this age belongs to a process that was killed
@@ -57,6 +57,8 @@ class Entry(NamedTuple):
         The largest error as a share of its bound; None if it was not kept.
     noise : float or None
         How far apart two medians of the variant lie in one process, as a share (`Measurement.noise`); None if it was not kept.
+    as_tensors : float or None
+        The seconds that the same call took with tensors for arrays; None if it was not made with them.
     wrong : str
         Why the result was refused, or nothing; then there is no time, and `seconds` is infinite.
     """
@@ -74,6 +76,7 @@ class Entry(NamedTuple):
     abandoned: bool = False
     of_bound: float | None = None
     noise: float | None = None
+    as_tensors: float | None = None
     wrong: str = ""
 
     @property
@@ -253,8 +256,8 @@ def _table(entries: Iterable[Entry], origin: str, machine: Mapping[str, Any], pa
 def _entry(call: Mapping[str, Any], run: Sequence[Any]) -> Entry:
     """Make an entry of what a file holds; raises TypeError, ValueError or KeyError if it is none."""
     variant, seconds, spread, *further = run
-    more: dict[str, Any] = {"options": {}, "abandoned": False, "of_bound": None, "noise": None, "wrong": ""} | (
-        dict(*further) if further else {}
+    more: dict[str, Any] = (
+        {"options": {}, "abandoned": False, "wrong": ""} | dict.fromkeys(KEPT) | (dict(*further) if further else {})
     )
     names = {"operation": call["operation"], "dtype": call["dtype"], "variant": variant, "measured": call["measured"]}
     tables = {key: call.get(key, {}) for key in ("extents", "parameters", "facts")} | {"options": more.pop("options")}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kernels._costs.model import Costs
 
 NEAR = 1.01  # costs within this factor are tied
-CROSSINGS = 2  # between tensors and NumPy arrays, there and back, each no longer than the shortest call
+SHORTEST = 1e-7  # seconds that no call takes less than
 
 
 class Rejection(NamedTuple):
@@ -181,23 +181,18 @@ def ordered(
 
 
 def _for_tensors(variants: Sequence[Variant], costs: Costs) -> Callable[[Variant, Cost | None], Cost | None]:
-    """Return a function that makes of a cost for NumPy arrays, which are what is measured, the cost for tensors.
+    """Return a function that makes of a cost for NumPy arrays the cost for tensors.
 
-    There the variants that take tensors are spared the conversion, and those that take NumPy arrays are not. It takes what the
-    shortest call of the former takes longer than that of the latter, but no more than two such calls: one for the arrays, and one
-    for the result. What is longer is the variant's own.
+    There the variants that take tensors are spared the conversion, and those that take NumPy arrays are not. It takes as long for
+    large arrays as for small ones, and for one variant as for another of its kind, because the memory is shared.
     """
-    torch, numpy = (costs.least(v.name for v in variants if v.arrays == kind) for kind in ("torch", "numpy"))
-    if torch is None or numpy is None or torch <= numpy:
-        return lambda _, cost: cost
-    taken = min(torch - numpy, CROSSINGS * numpy)
-    shift = {"torch": -taken, "numpy": taken}
+    longer = {kind: costs.of_tensors(v.name for v in variants if v.arrays == kind) for kind in {v.arrays for v in variants}}
 
     def converted(variant: Variant, cost: Cost | None) -> Cost | None:
-        if cost is None or variant.arrays not in shift:
+        if cost is None or not longer[variant.arrays]:
             return cost
         origin = "interpolated" if cost.origin == "measured" else cost.origin
-        return cost._replace(seconds=max(cost.seconds + shift[variant.arrays], numpy), origin=origin)
+        return cost._replace(seconds=max(cost.seconds + longer[variant.arrays], SHORTEST), origin=origin)
 
     return converted
 

@@ -20,9 +20,9 @@ from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
 from kernels._dispatch import neutral, overrides
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
-from kernels._dispatch.fast_path import fast_path, with_room
+from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Operation, Request
-from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served
+from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served, with_room
 from kernels._variant import SELECTORS, Variant, VariantUnavailable
 
 if TYPE_CHECKING:
@@ -247,11 +247,13 @@ class Chooser:
         lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
         if first.variant not in rivals or (lifts and not (op.shapes_alone and decision.by_facts is None)):
             return None
+        # What is kept of a call must not keep its arrays.
+        ndims = [request.arguments[name].ndim for name in op.contract.signature.arrays] if lifts else []
 
         @cache
         def kernel_of(variant: Variant) -> Callable[..., Any] | None:
-            loaded, names = op.zoo.function(variant), op.contract.signature.arrays
-            function = lifted(op, loaded, [request.arguments[name].ndim for name in names]) if lifts else loaded
+            loaded = op.zoo.function(variant)
+            function = lifted(op, loaded, ndims) if lifts else loaded
             return None if function is None else adapted(variant, function, kind)
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:

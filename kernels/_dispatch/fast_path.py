@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
-from kernels._dispatch.served import adapted, extents_of, lifted, served
+from kernels._dispatch.served import adapted, extents_of, lifted, served, with_room
 
 if TYPE_CHECKING:
     from kernels._variant import Variant
 
 Slow = Callable[..., Any]  # of the positional arguments, and the keyword arguments
 MOST = 128  # shapes of an array that are known exactly
+OF_NUMPY = np.ufunc, MethodDescriptorType  # whose results have the same type, dtype and shape at each call
 ABSENT = object()  # an array that a call does not give by position
 
 HEAD = """
@@ -82,7 +84,9 @@ EXACT = """
         try:
             result = kernel({arguments})
         {leave}
-        if type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected)):
+        if right and (
+            type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected))
+        ):
             return slow({args}, kwargs)
         return result
 """
@@ -187,7 +191,7 @@ def _completing(op: Operation) -> str:
 
 def _given(*args: Any) -> tuple[Any, ...]:
     """Return the positional arguments that a call gives."""
-    return tuple(each for each in args if each is not ABSENT)
+    return args if args[-1] is not ABSENT else tuple(each for each in args if each is not ABSENT)
 
 
 def _keep(
@@ -198,16 +202,10 @@ def _keep(
     *first, last = shapes
     for shape in first:
         known = with_room(known, MOST).setdefault(shape, {})
-    narrowed, scalar = getattr(kernel, "narrowed", None), isinstance(result, np.generic)
+    narrowed = getattr(kernel, "narrowed", None)
     serves = narrowed(*arrays) if narrowed else kernel
-    with_room(known, MOST)[last] = serves, plain, type(result), None if scalar else result.shape
-
-
-def with_room(known: dict[Any, Any], most: int) -> dict[Any, Any]:
-    """Return a dictionary that is about to hold one thing more; what would then be too much is forgotten, all at once."""
-    if len(known) >= most:
-        known.clear()
-    return known
+    right = None if isinstance(serves, OF_NUMPY) else type(result)
+    with_room(known, MOST)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
 
 
 def _in_batch(extent: str) -> bool:

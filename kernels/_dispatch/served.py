@@ -70,13 +70,20 @@ def adapted(variant: Variant, kernel: Callable[..., Any], kind: str) -> Callable
     if variant.arrays == kind:
         return kernel
     given, to_own, back = _between_tensors(variant.layout) if kind == "torch" else _between_arrays()
-    run = _without_errors(kernel) if kind == "torch" else _in_neutral_torch(kernel)
+    guarded = _without_errors if kind == "torch" else _in_neutral_torch
+    run = guarded(kernel)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         made = {id(each): to_own(each) for each in (*args, *kwargs.values()) if type(each) is given}  # x as data too stays one
         positional = [made.get(id(each), each) for each in args]
         return back(run(*positional, **{key: made.get(id(each), each) for key, each in kwargs.items()}))
 
+    def narrowed(*arrays: Any) -> Callable[..., Any]:
+        run = guarded(kernel.narrowed(*map(to_own, arrays)))  # type: ignore[attr-defined]
+        return lambda *arrays: back(run(*map(to_own, arrays)))
+
+    if hasattr(kernel, "narrowed"):
+        call.narrowed = narrowed  # type: ignore[attr-defined]
     return call
 
 
@@ -158,6 +165,13 @@ def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]
             return None
         named.append((*(f"batch {i}" for i in reversed(range(ndim - len(core)))), *core))
     return named
+
+
+def with_room(known: dict[Any, Any], most: int) -> dict[Any, Any]:
+    """Return a dictionary that is about to hold one thing more; what would then be too much is forgotten, all at once."""
+    if len(known) >= most:
+        known.clear()
+    return known
 
 
 def _dtype(kind: str, name: str) -> Any:

@@ -26,13 +26,14 @@ from kernels._costs import calls
 from kernels._costs.table import Entry
 from kernels._definition.examples import Example
 from kernels._measure.timing import ERRORS, Measurement, describe, qualify, settle
-from kernels._measure.trial import Runs, Trial
+from kernels._measure.trial import Runs, Trial, host_clock
 from registry import Variant, Zoo
 
 HOPELESS = 20.0  # times the best variant's time
 WITNESSES = 3  # a variant that was hopeless on all of so many long calls is not run on larger ones
 TRIES = 3  # a call is left out when so many variants, the likely best first, take longer than the limit
 LONG_SECONDS = 1e-3  # runs that take longer are work, not overhead
+SHORT_SECONDS = 1e-4  # runs that take less tell what a conversion takes
 HELD_UP_SECONDS = 5e-3  # so long may a busy machine hold up one run; what takes no longer is not given up
 NEAR = 1.5  # times the best variant's time: who comes so near is timed in full
 HELD_UP, SURE = 2.0, 3  # a busy machine takes so many times as long for some samples on end; so many are enough to drop one
@@ -51,9 +52,10 @@ class Pace(NamedTuple):
     limit: float  # what takes more seconds a run is left out
     samples: int  # how many are taken of the variants that come near the best
     entries: int  # how many an array has at most
+    paired: int = 0  # how many calls are made with tensors too
 
 
-QUICK, FULL = Pace(0.1, 5, 2**18), Pace(0.5, 7, 2**22)
+QUICK, FULL = Pace(0.1, 5, 2**18, 3), Pace(0.5, 7, 2**22, 10)
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Tuner:
     operation : str
     zoo : Zoo, optional
     device : str
+    arrays : {"numpy", "torch"}
+        What calls on the processor are made with.
     pace : Pace
     known : iterable of Entry
         What was measured before; it says which variants are hopeless.
@@ -109,18 +113,21 @@ class Tuner:
         *,
         zoo: Zoo | None = None,
         device: str = "cpu",
+        arrays: str = "numpy",
         pace: Pace = FULL,
         known: Iterable[Entry] = (),
         wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
         before_run: Callable[[], None] = lambda: None,
     ) -> None:
-        self.operation, self.zoo, self.device = operation, zoo or registry.zoo(), device
+        self.operation, self.zoo, self.device, self.arrays = operation, zoo or registry.zoo(), device, arrays
         self.contract = self.zoo.contract(operation)
         self.limit, self.samples, self.wrap, self.before_run = pace.limit, pace.samples, wrap, before_run
+        self._paired = pace.paired if (device, arrays) == ("cpu", "numpy") else 0
         self._ratios: dict[str, list[float]] = {}  # of each variant, on long calls, to the best
         together: dict[str, list[Entry]] = {}
         for entry in known:
             if entry.operation == operation:
+                self._paired -= entry.as_tensors is not None and self.zoo.variant(operation, entry.variant).arrays == "torch"
                 together.setdefault(entry.call, []).append(entry)
         for entries in together.values():
             self._witness(entries)
@@ -153,9 +160,11 @@ class Tuner:
             if measurement.least < 2 * self._best():
                 self._try_options(trial, measurement.variant)
         race(trial, self._timed, self.samples)
+        with_tensors = self._with_tensors(example, dtype)
         for measurement, _ in self._timed:
             of_bound, noise = measurement.agreement and rounded(measurement.agreement.share, 2), measurement.noise
             more = {"of_bound": of_bound, "noise": noise and rounded(noise, 2), "options": measurement.options}
+            more |= {"as_tensors": with_tensors.get(measurement.label)}
             add(measurement.variant.name, measurement.least, measurement.spread or 0.0, **more)
         if self._timed:
             for name, seconds in given_up.items():
@@ -167,12 +176,38 @@ class Tuner:
         self._witness(found.entries)
         return found
 
-    def trial(self, example: Example, dtype: str) -> Trial:
+    def _with_tensors(self, example: Example, dtype: str) -> dict[str, float]:
+        """Return the seconds of a short call with tensors, of the fastest variant for each kind of arrays.
+
+        They tell what a conversion takes. As soon as some such calls were made, none is.
+        """
+        by_time = sorted(self._timed, key=lambda each: -each[0].least)
+        fastest = {each.variant.arrays: each.variant for each, _ in by_time if not each.options and each.least < SHORT_SECONDS}
+        of_arrays = any(isinstance(each, np.ndarray) for each in example.kwargs.values())
+        if self._paired <= 0 or of_arrays or not {"numpy", "torch"} <= fastest.keys():
+            return {}
+        self._paired -= 1
+        trial = self.trial(example, dtype, "torch")
+        racing = []
+        for kind in ("numpy", "torch"):
+            measurement, function = qualify(trial, fastest[kind], self.limit, wrap=self.wrap, zoo=self.zoo)
+            if function:
+                sample(trial, measurement, function, 3)
+                racing.append((measurement, function))
+        race(trial, racing, self.samples, near=math.inf)
+        return {measurement.label: rounded(measurement.least) for measurement, _ in racing if measurement.samples}
+
+    def trial(self, example: Example, dtype: str, arrays: str | None = None) -> Trial:
         """Return a call, ready to be run and timed."""
         if self.device == "cuda":
             from kernels._measure.device import DeviceTrial, EventClock
 
             trial: Trial = DeviceTrial(self.contract, example, dtype, EventClock())
+        elif (arrays or self.arrays) == "torch":
+            from kernels._measure.device import DeviceTrial
+
+            trial = DeviceTrial(self.contract, example, dtype, host_clock, "cpu")
+            trial.sample_seconds = SAMPLE_SECONDS
         else:
             rows = self.contract.row_count(*example.args, **example.kwargs)
             row = self.contract.work(*example.args, **example.kwargs)["flops"] / max(1, rows)

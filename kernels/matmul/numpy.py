@@ -6,6 +6,7 @@ import numpy as np
 
 from registry import register
 
+FEW = 4096
 OF_BLAS = {*map(np.dtype, ("float32", "float64", "complex64", "complex128"))}
 
 
@@ -17,15 +18,29 @@ def joined(a, b):
     return a.reshape(math.prod(batch), k).dot(b).reshape(*batch, *b.shape[1:])
 
 
+def by_single_a(a, b):
+    """Multiply by an array of a single entry; where that is 0, dot makes zeros of infinities and NaN."""
+    return a.dot(b) if a else np.matmul(a, b)
+
+
+def by_single_b(a, b):
+    """Do the same with the operands the other way round."""
+    return a.dot(b) if b else np.matmul(a, b)
+
+
 def by_shape(a, b):
     """Return which of NumPy's products serves arrays of such shapes and such a dtype, whatever they hold."""
     if b.ndim > 2 or a.dtype not in OF_BLAS:
         return np.matmul
-    # The method dot hands the same matrices to the BLAS for half the price of a call. But as a multiple of another array, an
-    # array of a single 0 makes zeros of infinities and NaN.
-    if len(b) == 1 and 1 in (a.size, b.size):
-        return np.multiply if a.ndim == b.ndim == 2 else np.matmul
-    return np.ndarray.dot if a.ndim < 3 else joined
+    if a.ndim > 2:
+        return joined
+    # The method dot hands the same matrices to the BLAS for half the price of a call.
+    if len(b) > 1 or 1 not in (a.size, b.size):
+        return np.ndarray.dot
+    # A multiple of an array: for one entry, and for many, which dot writes twice, multiply is faster.
+    if a.ndim == b.ndim == 2 and not 1 < max(a.size, b.size) <= FEW:
+        return np.multiply
+    return by_single_a if a.size == 1 else by_single_b
 
 
 @register("matmul", "numpy", dtypes=("bool", "numeric", "object"), batches=True, rank=60)

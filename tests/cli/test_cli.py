@@ -137,6 +137,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "strings.npy", np.array(["a"]))
     np.save(tmp_path / "nan.npy", np.full((5, 2), np.nan))
+    np.save(tmp_path / "large.npy", np.array([[1e300, 1.0], [1.0, 1.0]]))
     np.save(tmp_path / "flat.npy", np.ones(5))
     np.save(tmp_path / "none.npy", np.ones((0, 2)))
     np.savez(tmp_path / "three.npz", x=np.ones(1), y=np.ones(1), z=np.ones(1))
@@ -169,6 +170,9 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
         "compare meanshift_step --input objects.npy": (1, "objects.npy cannot be read"),
         "compare meanshift_step --input strings.npy": (1, "dtype <U1; expected real numbers"),
         "compare meanshift_step --input nan.npy": (1, "NaN or infinite points"),
+        "compare meanshift_step --input large.npy": (2, "large.npy: its numbers are beyond the range of float32; rescale them"),
+        "compare meanshift_step --input large.npy --dtype float64": (2, "beyond the range of float64"),
+        "compare matmul --input large.npy": (2, "large.npy: its numbers are beyond the range of float32"),
         "compare meanshift_step --input flat.npy": (1, "shape (5,); expected points, (n, d)"),
         "compare meanshift_step --input none.npy": (1, "expected at least one entry"),
         "compare meanshift_step --input three.npz": (1, "holds x, y, z; expected one array"),
@@ -183,6 +187,13 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
         "check matmul numpy:matmul --dtype float33": (1, "the claims of matmul: no dtype 'float33'; did you mean 'float32'?"),
         "check matmul numpy --dtype int8 --device cuda": (2, "what the variant numpy claims is registered"),
         "compare matmul --limit -1": (2, "-1.0 is not in the range x>0"),
+        "compare matmul --limit nan": (2, "nan is no number of seconds"),
+        "compare matmul --timeout inf": (2, "inf is not in the range 0<x<=1000000.0"),
+        "compare matmul --shape m=99999999999,k=64,n=64": (2, "memory lacks for such arrays"),
+        "compare matmul --shape m=3,k=4,n=0": (2, "expected extents of at least 1; in empty arrays there is nothing to time"),
+        "explain matmul --shape m=99999999999999999999,k=1,n=1": (2, "expected arrays of at most 576460752303423488 entries"),
+        "explain matmul --shape m=1,m=2,k=1,n=1": (2, "m comes twice"),
+        "tune matmul --budget nan": (2, "nan is no number of seconds"),
         "nonsense": (2, "No such command 'nonsense'"),
     }
     monkeypatch.chdir(tmp_path)

@@ -36,6 +36,7 @@ entries = st.builds(
     abandoned=st.booleans(),
     of_bound=st.none() | st.floats(0, 1),
     noise=st.none() | st.floats(0, 1),
+    as_tensors=st.none() | seconds,
     wrong=st.just(""),
 )
 some = st.lists(entries, max_size=6)

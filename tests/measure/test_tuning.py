@@ -133,6 +133,20 @@ def test_every_first_part_of_a_plan_has_calls_of_all_sizes(operation):
 # What becomes of each variant
 
 
+def test_short_calls_are_made_with_tensors_too_until_some_were(zoo):
+    pytest.importorskip("torch")
+    zoo.register("power", "arrays")(raised)
+    zoo.register("power", "tensors", arrays="torch")(lambda x, exponent: x.clone() if exponent == "one" else x * x)
+    pace, example = PACE._replace(paired=1), call({"n": 4, "d": 2})
+    tuner = tuning.Tuner("power", zoo=zoo, pace=pace)
+    first, second = measured(tuner, example), measured(tuner, example)
+    taken = {entry.variant: entry.as_tensors for entry in first.entries if entry.as_tensors is not None}
+    assert taken.keys() == {"arrays", "tensors"}
+    assert all(0 < seconds < tuning.SHORT_SECONDS for seconds in taken.values())
+    known = tuning.Tuner("power", zoo=zoo, pace=pace, known=first.entries)
+    assert not any(entry.as_tensors for found in (second, measured(known, example)) for entry in found.entries)
+
+
 @pytest.mark.parametrize("held_up", [slice(0, 2), slice(0, 6), slice(3, 5)])
 def test_a_race_ends_with_the_right_order_though_the_machine_is_held_up_for_some_samples(monkeypatch, held_up):
     taken = {name: [seconds] * 20 for name, seconds in {"fast": 1e-5, "slower": 1.2e-5, "slow": 1e-4}.items()}
