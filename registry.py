@@ -165,7 +165,7 @@ class Zoo(Catalogue):
         >>> with registry.use("meanshift_step", "numba"):
         ...     y = get("meanshift_step")(x, 0.5)
         """
-        return self._forces().use(self, operation, selector)  # type: ignore[no-any-return]
+        return self._overrides().use(self, operation, selector)  # type: ignore[no-any-return]
 
     def avoid(self, operation: str, *names: str) -> AbstractContextManager[None]:
         """Forbid variants to be chosen in a block of code, in this thread or task alone; blocks add up.
@@ -177,10 +177,10 @@ class Zoo(Catalogue):
         UnknownOperation, UnknownVariant
             On entry, with what exists, and the nearest spelling.
         """
-        return self._forces().avoid(self, operation, names)  # type: ignore[no-any-return]
+        return self._overrides().avoid(self, operation, names)  # type: ignore[no-any-return]
 
-    def _forces(self) -> Any:
-        return import_module("kernels._dispatch.forces", self.folder)
+    def _overrides(self) -> Any:
+        return import_module("kernels._dispatch.overrides", self.folder)
 
     @contextmanager
     def frozen(self, path: str | os.PathLike[str], *, record: bool = False) -> Iterator[None]:

@@ -13,36 +13,27 @@ import click
 import registry
 
 LARGEST = 2**59  # entries of an array; beyond that its bytes have no address
-
-
-def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which arguments an operation is called with."""
-    for option in reversed(
-        (
-            click.option(
-                "--size", default=None, metavar="NAME", help="A named example: tiny, lecture (the default), medium, ..."
-            ),
-            click.option(
-                "--input",
-                "file",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="Your own data: .npy, .npz, a table (.csv, .csv.gz, .tsv, .parquet, ...), or a picture's pixels.",
-            ),
-            click.option(
-                "--columns", default="", metavar="LIST", help="Columns of --input, by name or position from 1: height,3-5."
-            ),
-            click.option("--sample", default=2000, show_default=True, help="Rows taken at random from --input; 0 takes all."),
-            click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"])),
-            click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A parameter, such as bandwidth=8."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
+OPTIONS = (
+    click.option("--size", default=None, metavar="NAME", help="A named example: tiny, lecture (the default), medium, ..."),
+    click.option(
+        "--input",
+        "file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Your own data: .npy, .npz, a table (.csv, .csv.gz, .tsv, .parquet, ...), or a picture's pixels.",
+    ),
+    click.option("--columns", default="", metavar="LIST", help="Columns of --input, by name or position from 1: height,3-5."),
+    click.option("--sample", default=2000, show_default=True, help="Rows taken at random from --input; 0 takes all."),
+    click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"])),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="A parameter, such as bandwidth=8."),
+)
 SHAPE = click.option(
     "--shape", default="", metavar="EXTENTS", help="A call of this shape, whatever its arrays hold: m=256,k=64,n=256."
 )
+
+
+def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which arguments an operation is called with."""
+    return functools.reduce(lambda made, option: option(made), reversed(OPTIONS), command)
 
 
 def example(

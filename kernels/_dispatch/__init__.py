@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kernels._dispatch import forces, neutral
+from kernels._dispatch import neutral, overrides
 from kernels._dispatch.choice import Question, able, none_can_run
 from kernels._dispatch.choosing import Chooser
 from kernels._dispatch.fast_path import of_variant
@@ -20,7 +20,7 @@ __all__ = ["Operation", "explain", "fixed", "make_callable"]
 
 def make_callable(zoo: Catalogue, operation: str, selector: str, precision: str | None = None) -> Callable[..., Any]:
     """Return the function that `registry.get` hands out."""
-    forces.require_known(zoo, operation)
+    overrides.require_known(zoo, operation)
     op = Operation(zoo, operation)
     if precision is not None:
         op.contract.require_class(precision)
@@ -67,13 +67,16 @@ def explain(
     looks: bool = True,
 ) -> Explanation:
     """Say what a call would do, without running a kernel; without `looks`, whatever the arrays' contents."""
-    forces.require_known(zoo, operation)
+    overrides.require_known(zoo, operation)
     op, asked = Operation(zoo, operation), selector
     named = selector in {v.name for v in zoo.variants(operation)}
-    selector, candidates = (selector, zoo.candidates(operation, selector)) if named else forces.narrowed(zoo, operation, selector)
+    if named:
+        candidates = zoo.candidates(operation, selector)
+    else:
+        selector, candidates = overrides.narrowed(zoo, operation, selector)
     request = op.request(args, kwargs, candidates if len(candidates) > 1 else ())  # why one alone is rejected is the answer
     considered, notes = Chooser(op, asked, precision).considered(request, selector, candidates, looks=looks)
-    if said := str(forces.in_effect()):
+    if said := str(overrides.in_effect()):
         notes = (*notes, f"in effect here: {said}")
     first = considered[0] if considered else None
     return Explanation(

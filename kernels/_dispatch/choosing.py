@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kernels import _arrays
 from kernels._costs import calls
 from kernels._costs.known import costs_of, notes
-from kernels._dispatch import forces, neutral
+from kernels._dispatch import neutral, overrides
 from kernels._dispatch.choice import Candidate, Question, able, beyond_limits, first_that_loads, none_can_run, ordered
 from kernels._dispatch.fast_path import fast_path
 from kernels._dispatch.operation import Operation, Request
-from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served
+from kernels._dispatch.served import Served, adapted, can_serve, lifted, plain_only, served, with_room
 from kernels._variant import SELECTORS, Variant, VariantUnavailable
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Chooser:
         return paths[args[0].is_cuda](*args, **kwargs) if paths else self.slow(args, kwargs)
 
     def _fast_path(self, arrays: str, device: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-        names = {"known": self.known, "zoo": self.op.zoo, "in_block": forces.in_block.get, "logger": logger}
+        names = {"known": self.known, "zoo": self.op.zoo, "in_block": overrides.in_block.get, "logger": logger}
         names |= {"slow": self.slow, "otherwise": otherwise, "takes": self._takes}
         state = ["zoo.generation", "in_block()", "logger.level"]
         if arrays == "torch":
@@ -110,7 +110,7 @@ class Chooser:
     def _slow(self, args: tuple[Any, ...], kwargs: dict[str, Any], kind: tuple[Any, ...] = ()) -> Any:
         """Serve any call; and keep what serves all ordinary calls of a kind, if this is one."""
         op = self.op
-        selector, candidates = forces.narrowed(op.zoo, op.name, self.selector)
+        selector, candidates = overrides.narrowed(op.zoo, op.name, self.selector)
         request = op.request(args, kwargs, candidates)
         if request.caller.kind == "torch" and (tensor := type(request.first)) not in self.tensors:
             self.tensors[tensor] = [self._fast_path("torch", device, self.slow) for device in neutral.BACKENDS]
@@ -150,7 +150,7 @@ class Chooser:
         passed = op.contract.signature.as_call(arguments)
         described = calls.describe(op.contract, request.dtype, *passed, looks=False)
         costs = costs_of(op.contract)
-        forbidden, frozen = ({}, None) if self.named else (costs.refused | forces.forbidden(op.name), op.zoo.choices)
+        forbidden, frozen = ({}, None) if self.named else (costs.refused | overrides.forbidden(op.name), op.zoo.choices)
         question = Question(selector, forbidden, self.precision, frozen is not None)
         first = arguments[op.contract.ARRAYS[0]]
         apart = tuple(None if arguments[name] is None else arguments[name] is first for name in op.keyed)
@@ -164,7 +164,7 @@ class Chooser:
             if frozen is not None:
                 decision = self._frozen(decision, request, described, question)
             if decision.lasting and decision.considered[0].rejection is None:
-                _remember(self.decisions, key, decision)
+                with_room(self.decisions, MOST)[key] = decision
         return decision
 
     def _decided(
@@ -230,7 +230,7 @@ class Chooser:
         chosen = known.get(numbers)
         if chosen is None:
             chosen = first_that_loads(self.op, self._order(decision, numbers, kind, options))[0]
-            _remember(known, numbers, chosen)
+            with_room(known, MOST)[numbers] = chosen
         return chosen
 
     def _order(self, decision: Decision, numbers: tuple[int, ...], kind: str, options: Mapping[str, Any]) -> list[Candidate]:
@@ -307,10 +307,3 @@ def _options(chosen: Candidate) -> dict[str, Any]:
 
 def _hashable(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((key, repr(value)) for key, value in mapping.items())
-
-
-def _remember(them: dict[Any, Any], key: Any, value: Any) -> None:
-    """Keep a value for a key; what would be too much is forgotten, all at once."""
-    if len(them) >= MOST:
-        them.clear()
-    them[key] = value

@@ -26,7 +26,7 @@ from kernels._costs import calls
 from kernels._dispatch import neutral
 from kernels._dispatch.choice import beyond_limits
 from kernels._dispatch.operation import Operation
-from kernels._dispatch.served import adapted, extents_of, lifted, served
+from kernels._dispatch.served import adapted, extents_of, lifted, served, with_room
 
 if TYPE_CHECKING:
     from kernels._variant import Variant
@@ -197,21 +197,15 @@ def _given(*args: Any) -> tuple[Any, ...]:
 def _keep(
     found: dict[Any, Any], shapes: Sequence[Any], kernel: Callable[..., Any], plain: bool, result: Any, arrays: Sequence[Any]
 ) -> None:
-    """Keep what serves arrays of these shapes; what would be too much is forgotten, all at once."""
+    """Keep what serves arrays of these shapes."""
     known = found.setdefault("shapes", {})  # beside what is known of buckets of extents
     *first, last = shapes
     for shape in first:
-        known = _with_room(known).setdefault(shape, {})
+        known = with_room(known, MOST).setdefault(shape, {})
     narrowed = getattr(kernel, "narrowed", None)
     serves = narrowed(*arrays) if narrowed else kernel
     right = None if isinstance(serves, OF_NUMPY) else type(result)
-    _with_room(known)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
-
-
-def _with_room(known: dict[Any, Any]) -> dict[Any, Any]:
-    if len(known) >= MOST:
-        known.clear()
-    return known
+    with_room(known, MOST)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
 
 
 def _in_batch(extent: str) -> bool:

@@ -167,6 +167,13 @@ def extents_of(op: Operation, dimensions: Sequence[int]) -> list[tuple[str, ...]
     return named
 
 
+def with_room(known: dict[Any, Any], most: int) -> dict[Any, Any]:
+    """Return a dictionary that is about to hold one thing more; what would then be too much is forgotten, all at once."""
+    if len(known) >= most:
+        known.clear()
+    return known
+
+
 def _dtype(kind: str, name: str) -> Any:
     """Return the dtype of a name, as a kind of array has it; None where it has none of its own."""
     if kind == "torch":

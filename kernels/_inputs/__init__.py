@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels._inputs import pictures, tables
-from kernels._inputs.columns import positions
+from kernels._inputs.columns import column_indices
 
 FORMATS = "expected .npy, .npz, a table (.csv, .tsv or .txt, also with .gz; .parquet) or a picture"
 
@@ -87,9 +87,9 @@ def points(path: Path, columns: str = "", weights: str = "", tell: Callable[[str
         raise ValueError(f"{path} is no table: expected .csv, .tsv, .txt (also with .gz), .parquet or .npy")
     with _refusing(path):
         if not np.isfinite(table.numbers).all():
-            row, place = np.argwhere(~np.isfinite(table.numbers))[0]
-            name = table.names[table.places[place]] or table.places[place] + 1
-            raise ValueError(f"column {name} holds {table.numbers[row, place]} in row {np.flatnonzero(table.kept)[row] + 1}")
+            row, column = np.argwhere(~np.isfinite(table.numbers))[0]
+            name = table.names[table.indices[column]] or table.indices[column] + 1
+            raise ValueError(f"column {name} holds {table.numbers[row, column]} in row {np.flatnonzero(table.kept)[row] + 1}")
         return _points(table, columns, weights)
 
 
@@ -109,19 +109,19 @@ def _rows(path: Path, array: np.ndarray[Any, Any], tell: Callable[[str], None]) 
 
 def _points(table: tables.Table, columns: str, weights: str) -> Points:
     """Part the coordinates from the weights."""
-    weighing = positions(weights, table.names) if weights else []
-    if len(weighing) > 1 or not set(weighing) <= set(table.places):
+    weighing = column_indices(weights, table.names) if weights else []
+    if len(weighing) > 1 or not set(weighing) <= set(table.indices):
         raise ValueError(f"weights are one column of numbers, and {weights!r} is not")
-    chosen = positions(columns, table.names) if columns else table.places
-    places = [place for place in chosen if place not in weighing]
-    if not places:
+    chosen = column_indices(columns, table.names) if columns else table.indices
+    indices = [i for i in chosen if i not in weighing]
+    if not indices:
         raise ValueError("no column is left for the coordinates")
-    w = table.numbers[:, table.places.index(weighing[0])] if weighing else None
+    w = table.numbers[:, table.indices.index(weighing[0])] if weighing else None
     if w is not None and (w.min() < 0 or not w.any()):
         raise ValueError(f"weights are not negative, and some are above 0; the least in column {weights} is {w.min():g}")
-    numbers = table.numbers[:, [table.places.index(place) for place in places]]
-    names = [table.names[place] or str(place + 1) for place in places]
-    unlike = [name if names.count(name) == 1 else f"{name} ({place + 1})" for name, place in zip(names, places, strict=True)]
+    numbers = table.numbers[:, [table.indices.index(i) for i in indices]]
+    names = [table.names[i] or str(i + 1) for i in indices]
+    unlike = [name if names.count(name) == 1 else f"{name} ({i + 1})" for name, i in zip(names, indices, strict=True)]
     return Points(numbers, unlike, w, table.kept)
 
 
@@ -200,4 +200,4 @@ def _chosen(array: np.ndarray[Any, Any], names: list[str], columns: str, count: 
     if count > 1 or array.ndim < 2:
         held = f"{count} arrays" if count > 1 else f"an array of shape {array.shape}"
         raise ValueError(f"columns {columns} are of one array with two axes or more, and it holds {held}")
-    return array[..., positions(columns, names or [""] * array.shape[-1])]
+    return array[..., column_indices(columns, names or [""] * array.shape[-1])]

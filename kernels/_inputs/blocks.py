@@ -13,7 +13,7 @@ import dask.array as da
 import numpy as np
 
 import registry
-from kernels._inputs.columns import leave_out, positions, require_rows
+from kernels._inputs.columns import column_indices, leave_out, require_rows
 
 SUFFIXES = (".npy", ".zarr", ".parquet")
 
@@ -106,19 +106,19 @@ def _chosen(shape: tuple[int, ...], dtype: Any, columns: str) -> list[int]:
     if len(shape) not in (1, 2) or not np.prod(shape):
         raise ValueError(f"it holds an array of shape {shape}; expected rows and columns")
     width = shape[1] if len(shape) > 1 else 1
-    return positions(columns, [""] * width) if columns else list(range(width))
+    return column_indices(columns, [""] * width) if columns else list(range(width))
 
 
 def _npy(path: Path, columns: str, parts: int, tell: Callable[[str], None]) -> tuple[Any, list[str]]:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    places = _chosen(array.shape, array.dtype, columns)
-    read = functools.partial(_npy_rows, path, places)
-    return _in_blocks(read, len(array), len(places), array.dtype.newbyteorder("="), parts), [str(place + 1) for place in places]
+    indices = _chosen(array.shape, array.dtype, columns)
+    read = functools.partial(_npy_rows, path, indices)
+    return _in_blocks(read, len(array), len(indices), array.dtype.newbyteorder("="), parts), [str(index + 1) for index in indices]
 
 
-def _npy_rows(path: Path, places: list[int], start: int, stop: int) -> Any:
+def _npy_rows(path: Path, indices: list[int], start: int, stop: int) -> Any:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    rows = array.reshape(len(array), -1)[start:stop, places]
+    rows = array.reshape(len(array), -1)[start:stop, indices]
     return np.array(rows, rows.dtype.newbyteorder("="))
 
 
@@ -128,16 +128,16 @@ def _zarr(path: Path, columns: str, parts: int, tell: Callable[[str], None]) -> 
     import zarr
 
     array = zarr.open_array(path, mode="r")
-    places = _chosen(array.shape, array.dtype, columns)
-    read, names = functools.partial(_zarr_rows, path, places), [str(place + 1) for place in places]
-    return _in_blocks(read, array.shape[0], len(places), array.dtype, parts, array.chunks[0]), names
+    indices = _chosen(array.shape, array.dtype, columns)
+    read, names = functools.partial(_zarr_rows, path, indices), [str(index + 1) for index in indices]
+    return _in_blocks(read, array.shape[0], len(indices), array.dtype, parts, array.chunks[0]), names
 
 
-def _zarr_rows(path: Path, places: list[int], start: int, stop: int) -> Any:
+def _zarr_rows(path: Path, indices: list[int], start: int, stop: int) -> Any:
     import zarr
 
     rows: Any = zarr.open_array(path, mode="r")[start:stop]  # opened anew: of an array that a worker lacks it would read zeros
-    return rows.reshape(len(rows), -1)[:, places]
+    return rows.reshape(len(rows), -1)[:, indices]
 
 
 def _parquet(path: Path, columns: str, parts: int, tell: Callable[[str], None]) -> tuple[Any, list[str]]:
@@ -152,7 +152,7 @@ def _parquet(path: Path, columns: str, parts: int, tell: Callable[[str], None]) 
     except pl.exceptions.PolarsError as error:
         raise ValueError(str(error)) from error
     every = list(schema)
-    chosen = [every[place] for place in positions(columns, every)] if columns else every
+    chosen = [every[index] for index in column_indices(columns, every)] if columns else every
     numbers = [name for name in chosen if schema[name].is_numeric() or schema[name] == pl.Boolean]
     others = [f"{name} ({schema[name]})" for name in chosen if name not in numbers]
     leave_out(others, bool(columns or not numbers), tell)

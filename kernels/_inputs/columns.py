@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 
 
-def positions(chosen: str, names: Sequence[str]) -> list[int]:
-    """Return the places, from 0, of the columns in a list such as "height,3-5"; a column without a name has the name "".
+def column_indices(chosen: str, names: Sequence[str]) -> list[int]:
+    """Return the indices, from 0, of the columns in a list such as "height,3-5"; a column without a name has the name "".
 
     A number is a position, from 1; where the table has no such position, it is a name (2020 may head a column).
     """
-    places = (place for part in chosen.split(",") for place in _part(part.strip(), names))
-    return list(dict.fromkeys(places))  # each once, in the order chosen
+    indices = (index for part in chosen.split(",") for index in _part(part.strip(), names))
+    return list(dict.fromkeys(indices))  # each once, in the order chosen
 
 
 def _part(part: str, names: Sequence[str]) -> list[int]:
@@ -20,7 +20,7 @@ def _part(part: str, names: Sequence[str]) -> list[int]:
         first, last = int(bounds[1]), int(bounds[2] or bounds[1])
         if 1 <= first <= last <= len(names):
             return list(range(first - 1, last))
-    found = [place for place, name in enumerate(names) if name == part and name]
+    found = [index for index, name in enumerate(names) if name == part and name]
     if len(found) > 1:
         raise ValueError(f"{len(found)} columns are called {part!r}; choose by position, such as {found[0] + 1}")
     if not found:
@@ -30,7 +30,7 @@ def _part(part: str, names: Sequence[str]) -> list[int]:
 
 def labels(names: Sequence[str]) -> list[str]:
     """Return what to call each column: its name, or else its position; the middle of a long list is left out."""
-    every = [name or str(place) for place, name in enumerate(names, 1)]
+    every = [name or str(index) for index, name in enumerate(names, 1)]
     return every if len(every) <= 12 else [*every[:10], "...", every[-1]]
 
 

@@ -52,7 +52,7 @@ def _coloured(picture: Any) -> Any:
 def _pixels(picture: Any) -> tuple[np.ndarray[Any, Any], list[str]]:
     if "transparency" in picture.info:  # a colour, or entries of a palette, that the file declares transparent
         picture = picture.convert("LA" if picture.mode in ("1", "L") else "RGBA")
-    elif picture.mode in ("P", "PA"):  # a pixel is the place of a colour in a palette
+    elif picture.mode in ("P", "PA"):  # a pixel is the index of a colour in a palette
         picture = picture.convert("RGBA" if picture.mode == "PA" else picture.palette.mode)
     pixels = np.asarray(picture)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import registry
-from kernels._inputs.columns import labels, leave_out, positions, require_rows
+from kernels._inputs.columns import column_indices, labels, leave_out, require_rows
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 SEPARATORS = "\t;|, "  # of several that split the lines equally well the first is taken: "1,5; 2,5" has decimal commas
@@ -26,7 +26,7 @@ class Table(NamedTuple):
     """The columns of numbers of a table, in the rows that have them all."""
 
     numbers: np.ndarray[Any, Any]  # (rows, columns), in float64
-    places: list[int]  # of these columns in the file, from 0
+    indices: list[int]  # of these columns in the file, from 0
     names: list[str]  # of all the columns in the file; "" where one has none
     kept: np.ndarray[Any, Any]  # whether each row of the file is here
 
@@ -46,16 +46,16 @@ def read(path: Path, chosen: str, tell: Callable[[str], None]) -> Table:
         raise ValueError(str(error)) from error
     if not len(frame):
         raise ValueError("it has no rows of numbers")
-    places = positions(chosen, names) if chosen else range(len(names))
+    indices = column_indices(chosen, names) if chosen else range(len(names))
     numbers, words = {}, []
-    for place in places:
-        column, word = _numbers(frame[:, place])
+    for index in indices:
+        column, word = _numbers(frame[:, index])
         if word is None:
-            numbers[place] = column
+            numbers[index] = column
         else:
-            words.append(f"{names[place] or place + 1} ({word})")
+            words.append(f"{names[index] or index + 1} ({word})")
     leave_out(words, bool(chosen or not numbers), tell)
-    full = pl.DataFrame([column.alias(str(place)) for place, column in numbers.items()])
+    full = pl.DataFrame([column.alias(str(index)) for index, column in numbers.items()])
     kept = full.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
     require_rows(kept.sum(), len(frame), tell)
     return Table(np.ascontiguousarray(full.filter(kept).to_numpy()), list(numbers), names, kept.to_numpy())
@@ -92,7 +92,7 @@ def _text(path: Path, tell: Callable[[str], None]) -> tuple[Any, list[str]]:
             tell(f"the first line is taken for a heading: {', '.join(labels(sample[0]))}")
     if not lines:
         return pl.DataFrame(), names
-    schema = {str(place): pl.String for place in range(width)}
+    schema = {str(index): pl.String for index in range(width)}
     text = io.BytesIO("".join(lines).encode())
     try:
         frame = pl.read_csv(text, separator=separator, has_header=False, schema=schema)
@@ -146,12 +146,12 @@ def _separator(lines: Sequence[str]) -> str:
 
 def _is_heading(first: Sequence[str], rest: Sequence[Sequence[str]], width: int) -> bool:
     """Whether the first line names the columns: it is all words, or has a word above a number, or another length."""
-    words = [place for place, entry in enumerate(first) if not _is_number(entry) and entry.lower() not in MISSING]
+    words = [index for index, entry in enumerate(first) if not _is_number(entry) and entry.lower() not in MISSING]
     if not words or not rest:
         return bool(words)
-    if len(first) != width or all(place in words for place, entry in enumerate(first) if entry):
+    if len(first) != width or all(index in words for index, entry in enumerate(first) if entry):
         return True
-    return any(_is_number(row[place]) for row in rest for place in words if place < len(row))
+    return any(_is_number(row[index]) for row in rest for index in words if index < len(row))
 
 
 def _is_number(entry: str) -> bool:

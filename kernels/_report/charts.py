@@ -48,6 +48,11 @@ def _log(field: str, title: str, unit: str = "") -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "scale": scale, "axis": axis}
 
 
+def _tooltip(*fields: str) -> list[dict[str, Any]]:
+    """Return the channel of what is shown beside a mark that a reader points at."""
+    return [{"field": field, "type": "nominal"} for field in fields]
+
+
 def _places(found: list[Call], sizes: list[dict[str, float]]) -> list[dict[str, Any]]:
     """Return what is the same for every chart of calls: the place of each call, and what it is."""
     return [{"sizes": size, "kind": c.kind, "call": c.title} for c, size in zip(found, sizes, strict=True)]
@@ -101,8 +106,8 @@ def winners(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict
         }
     wins = [value["variant"] for value in values if value["variant"]]
     look = _variant(sorted(set(wins), key=lambda name: (-wins.count(name), name)))
-    shown = ("call", "variant", "time", "lead", "A/A noise", "WRONG")
-    place = {"x": _log("at across", ""), "y": _log("at up", ""), "tooltip": [{"field": key, "type": "nominal"} for key in shown]}
+    tooltip = _tooltip("call", "variant", "time", "lead", "A/A noise", "WRONG")
+    place = {"x": _log("at across", ""), "y": _log("at up", ""), "tooltip": tooltip}
     solid = {"fill": look["color"], "fillOpacity": {"condition": {"test": "datum.tied", "value": 0}, "value": 1}}
     won = {
         "transform": [{"filter": "datum.variant"}],
@@ -140,7 +145,7 @@ def growth(found: list[Call], sizes: list[dict[str, float]], unit: str) -> dict[
         "x": _log("at along", ""),
         "y": _log("seconds", "time of a run", "s"),
         "opacity": {"condition": {"param": "chosen", "value": 1}, "value": 0.1},
-        "tooltip": [{"field": key, "type": "nominal"} for key in ("variant", "time", "call")],
+        "tooltip": _tooltip("variant", "time", "call"),
         **_variant(sorted({value["variant"] for value in values})),
     }
     axes = _axes(found, along=[unit, *(name for name in _widest(sizes) if name != unit)])
@@ -176,10 +181,9 @@ def roofline(records: list[dict[str, Any]], ceilings: dict[str, float], unit: st
         roofs += [{"intensity": x, "rate": min(ceilings[name], ceilings["copy"] * x), "roof": name} for x in places]
     place = {"x": _log("intensity", f"{unit} for each byte of arguments and result"), "y": _log("rate", f"{unit} a second")}
     dash = {"field": "roof", "type": "nominal", "legend": {"title": "ceiling", "orient": "bottom"}}
-    tooltip = [{"field": key, "type": "nominal"} for key in ("variant", "work", "achieved")]
-    names = sorted({d["variant"] for d in dots})
+    look = _variant(sorted({d["variant"] for d in dots})) | {"tooltip": _tooltip("variant", "work", "achieved")}
     lines = {"data": {"values": roofs}, "mark": {"type": "line", "color": "gray"}, "encoding": {"strokeDash": dash}}
-    points = {"mark": {"type": "point", "filled": True, "size": 60}, "encoding": {**_variant(names), "tooltip": tooltip}}
+    points = {"mark": {"type": "point", "filled": True, "size": 60}, "encoding": look}
     layer = [lines, points] if roofs else [points]
     return _chart(
         dots, "Work a second beneath the ceilings of the GPU", encoding=place, layer=layer, width="container", height=320

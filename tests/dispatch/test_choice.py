@@ -247,10 +247,10 @@ def test_the_environment_forces_and_forbids_for_a_process():
         a, said = np.ones((2, 2)), []
         chosen = [registry.explain("matmul", a, a).chosen.name, registry.explain("softmax", a).chosen.name]
         registry.get("matmul")(a, a)
-        from kernels._dispatch import forces
+        from kernels._dispatch import overrides
         for use in ("matmul=lop", "matmull=loop", "matmul"):
             os.environ["KERNEL_ZOO_USE"] = use
-            forces.of_environment.cache_clear()
+            overrides.of_environment.cache_clear()
             try:
                 registry.get("matmul", "cpu")
             except (LookupError, ValueError) as error:

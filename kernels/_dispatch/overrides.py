@@ -18,7 +18,7 @@ from kernels._zoo import Catalogue
 USE, AVOID = "KERNEL_ZOO_USE", "KERNEL_ZOO_AVOID"
 
 
-class Forces(NamedTuple):
+class Overrides(NamedTuple):
     """Which selector takes the place of an operation's own, and which variants are forbidden, each with who says so."""
 
     use: tuple[tuple[str, str, str], ...] = ()
@@ -29,18 +29,18 @@ class Forces(NamedTuple):
         return "; ".join(said + [f"{who} forbids {name!r} for {operation}" for operation, name, who in self.avoid])
 
 
-in_block: ContextVar[Forces | None] = ContextVar("kernel_zoo_forces", default=None)
+in_block: ContextVar[Overrides | None] = ContextVar("kernel_zoo_overrides", default=None)
 
 
-def in_effect() -> Forces:
+def in_effect() -> Overrides:
     """Return what is in effect here."""
     return in_block.get() or of_environment()
 
 
 @functools.cache
-def of_environment() -> Forces:
+def of_environment() -> Overrides:
     """Read what the environment says, once for the process; whether such variants exist, `require_known` asks."""
-    return Forces(tuple(_pairs(USE)), tuple(_pairs(AVOID)))
+    return Overrides(tuple(_pairs(USE)), tuple(_pairs(AVOID)))
 
 
 def _pairs(variable: str) -> Iterator[tuple[str, str, str]]:
@@ -77,7 +77,7 @@ def use(zoo: Catalogue, operation: str, selector: str) -> Iterator[None]:
     """See `registry.use`."""
     zoo.candidates(operation, selector)
     before = in_effect()
-    others = tuple(force for force in before.use if force[0] != operation)
+    others = tuple(override for override in before.use if override[0] != operation)
     with _held(before._replace(use=(*others, (operation, selector, f"use({operation!r}, {selector!r})")))):
         yield
 
@@ -86,7 +86,7 @@ def use(zoo: Catalogue, operation: str, selector: str) -> Iterator[None]:
 def avoid(zoo: Catalogue, operation: str, names: Iterable[str]) -> Iterator[None]:
     """See `registry.avoid`."""
     before = in_effect()
-    known = {force[:2] for force in before.avoid}
+    known = {override[:2] for override in before.avoid}
     who = f"avoid({operation!r}, ...)"
     more = [(operation, zoo.variant(operation, name).name, who) for name in names if (operation, name) not in known]
     with _held(before._replace(avoid=(*before.avoid, *more))):
@@ -94,8 +94,8 @@ def avoid(zoo: Catalogue, operation: str, names: Iterable[str]) -> Iterator[None
 
 
 @contextmanager
-def _held(forces: Forces) -> Iterator[None]:
-    token = in_block.set(forces)
+def _held(overrides: Overrides) -> Iterator[None]:
+    token = in_block.set(overrides)
     try:
         yield
     finally:
@@ -111,10 +111,10 @@ def narrowed(zoo: Catalogue, operation: str, selector: str) -> tuple[str, tuple[
         If what is in effect leaves none.
     """
     candidates = zoo.candidates(operation, selector)
-    forced = next((force for force in in_effect().use if force[0] == operation), None)
-    if forced is None:
+    override = next((override for override in in_effect().use if override[0] == operation), None)
+    if override is None:
         return selector, candidates
-    _, other, who = forced
+    _, other, who = override
     both = tuple(variant for variant in zoo.candidates(operation, other) if variant in candidates)
     if not both:
         raise VariantUnavailable(f"{operation}: {who} is in effect, and leaves no variant for {selector!r}")
