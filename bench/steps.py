@@ -1,11 +1,11 @@
 """meanshift_step's automatic choice beside scikit-learn, SciPy, KeOps and torch, over a grid of shapes.
 
-    python bench/steps.py [--only TEXT]... [--json FILE]
+    python bench/steps.py [--only TEXT]... [--json FILE] [--resume]
 
 Each call is checked first, and then timed interleaved with those peers (bench/peers) that may come near: a peer that would take
 `FAR` times as long is not timed in full. A ratio is that of the least samples, of `auto` to the fastest peer: above 1 the peer is
 faster. KeOps compiles for each number of dimensions, dtype and kernel, a quarter of a minute each. With --json the records of
-calls that are not measured now stay in the file.
+calls that are not measured now stay in the file, and with --resume these calls are not measured again.
 """
 
 import itertools
@@ -109,7 +109,8 @@ def store(records, busy, path):
 @click.command()
 @click.option("--only", multiple=True, metavar="TEXT", help="Only calls whose description has this text, such as flat or d=2.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Where all records go.")
-def main(only, json_file):
+@click.option("--resume", is_flag=True, help="Leave out calls that the file has a record of.")
+def main(only, json_file, resume):
     """Measure meanshift_step's automatic choice beside its peers."""
     console, busy, catalogue = Console(width=150), _measure.busy(), peers.load()
     tuner = tuning.Tuner("meanshift_step")
@@ -118,10 +119,11 @@ def main(only, json_file):
     records = {tuple(record[name] for name in key): record for record in before}
     for planned in grid():
         described = f"{planned}, {'blurs' if planned.left_out else 'apart'} ".replace(",", " ")
-        if not all(f"{each} " in described for each in only):
+        stated = {"dtype": planned.dtype, "blurs": planned.left_out, **planned.extents, **planned.parameters}
+        which = tuple(stated[name] for name in key)
+        if not all(f"{each} " in described for each in only) or (resume and which in records):
             continue
-        record = measure(planned, catalogue, tuner)
-        records[tuple(record[name] for name in key)] = record
+        record = records[which] = measure(planned, catalogue, tuner)
         beside = ", ".join(f"{name} {took / record['seconds']:.3g}x" for name, took in record["peers"].items())
         console.print(f"{described}: {record['chosen']} {_measure.duration(record['seconds'])}; {beside}")
         if json_file:

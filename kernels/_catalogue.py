@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import decode_source
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from kernels._machine import find_spec
 from kernels._variant import FIRST, OF_DEFINITION, SELECTORS, STATED, DuplicateVariant, Variant, declare, unknown
@@ -238,20 +238,16 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(text, filename=str(path))
 
 
-def _registers(node: ast.expr) -> bool:
+def _registers(node: ast.expr) -> TypeGuard[ast.Call]:
     """Whether a decorator reads `register(...)` or `registry.register(...)`."""
-    if not isinstance(node, ast.Call):
-        return False
-    return getattr(node.func, "id", None) == "register" or getattr(node.func, "attr", None) == "register"
+    return isinstance(node, ast.Call) and "register" in (getattr(node.func, "id", None), getattr(node.func, "attr", None))
 
 
 def _register_lines(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
     """Yield each register line of a module, with the docstring of its function or of the module."""
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef):
-            continue
-        for call in node.decorator_list:
-            if isinstance(call, ast.Call) and _registers(call):
+        if isinstance(node, ast.FunctionDef):
+            for call in filter(_registers, node.decorator_list):
                 yield call, ast.get_docstring(node) or ast.get_docstring(tree) or ""
 
 

@@ -53,11 +53,15 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
+def days_ago(days: int) -> str:
+    """Write how many days ago something was."""
+    return "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
+
+
 def _age(dated: str) -> str:
     import datetime
 
-    days = (datetime.date.today() - datetime.date.fromisoformat(dated)).days
-    return "today" if days < 1 else "yesterday" if days == 1 else f"{days} days ago"
+    return days_ago((datetime.date.today() - datetime.date.fromisoformat(dated)).days)
 
 
 @dataclass(frozen=True)

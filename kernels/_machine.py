@@ -30,8 +30,7 @@ class System:
     def missing(self, requirement: str) -> str | None:
         """Return why a package or a device (`"cuda"`) cannot be used, or None when it can."""
         if requirement not in self._missing:
-            probe = self._cuda if requirement == "cuda" else self._package
-            self._missing[requirement] = probe(requirement)
+            self._missing[requirement] = _cuda() if requirement == "cuda" else _package(requirement)
         return self._missing[requirement]
 
     def forget(self) -> None:
@@ -39,32 +38,34 @@ class System:
         self._missing.clear()
         importlib.invalidate_caches()
 
-    def _package(self, name: str) -> str | None:
-        try:
-            found = find_spec(name) is not None
-        except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
-            found = False
-        distribution = DISTRIBUTIONS.get(name, name.partition(".")[0])
-        return None if found else f"needs the package {name}, which is not installed (pip install {distribution})"
 
-    def _cuda(self, _: str) -> str | None:
-        """Ask NVIDIA's management library: unlike the driver's own, it can be asked before a fork."""
-        import ctypes
+def _package(name: str) -> str | None:
+    try:
+        found = find_spec(name) is not None
+    except (ImportError, ValueError):  # ValueError: sys.modules[name] is None, an import that was blocked
+        found = False
+    distribution = DISTRIBUTIONS.get(name, name.partition(".")[0])
+    return None if found else f"needs the package {name}, which is not installed (pip install {distribution})"
 
-        if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-            return "needs a CUDA device, and CUDA_VISIBLE_DEVICES hides them all (unset it)"
-        library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
-        absent = "needs a CUDA device, and none was found"
-        try:
-            nvml = ctypes.CDLL(library)
-        except OSError:
-            return f"{absent}: no NVIDIA driver ({library}) is installed (run it on a machine with an NVIDIA GPU)"
-        count = ctypes.c_uint()
-        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) or not count.value:
-            return f"{absent}: the NVIDIA driver reports no device (see nvidia-smi)"
-        if _torch_built_without_cuda():
-            return "needs torch built for CUDA, and the installed build is for the CPU alone (see pytorch.org/get-started)"
-        return None
+
+def _cuda() -> str | None:
+    """Ask NVIDIA's management library: unlike the driver's own, it can be asked before a fork."""
+    import ctypes
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return "needs a CUDA device, and CUDA_VISIBLE_DEVICES hides them all (unset it)"
+    library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    absent = "needs a CUDA device, and none was found"
+    try:
+        nvml = ctypes.CDLL(library)
+    except OSError:
+        return f"{absent}: no NVIDIA driver ({library}) is installed (run it on a machine with an NVIDIA GPU)"
+    count = ctypes.c_uint()
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) or not count.value:
+        return f"{absent}: the NVIDIA driver reports no device (see nvidia-smi)"
+    if _torch_built_without_cuda():
+        return "needs torch built for CUDA, and the installed build is for the CPU alone (see pytorch.org/get-started)"
+    return None
 
 
 def find_spec(name: str) -> ModuleSpec | None:

@@ -53,8 +53,7 @@ class Catalogue:
         self._lock = threading.RLock()
         self._providers: dict[str, list[Provider]] | None = None
         self._readings: dict[str, Reading] = {}
-        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
-        self._loaded: dict[tuple[str, str], Callable[..., Any]] = {}  # from files that imported without an error
+        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}  # handed in, or from files that imported without an error
         self._candidates: dict[tuple[str, str, int], tuple[Variant, ...]] = {}  # by operation, selector and generation
         self._contracts: dict[str, ModuleType] = {}
         self._broken: dict[str, str] = {}  # files, with the reason
@@ -240,7 +239,7 @@ class Catalogue:
             evaluate: Callable[..., Any] = self.contract(variant.operation).evaluate
             return evaluate
         key = variant.operation, variant.name
-        function = self._functions.get(key) or self._loaded.get(key)
+        function = self._functions.get(key)
         if function is None and variant.file not in self._broken:
             try:
                 import_module(variant.module, self.folder)
@@ -253,7 +252,7 @@ class Catalogue:
                 self._broken.setdefault(variant.file, "importing its file did not register it")
         if function is None or variant.file in self._broken:
             raise self._unavailable(variant, self._broken.get(variant.file))
-        self._loaded[key] = function
+        self._functions[key] = function
         return function
 
     def _unavailable(self, variant: Variant, reason: str | None) -> VariantUnavailable:

@@ -17,11 +17,25 @@ import registry
 from kernels._cli import child, sessions
 
 ROOT = Path(registry.__file__).parent
-BARE = os.pathsep.join(
-    [str(Path(__file__).parent / "bare_machine"), str(ROOT)]
-)  # of an interpreter without torch, numba and Dask
+BARE = f"{Path(__file__).parent / 'bare_machine'}{os.pathsep}{ROOT}"  # of an interpreter without torch, numba and Dask
+ZOO = [sys.executable, "-m", "registry"]
 # Of a child that runs pytest: no plugin that happens to be installed is loaded, which takes a second, but that of the benchmarks.
 FEW_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_benchmark.plugin"}
+
+
+def environment(*path, **more):
+    """Return the environment of a child: a path for modules, a wide terminal, and nothing that a worker of pytest has set."""
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    return {**outside, "PYTHONPATH": os.pathsep.join(map(str, path)), "COLUMNS": "300", **more}
+
+
+def process(*arguments, cwd, code=0):
+    """Run `kernel-zoo` in a process without the frameworks, in a folder whose distributions count as installed."""
+    command = [*ZOO, *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, env=environment(BARE), capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
 
 
 class InThisProcess:
@@ -80,11 +94,8 @@ print(json.dumps(said))
 
 def several(*lines, cwd, codes=None, path=BARE):
     """Run command lines of `kernel-zoo`, one after the other, in one process without the frameworks; return what each said."""
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL, json.dumps([line.split() for line in lines])],
-        cwd=cwd, env={**outside, "PYTHONPATH": path, "COLUMNS": "300"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-c", SEVERAL, json.dumps([line.split() for line in lines])]
+    done = subprocess.run(command, cwd=cwd, env=environment(path), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = [SimpleNamespace(code=code, stdout=out, stderr=err) for code, out, err in json.loads(done.stdout)]
     assert [each.code for each in said] == list(codes or [0] * len(lines)), said

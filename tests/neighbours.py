@@ -1,12 +1,11 @@
 """Catalogues for the tests: described machines, interpreters of their own, and distributions laid out beside the zoo."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
 
-from commands import BARE, ROOT
+from commands import ROOT
 
 from registry import System, Zoo
 
@@ -64,12 +63,3 @@ def distribution(folder, name, entry_points):
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     lines = [f"{key} = {value}" for key, value in entry_points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[kernel_zoo]", *lines]))
-
-
-def command(*args, cwd, code=0):
-    """Run `kernel-zoo` where the distributions laid out in a folder are installed."""
-    environment = {**os.environ, "PYTHONPATH": BARE, "COLUMNS": "300"}
-    line = [sys.executable, "-m", "registry", *args]
-    done = subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr

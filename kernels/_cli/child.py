@@ -23,13 +23,13 @@ from typing import Any
 import click
 
 import registry
-from kernels._cli.limits import Limit
+from kernels._cli.limits import LONGEST, Limit, Seconds
 
 TIMEOUT = click.option(
     "--timeout",
     default=300.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(LONGEST),
     help="Seconds that one call of a kernel may take, compilation included, before its process is ended.",
 )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 import registry
 from kernels._cli.child import TIMEOUT, Child, Died
 from kernels._cli.inputs import SHAPE, example_options
+from kernels._cli.limits import Seconds
 from kernels._cli.outputs import OUTPUT, atomic_write, bars, require_writable
 from kernels._cli.text import JSON, OPERATION, dumps, print_reasons, print_table, require
 from registry import Variant
@@ -29,7 +30,7 @@ from registry import Variant
     "--limit",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     help="Skip a variant whose run would take more seconds than this.",
 )
 @TIMEOUT

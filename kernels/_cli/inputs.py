@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import click
 
 import registry
+
+LARGEST = 2**59  # entries of an array; beyond that its bytes have no address
 
 
 def example_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +62,12 @@ def example(
         from kernels._measure.plan import Planned
 
         extents, likes = _extents(contract, shape, size or file or columns)
-        return Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
+        if 0 in extents.values():
+            raise click.UsageError(f"--shape {shape}: expected extents of at least 1; in empty arrays there is nothing to time")
+        try:
+            return Planned(dtype, {"batch": 1} | extents | likes, parameters, left_out=bool(likes)).example(contract)
+        except MemoryError as error:
+            raise click.UsageError(f"--shape {shape}: memory lacks for such arrays ({error}); choose smaller extents") from None
     if columns and file is None:
         raise click.UsageError("--columns chooses among the columns of a file, and there is none")
     if file is not None:
@@ -67,10 +75,16 @@ def example(
             raise click.UsageError("--size and --input exclude each other")
         if sample < 0:
             raise click.UsageError(f"--sample {sample}: expected a number of rows, or 0 for all")
+        import numpy as np
+
         from kernels import _inputs
 
         arrays = _inputs.read(file, columns, tell=functools.partial(click.echo, err=True))
-        call = contract.from_file(arrays, sample=sample, dtype=dtype, **parameters)
+        try:
+            with np.errstate(over="raise"):
+                call = contract.from_file(arrays, sample=sample, dtype=dtype, **parameters)
+        except FloatingPointError:
+            raise click.UsageError(f"--input {file}: its numbers are beyond the range of {dtype}; rescale them") from None
         return call._replace(title=f"{file.name}, {call.title}")
     size = size or "lecture"
     if size not in contract.SIZES:
@@ -112,12 +126,18 @@ def _extents(contract: Any, shape: str, excluded: Any) -> tuple[dict[str, int], 
             raise click.UsageError(
                 f"--shape {shape}: expected whole numbers for {', '.join(known)}, such as {next(iter(known))}=64"
             )
+        if key in extents:
+            raise click.UsageError(f"--shape {shape}: {key} comes twice")
         extents[key] = int(value)
     lacking = [key for key in known if key not in extents and key != "batch"]
     same = contract.signature.same_extents()
     likes = {key: extents[same[key]] for key in lacking if same.get(key) in extents}
     if left := [key for key in lacking if key not in likes]:
         raise click.UsageError(f"--shape {shape}: {contract.operation} has further extents: {', '.join(left)}")
+    sizes = {"batch": 1} | extents | likes
+    for array in contract.signature.arrays.values():
+        if math.prod(sizes.get(extent, 1) for extent in ("batch", *array.extents)) > LARGEST:
+            raise click.UsageError(f"--shape {shape}: expected arrays of at most {LARGEST} entries")
     return extents, likes
 
 

@@ -9,7 +9,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import click
+
 IMPORT_SECONDS = 300.0  # for a kernel's file and what it imports, whatever the limit on a call
+LONGEST = 1e6  # twelve days
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds above 0, at most so many, and no NaN, which is on no side of a bound."""
+
+    def __init__(self, longest: float | None = None) -> None:
+        super().__init__(min=0, min_open=True, max=longest)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is no number of seconds", param, ctx)
+        return seconds
 
 
 class Limit:

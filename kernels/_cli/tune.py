@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 
 import registry
 from kernels._cli.child import TIMEOUT, Child, Died
+from kernels._cli.limits import Seconds
 from kernels._cli.outputs import OUTPUT, bars
 from kernels._cli.text import JSON, dumps, print_table, require
 from kernels._costs import machine, table
@@ -29,7 +30,7 @@ QUICK_SECONDS, FULL_SECONDS = 100.0, 1200.0
 @click.command()
 @click.argument("operations", metavar="[OP]...", nargs=-1)
 @click.option("--quick", is_flag=True, help="For a first table: small calls, and a budget of 100 seconds.")
-@click.option("--budget", type=click.FloatRange(min=0, min_open=True), help="Seconds to measure for, 1200 if not --quick.")
+@click.option("--budget", type=Seconds(), help="Seconds to measure for, 1200 if not --quick.")
 @click.option(
     "--device", default="cpu", show_default=True, type=click.Choice(registry.DEVICES), help="Whose variants to measure."
 )

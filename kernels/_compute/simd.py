@@ -33,8 +33,11 @@ class Vector:
     """LLVM's type of a vector of Numba's float32 or float64."""
 
     def __init__(self, dtype: Any) -> None:
-        self.lanes = BYTES * 8 // dtype.bitwidth
+        self.item = dtype.bitwidth // 8  # the bytes of a lane, to which the vectors of an array are aligned
+        self.lanes = BYTES // self.item
+        self.name = f"v{self.lanes}f{dtype.bitwidth}"  # as LLVM's functions for such vectors have it in their names
         self.ir = ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), self.lanes)
+        self.bits = ir.VectorType(ir.IntType(dtype.bitwidth), self.lanes)
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -80,15 +83,20 @@ def emit_splat(builder: Any, vector: Vector, scalar: Any) -> Any:
 
 def emit_call(builder: Any, name: str, vector: Vector, *operands: Any, result: Any = None, **flags: Any) -> Any:
     """Call LLVM's function of this name for vectors."""
-    suffix = f"v{vector.lanes}f{BYTES * 8 // vector.lanes}"
     kind = ir.FunctionType(result or vector.ir, [operand.type for operand in operands])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{suffix}"), operands, **flags)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{vector.name}"), operands, **flags)
 
 
 def emit_sum(builder: Any, vector: Vector, entries: Any) -> Any:
     """Sum the lanes of a vector, in an order that LLVM chooses when it compiles: it adds the halves of the vector."""
     zero = ir.Constant(vector.ir.element, -0.0)
     return emit_call(builder, "llvm.vector.reduce.fadd", vector, zero, entries, result=vector.ir.element, fastmath=("reassoc",))
+
+
+def emit_exponent(builder: Any, vector: Vector, n: Any) -> Any:
+    """Return, as bits, the vector whose exponent is in the low bits of n's significand, and whose significand is 0."""
+    digits = ir.Constant(vector.bits, [23 if vector.item == 4 else 52] * vector.lanes)  # of a significand
+    return builder.shl(builder.bitcast(n, vector.bits), digits)
 
 
 def entry_pointer(context: Any, builder: Any, array: Any, value: Any, row: Any, column: Any) -> Any:
@@ -122,7 +130,7 @@ def load(_, array, index):
 
     def generate(context, builder, sig, operands):
         place = vector_pointer(context, builder, array, *operands)
-        return builder.load(place, align=array.dtype.bitwidth // 8)
+        return builder.load(place, align=Vector(array.dtype).item)
 
     return Lanes(array.dtype)(array, types.intp), generate
 
@@ -133,7 +141,7 @@ def store(_, array, index, entries):
 
     def generate(context, builder, sig, operands):
         place = vector_pointer(context, builder, array, *operands[:2])
-        builder.store(operands[2], place, align=array.dtype.bitwidth // 8)
+        builder.store(operands[2], place, align=Vector(array.dtype).item)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, entries), generate
@@ -201,10 +209,8 @@ def times_power_of_two(_, a, n):
 
     def generate(_, builder, sig, operands):
         vector = Vector(a.dtype)
-        bits, significand = (32, 23) if a.dtype.bitwidth == 32 else (64, 52)
-        whole = ir.VectorType(ir.IntType(bits), vector.lanes)
-        exponent = builder.shl(builder.bitcast(operands[1], whole), ir.Constant(whole, [significand] * vector.lanes))
-        return builder.bitcast(builder.add(builder.bitcast(operands[0], whole), exponent), vector.ir)
+        exponent = emit_exponent(builder, vector, operands[1])
+        return builder.bitcast(builder.add(builder.bitcast(operands[0], vector.bits), exponent), vector.ir)
 
     return a(a, n), generate
 

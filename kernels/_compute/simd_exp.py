@@ -11,7 +11,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels._compute.simd import BYTES, Lanes, Vector, emit_splat, exp2_near_0, fma, splat, vector_pointer
+from kernels._compute.simd import Lanes, Vector, emit_exponent, emit_splat, exp2_near_0, fma, splat, vector_pointer
 
 
 def _first_lanes(builder: Any, vector: Vector, count: Any) -> Any:
@@ -23,8 +23,8 @@ def _first_lanes(builder: Any, vector: Vector, count: Any) -> Any:
 def _masked(builder: Any, name: str, vector: Vector, place: Any, result: Any, *operands: Any) -> Any:
     """Call LLVM's masked load or store of a vector."""
     kind = ir.FunctionType(result, [operand.type for operand in operands])
-    suffix = f"v{vector.lanes}f{BYTES * 8 // vector.lanes}.p0v{vector.lanes}f{BYTES * 8 // vector.lanes}"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.{name}.{suffix}"), operands)
+    full = f"llvm.masked.{name}.{vector.name}.p0{vector.name}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, full), operands)
 
 
 @intrinsic
@@ -34,7 +34,7 @@ def load_first(_, array, index, count, other):
     def generate(context, builder, sig, operands):
         vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
         mask, rest = _first_lanes(builder, vector, operands[2]), emit_splat(builder, vector, operands[3])
-        return _masked(builder, "load", vector, place, vector.ir, place, ir.IntType(32)(BYTES // vector.lanes), mask, rest)
+        return _masked(builder, "load", vector, place, vector.ir, place, ir.IntType(32)(vector.item), mask, rest)
 
     return Lanes(array.dtype)(array, types.intp, types.intp, array.dtype), generate
 
@@ -45,7 +45,7 @@ def store_first(_, array, index, count, entries):
 
     def generate(context, builder, sig, operands):
         vector, place = Vector(array.dtype), vector_pointer(context, builder, array, *operands[:2])
-        mask, align = _first_lanes(builder, vector, operands[2]), ir.IntType(32)(BYTES // vector.lanes)
+        mask, align = _first_lanes(builder, vector, operands[2]), ir.IntType(32)(vector.item)
         _masked(builder, "store", vector, place, ir.VoidType(), operands[3], place, align, mask)
         return context.get_dummy_value()
 
@@ -58,10 +58,7 @@ def power_of_two(_, n):
 
     def generate(_, builder, sig, operands):
         vector = Vector(n.dtype)
-        bits, significand = (32, 23) if n.dtype.bitwidth == 32 else (64, 52)
-        whole = ir.VectorType(ir.IntType(bits), vector.lanes)
-        shifted = builder.shl(builder.bitcast(operands[0], whole), ir.Constant(whole, [significand] * vector.lanes))
-        return builder.bitcast(shifted, vector.ir)
+        return builder.bitcast(emit_exponent(builder, vector, operands[0]), vector.ir)
 
     return n(n), generate
 

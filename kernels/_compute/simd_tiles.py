@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from kernels._compute.simd import BYTES, Lanes, Vector, emit_call, emit_splat, entry_pointer, pack_tuple, unpack_tuple
+from kernels._compute.simd import Lanes, Vector, emit_call, emit_splat, entry_pointer, pack_tuple, unpack_tuple
 
 
 def _tile(context: Any, builder: Any, array: Any, value: Any, count: int, width: int, row: Any, column: Any) -> list[Any]:
@@ -31,8 +31,8 @@ def load_tile(_, array, like, vectors, row, column):
     """Read a tile whose first entry is array[row, column]."""
 
     def generate(context, builder, sig, operands):
-        item = array.dtype.bitwidth // 8
         places = _tile(context, builder, array, operands[0], len(like), len(vectors), *operands[3:])
+        item = Vector(array.dtype).item
         return pack_tuple(context, builder, sig.return_type, [builder.load(place, align=item) for place in places])
 
     return types.UniTuple(Lanes(array.dtype), len(like))(array, like, vectors, types.intp, types.intp), generate
@@ -43,10 +43,9 @@ def store_tile(_, array, vectors, row, column, tile):
     """Write a tile; its first entry becomes array[row, column]."""
 
     def generate(context, builder, sig, operands):
-        item = array.dtype.bitwidth // 8
         places = _tile(context, builder, array, operands[0], len(tile), len(vectors), *operands[2:4])
         for place, entries in zip(places, unpack_tuple(builder, operands[4]), strict=True):
-            builder.store(entries, place, align=item)
+            builder.store(entries, place, align=Vector(array.dtype).item)
         return context.get_dummy_value()
 
     return types.void(array, vectors, types.intp, types.intp, tile), generate
@@ -111,11 +110,9 @@ def largest_distances(builder: Any, vector: Vector, factor: Any, other: Any, lar
 
     No entry of the tile may be negative: such numbers are in the order of their bits, and NaN comes after infinity.
     """
-    bits = BYTES * 8 // vector.lanes
-    whole = ir.VectorType(ir.IntType(bits), vector.lanes)
-    no_sign = ir.Constant(whole, [2 ** (bits - 1) - 1] * vector.lanes)
-    apart = builder.and_(builder.bitcast(builder.fsub(other, factor), whole), no_sign)
-    so_far = builder.bitcast(largest, whole)
+    no_sign = ir.Constant(vector.bits, [2 ** (8 * vector.item - 1) - 1] * vector.lanes)
+    apart = builder.and_(builder.bitcast(builder.fsub(other, factor), vector.bits), no_sign)
+    so_far = builder.bitcast(largest, vector.bits)
     return builder.bitcast(builder.select(builder.icmp_unsigned(">", apart, so_far), apart, so_far), vector.ir)
 
 
@@ -155,7 +152,7 @@ def add_weighted_differences(_, tile, weights, column, vectors, points, row, k):
     def generate(context, builder, sig, operands):
         sums, value, column, entries, points_value, row, k = operands
         places = _tile(context, builder, points, points_value, len(tile), len(vectors), row, k)
-        starts = [builder.load(place, align=points.dtype.bitwidth // 8) for place in places]
+        starts = [builder.load(place, align=Vector(points.dtype).item) for place in places]
 
         def made(factor, other, total, r, v):
             difference = builder.fsub(other, starts[r * len(vectors) + v])

@@ -39,7 +39,7 @@ from kernels._conformance.calls import agrees_where_extents_are_long
 from kernels._conformance.claims import implementation_from
 from kernels._conformance.draws import properties_of
 from kernels._conformance.general import GENERAL, SHARES, Property
-from kernels._conformance.implementation import Implementation, Record, kinds_here, under_test
+from kernels._conformance.implementation import Implementation, Record, Trial, kinds_here, under_test
 from kernels._conformance.sizes import agrees_at_every_length, agrees_at_ordinary_sizes
 from kernels._conformance.snippet import hints, snippet
 from kernels._conformance.state import watched
@@ -94,22 +94,22 @@ def run(property_: Property, implementation: Implementation, max_examples: int, 
         return implementation.record
 
     def ask(data: Any) -> None:
-        record, form = implementation.record, implementation.form
-        record.case, record.before, record.in_place, record.circumstances, record.called = None, None, False, [], None
+        trial, form = Trial(), implementation.form
+        implementation.record.trial = trial
         if form and form.varies:
-            form.leaves_out = record.left_out = data.draw(st.booleans(), label="what has a default is left out")
+            form.leaves_out = trial.left_out = data.draw(st.booleans(), label="what has a default is left out")
         try:
             # Behind dispatch NumPy gives no warnings; those of a bare function do not decide its verdict.
             with warnings.catch_warnings(action="ignore") if implementation.bare else nullcontext():
                 property_(implementation, data)
         except SystemExit as end:
             ended = AssertionError(f"it ends the process with SystemExit({end})")
-            ended.__dict__["asked"] = replace(record)
+            ended.__dict__["trial"] = trial
             raise ended from end
         except Exception as error:
-            error.__dict__["asked"] = replace(record)  # the last example that fails need not be the one that is shown
+            error.__dict__["trial"] = trial  # the last example that fails need not be the one that is shown
             raise
-        record.examples += 1  # those that a property rejects do not count
+        implementation.record.examples += 1  # those that a property rejects do not count
 
     large = property_ in WITH_LARGE_CALLS
     examples = 1 if large else max(1, round(max_examples * share))
@@ -131,12 +131,13 @@ def _naming(property_: Property, implementation: Implementation) -> Iterator[Non
         what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         what = what if len(what) <= MESSAGE else f"{what[:MESSAGE]} ..."
         lines = [f"{implementation.operation}: {property_.__name__} failed: {what}"]
-        record: Record = error.__dict__.get("asked", implementation.record)
-        lines += [*hints(implementation, record, error), *implementation.notes]
-        if implementation.record.changed and "for the whole process" not in what:
-            lines.append(f"it changed {', '.join(implementation.record.changed)} for the whole process, which may be why")
-        if record.case is not None:
-            lines.append(f"smallest failing example:\n{textwrap.indent(snippet(implementation, record), '    ')}")
+        record = implementation.record
+        trial: Trial = error.__dict__.get("trial", record.trial)
+        lines += [*hints(implementation, trial, error), *implementation.notes]
+        if record.changed and "for the whole process" not in what:
+            lines.append(f"it changed {', '.join(record.changed)} for the whole process, which may be why")
+        if trial.case is not None:
+            lines.append(f"smallest failing example:\n{textwrap.indent(snippet(implementation, trial), '    ')}")
         raise ConformanceError("\n".join(lines)) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,17 +87,3 @@ def magnitudes(draw: st.DrawFn, rng: np.random.Generator, array: np.ndarray[Any,
     """Return an array's magnitudes, in half of the draws with zeros among them."""
     share = draw(st.sampled_from([0.0, 0.0, 0.2, 0.7]))
     return np.asarray(np.where(rng.random(array.shape) < share, array.dtype.type(0), np.abs(array)))
-
-
-def sound_array(signature: Signature, key: str, dtype: str, sizes: dict[str, int]) -> np.ndarray[Any, Any]:
-    """Return a small array for a call that is in order; an extent that has no size yet gets one."""
-    argument = signature.arrays[key]
-    shape = [sizes.setdefault(extent, 2 + len(sizes)) for extent in argument.extents]
-    return np.ones(shape, dtype) if key in signature.group else np.zeros(shape, WHOLE[argument.kind][0])
-
-
-def outside(parameter: Parameter, extents: Mapping[str, int]) -> list[Any]:
-    """Return numbers on either side of what a parameter allows."""
-    low, high = parameter.interval(extents)
-    beside = [parameter.type(each) for each in (low - 1, high + 1) if math.isfinite(each)]
-    return [value for value in beside if not parameter.allows(value, extents)]

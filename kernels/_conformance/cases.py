@@ -35,16 +35,16 @@ class Case:
         return f"Case({self.dtype}, {', '.join(arrays)}, {self.parameters})"
 
 
-def extents(most: int, room: int) -> st.SearchStrategy[int]:
-    """Draw an extent of at most `room`; a case of more than the small work is there to cross tiles in every direction.
+def extents(most: int, longest: int) -> st.SearchStrategy[int]:
+    """Draw an extent of at most `longest`; a case of more than the small work is there to cross tiles in every direction.
 
     A third are any number up to the largest, for kernels that take six, twelve or fourteen rows at a time.
     """
     among = EXTENTS if most <= SMALL else TILES
-    beside_tiles = st.sampled_from([e for e in among if e <= room] or [1])
-    if room < min(among):
+    beside_tiles = st.sampled_from([e for e in among if e <= longest] or [1])
+    if longest < min(among):
         return beside_tiles
-    return st.one_of(beside_tiles, beside_tiles, st.integers(min(among), min(room, max(among))))
+    return st.one_of(beside_tiles, beside_tiles, st.integers(min(among), min(longest, max(among))))
 
 
 def long_tiles(most: int) -> list[int]:

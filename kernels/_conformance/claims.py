@@ -117,10 +117,14 @@ def _variant(zoo: Catalogue, op: _dispatch.Operation, name: str, claims: dict[st
     precisions = op.contract.PRECISIONS
     if variant.precision not in precisions:
         raise ValueError(f"{where} expected precision among {', '.join(precisions)}, got {variant.precision!r}")
-    example = op.contract.example("tiny")
-    limitable = [*op.signature.parameters, *op.contract.work(*example.args, **example.kwargs)]
-    for key in variant.limits.keys() - set(limitable):
-        raise ValueError(f"{where} expected limits of {', '.join(limitable)}, got one of {key!r}")
+    example, signature = op.contract.example("tiny"), op.contract.signature
+    omissible = [key for key in signature.arrays if key in signature.omissible]
+    limitable = [*omissible, *signature.parameters, *op.contract.work(*example.args, **example.kwargs)]
+    for key, limit in variant.limits.items():
+        if key not in limitable:
+            raise ValueError(f"{where} expected limits of {', '.join(limitable)}, got one of {key!r}")
+        if key in omissible and limit != (None,):
+            raise ValueError(f"{where} expected (None,) as the limit of {key}, an array that may be left out; got {limit!r}")
     return variant
 
 

@@ -1,4 +1,4 @@
-"""The calls that an operation's signature gives to the tests: extents that straddle tiles, entries of every size, and refusals.
+"""The calls that an operation's signature gives to the tests: extents that straddle tiles, entries of every size.
 
 What an operation's `_properties.py` states takes the place of what is derived here: `cases`, where calls of its own find more,
 such as points in clusters; `parameters`, where a parameter depends on the arrays; `SCALES` (see `relations.py`), by whose powers
@@ -20,17 +20,9 @@ from hypothesis import reject
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from kernels._conformance.arguments import (
-    WHOLE,
-    long_extent,
-    magnitudes,
-    outside,
-    parameter_values,
-    sound_array,
-    whole_array,
-    with_special,
-)
+from kernels._conformance.arguments import WHOLE, long_extent, magnitudes, parameter_values, whole_array, with_special
 from kernels._conformance.cases import SMALL, Case, extents
+from kernels._conformance.refusals import refused_calls
 from kernels._definition.annotations import ArrayArgument, Parameter
 from kernels._definition.numerics import precision_of
 from kernels._definition.signature import Signature
@@ -54,7 +46,7 @@ def properties_of(contract: Any) -> Any:
     stated: dict[str, Any] = vars(module) if module else {}
     own = {key: value for key, value in stated.items() if not key.startswith("_")}
     further = own.get("refused", lambda _: [])
-    own["refused"] = lambda dtype: [*_refused(contract.signature, dtype), *further(dtype)]
+    own["refused"] = lambda dtype: [*refused_calls(contract.signature, dtype), *further(dtype)]
     return SimpleNamespace(**{"cases": cases, "parameters": parameters, "PROPERTIES": (), "SCALES": (), **own})
 
 
@@ -118,16 +110,16 @@ def cases(draw: st.DrawFn, implementation: Implementation, most: int) -> Case:
     signature: Signature = implementation.contract.signature
     arrays = {key: signature.arrays[key] for key in draw(given_arrays(implementation))}
     sizes = long_extent(draw, signature, most)
-    room = most // max([1, *sizes.values()])
+    work = most // max([1, *sizes.values()])
     most = SMALL if sizes else most  # beside a long extent the others are short
     same = signature.same_extents(arrays)
     twice = set(same.values())  # such an extent stands for another as well: those of all pairs of x are squared
     left = [name for name in names(implementation, arrays) if name not in sizes]
     for extent in draw(st.permutations(left)):  # each in turn is the one that may be largest
-        own = math.isqrt(room) if extent in twice else room
+        own = math.isqrt(work) if extent in twice else work
         size = draw(allowed(implementation, extent, extents(most, own)))
         sizes[extent] = max(1, size)  # over nothing, few reductions are defined
-        room //= max(1, sizes[extent]) ** (2 if extent in twice else 1)
+        work //= sizes[extent] ** (2 if extent in twice else 1)
     shape = draw(_shapes(arrays) if most <= SMALL else st.just({key: each.extents for key, each in arrays.items()}))
     forms = {key: draw(st.sampled_from(list(FORMS))) for key in arrays}
     shapes = {key: tuple(sizes.get(same.get(e, e), e) for e in shape[key]) for key in arrays}
@@ -322,67 +314,3 @@ def _structured(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     for _ in range(rng.integers(3) if array.size else 0):
         array.flat[rng.integers(array.size)] = rng.standard_normal()
     return array
-
-
-# Refusals
-
-
-def _refused(signature: Signature, dtype: str) -> list[tuple[dict[str, Any], type[Exception]]]:
-    """Return calls that must be refused: arrays that are none or do not fit, NaN where none may be, values that are not valid."""
-    own = "float32" if dtype == "bfloat16" else dtype
-    sizes: dict[str, int] = {}
-    every = {key: sound_array(signature, key, own, sizes) for key in signature.arrays}
-    parameters = {key: each.example(sizes) for key, each in signature.parameters.items() if each.needed}
-    sound = {key: array for key, array in every.items() if key not in signature.omissible} | parameters
-    calls: list[tuple[dict[str, Any], type[Exception]]] = []
-    for key, array in every.items():
-        beside = sound | every if key in signature.nullable else sound  # the arrays that it goes with
-        calls += [(beside | {key: each}, error) for each, error in _no_such_array(signature, key, array)]
-        others = {extent for other in every if other != key for extent in signature.arrays[other].extents}
-        for axis, extent in enumerate(signature.arrays[key].extents):
-            if extent in others:
-                calls.append((sound | every | {key: np.concatenate([array, array], axis=axis)}, ValueError))
-        if key in signature.finite:
-            wrong = (np.nan, np.inf, -np.inf, *([-1] if key in signature.nonnegative else []))
-            calls += [(beside | {key: np.full_like(array, each)}, ValueError) for each in wrong]
-    batched = [key for key in every if signature.arrays[key].batch]
-    if len(batched) > 1:
-        calls.append((sound | {key: np.stack([every[key]] * (2 + i)) for i, key in enumerate(batched)}, ValueError))
-    for key, each in signature.parameters.items():
-        calls += [(sound | {key: value}, error) for value, error in _no_such_value(each, sizes)]
-    return calls
-
-
-def _no_such_array(signature: Signature, key: str, array: Array) -> list[tuple[Any, type[Exception]]]:
-    """Return what must be refused in an array's place, whatever the others."""
-    argument, first = signature.arrays[key], next(iter(signature.arrays))
-    wrong: list[tuple[Any, type[Exception]]] = [
-        (array.tolist(), TypeError),
-        *([] if array.dtype == object else [(array.astype("U5"), TypeError)]),  # text and objects promote to objects
-        (np.ma.masked_array(array), TypeError),
-    ]
-    if key not in signature.omissible:
-        wrong.append((None, TypeError))
-    if argument.least:
-        wrong.append((array[(0,) * array.ndim + (...,)], ValueError))
-    if not argument.batch:
-        wrong.append((array[None], ValueError))
-    if argument.least > 1:
-        wrong.append((array[0], ValueError))
-    if argument.keeps_dtype:
-        wrong.append((array.astype("float64"), TypeError))
-    if argument.kind == "Float" and not (signature.promotes and len(signature.arrays) > 1):
-        wrong.append((array.astype(int), TypeError))
-    if key != first and not signature.promotes:
-        wrong.append((array.astype("float32" if array.dtype == "float64" else "float64"), TypeError))
-    return wrong
-
-
-def _no_such_value(each: Parameter, sizes: Mapping[str, int]) -> list[tuple[Any, type[Exception]]]:
-    """Return what must be refused as a parameter's value."""
-    if each.choices:
-        return [(object(), ValueError), ("no such choice", ValueError), ([each.choices[0]], ValueError)]
-    numbers = () if each.type is bool else (0, -1, 1e9, *((math.nan, math.inf) if each.type is float else ()))
-    invalid = [value for value in map(each.type, numbers) if not each.allows(value, sizes)] + outside(each, sizes)
-    no_number: list[Any] = [object(), "2.5", *([] if each.optional else [None]), *([] if each.type is bool else [True])]
-    return [(value, ValueError) for value in invalid] + [(value, TypeError) for value in no_number]

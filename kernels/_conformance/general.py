@@ -51,7 +51,7 @@ _one_guard = threading.Lock()  # NumPy's functions are replaced for all threads,
 
 def _poison(implementation: Implementation, case: Case) -> None:
     """Leave NaN in the memory that an allocator is about to hand out, so that an entry never written shows."""
-    implementation.record.circumstances.append("# memory that is free was filled with NaN before the call")
+    implementation.record.trial.circumstances.append("# memory that is free was filled with NaN before the call")
     for array in case.arrays.values():
         for size in (array.nbytes, 4 * array.nbytes):
             np.full(size // 8 + 1, np.nan)  # which is freed at once
@@ -73,7 +73,7 @@ def stays_within_what_it_allocates(implementation: Implementation, data: st.Data
     """
     case = implementation.note(laid_out(drawn(implementation, data), data))
     implementation.call(case)
-    implementation.record.circumstances.append(
+    implementation.record.trial.circumstances.append(
         "# np.empty and np.zeros gave arrays between guard bytes, filled with NaN if empty"
     )
     with _guards() as blocks:
@@ -152,7 +152,8 @@ def sees_fresh_contents(implementation: Implementation, data: st.DataObject) -> 
     """New values at an old address are read anew: nothing is cached by identity, shape, pointer, sample or checksum."""
     case = plain(drawn(implementation, data))
     implementation.call(case)
-    implementation.record.before, implementation.record.in_place = plain(case), True
+    trial = implementation.record.trial
+    trial.before, trial.in_place = plain(case), True
     change = data.draw(st.sampled_from(["all", "two entries swapped"]), label="what changes")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the change"))
     for name in data.draw(st.sampled_from([list(case.arrays), *([name] for name in case.arrays)]), label="arrays that change"):
@@ -179,7 +180,7 @@ def serves_eight_threads(implementation: Implementation, data: st.DataObject) ->
     if inputs == "of one shape":
         cases = [replace(cases[0], arrays={k: np.roll(a, i) for k, a in cases[0].arrays.items()}) for i in range(THREADS)]
     assume(all(map(implementation.claims, cases)))
-    implementation.record.circumstances.append(f"# {THREADS} threads were calling it at once; inputs: {inputs}")
+    implementation.record.trial.circumstances.append(f"# {THREADS} threads were calling it at once; inputs: {inputs}")
     outcomes: list[list[Any]] = [[] for _ in range(THREADS)]
     together = threading.Barrier(THREADS)
 
@@ -234,9 +235,8 @@ class _Stops:
 def leaves_the_process_as_it_was(implementation: Implementation, data: st.DataObject) -> None:
     """What a process shares changes no result and is left as it was, whether it is as usual or not, at the first call too."""
     case = drawn(implementation, data)
-    usual = list(implementation.record.circumstances)
     for unusual in (False, True):
-        implementation.record.circumstances[:] = usual + (circumstances() if unusual else [])
+        implementation.record.trial.circumstances = circumstances() if unusual else []
         with watched(unusual=unusual, dispatched=not implementation.bare) as changed:
             result = implementation.call(case)
         require(not changed, f"it changed {', '.join(changed)} for the whole process")

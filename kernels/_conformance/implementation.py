@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from hypothesis import reject
 
-from kernels import _arrays
 from kernels._conformance import answers
 from kernels._conformance.cases import MOST_WORK, SMALL, Case, present, values
 from kernels._conformance.forms import Bare, Form
 from kernels._conformance.state import FirstCall
+from kernels._definition import results
 from kernels._definition.numerics import Agreement, compare
-from kernels._definition.results import map_parts, parts
 from kernels._variant import Variant
 from kernels._zoo import Catalogue
 
@@ -33,6 +32,21 @@ def require(condition: Any, failure: str) -> None:
 
 
 @dataclass
+class Trial:
+    """One example of a property: what a failure shows of it."""
+
+    case: Case | None = None  # the last call that was tried
+    kind: str = "numpy"  # the kind of arrays in the last call
+    left_out: bool = False  # whether the last call leaves out what the function has defaults for
+    before: Case | None = None  # the call before the last one, where the last result may depend on it
+    in_place: bool = False  # whether the call before had the arrays of the last one, with other contents
+    circumstances: list[str] = field(default_factory=list)  # further code that comes before the call
+    # The last call that returned, the kind of its arrays, and its result.
+    called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
+    brief: bool = True  # whether the last call that returned took little time
+
+
+@dataclass
 class Record:
     """What a property saw of an implementation: how much it asked, and how close it came."""
 
@@ -43,16 +57,14 @@ class Record:
     largest: int = 0  # the largest extent of an array
     crossings: int = 0  # the calls in which an extent goes past a tile of 16 and ends inside another
     seconds: float = 0.0  # what all of it took
-    case: Case | None = None  # the last call that was tried
-    kind: str = "numpy"  # the kind of arrays in the last call
-    left_out: bool = False  # whether the last call leaves out what the function has defaults for
-    before: Case | None = None  # the call before the last one, where the last result may depend on it
-    in_place: bool = False  # whether the call before had the arrays of the last one, with other contents
-    circumstances: list[str] = field(default_factory=list)  # further code that comes before the call
-    # The last call that returned, the kind of its arrays, and its result.
-    called: tuple[Case, str, np.ndarray[Any, Any]] | None = None
-    brief: bool = True  # whether the last call that returned took little time
     changed: list[str] = field(default_factory=list)  # what the implementation changed for the whole process
+    trial: Trial = field(default_factory=Trial)  # the example that is asked now
+
+    def add(self, agreement: Agreement, entries: int) -> None:
+        """Count the entries of a result that was compared."""
+        self.worst = max(self.worst, agreement.share)
+        self.entries += entries
+        self.vacuous += agreement.vacuous * entries
 
     @property
     def vacuous_share(self) -> float:
@@ -83,24 +95,24 @@ class Implementation:
         kind = kind or self.kinds[0]
         if not self.claims(case):
             reject()
-        self.record.kind = kind
+        trial = self.record.trial
+        trial.kind = kind
         presented = {id(array): present(array, kind, case.dtype, self.device) for array in case.arrays.values()}
         given_arrays = {name: presented[id(array)] for name, array in case.arrays.items()}
         started = time.process_time()
         result = self.first.of(self.function, not self.bare)(**given_arrays, **case.parameters)
         seconds = time.process_time() - started
-        if case.dtype == "object" and np.ndim(result) == 0:
-            result = np.asarray(result, dtype=object)  # NumPy hands out the object itself
-        first = next(iter(given_arrays.values()))
-        if self.contract.signature.uniform:
-            result = _sound(result, first)
-        else:  # its parts were looked at by the dispatcher
-            result = map_parts(lambda part: _usable(part, first), result)
-        self.record.called, self.record.brief = (case, kind, result), seconds < BRIEF
+        signature, first = self.contract.signature, next(iter(given_arrays.values()))
+        try:
+            result = results.require(signature, result, signature.normal((), {**given_arrays, **case.parameters}))
+        except TypeError as error:
+            raise AssertionError(f"it {error}") from None
+        result = results.map_parts(lambda part: _usable(part, first), result)
+        trial.called, trial.brief = (case, kind, result), seconds < BRIEF
         return result
 
     def claims(self, case: Case) -> bool:
-        """Whether a call is valid, and within the implementation's limits; data that is x itself counts as left out."""
+        """Whether a call is valid, and within the implementation's limits; an array that is its default counts as left out."""
         if self.contract.signature.custom:
             try:
                 self.contract.validate(**case.arrays, **case.parameters)
@@ -110,17 +122,12 @@ class Implementation:
             return True
         given = self.contract.signature.public.bind(**case.arrays, **case.parameters)
         given.apply_defaults()
-        first = next(iter(case.arrays.values()))
-        optional = {key: None for key in list(case.arrays)[1:] if case.arrays[key] is first}
-        facts = {**given.arguments, **optional}
+        default = {key: case.arrays.get(other) for key, other in self.contract.signature.defaults.items()}
+        facts = dict(given.arguments)
+        facts |= {key: None if array is default.get(key) else "an array" for key, array in case.arrays.items()}
         if not self.limits.keys() <= facts.keys():  # to count the work takes longer than many a call
             facts = {**answers.work(self.contract, case), **facts}
-        return all(
-            any(facts[key] is each or (np.ndim(facts[key]) == 0 and facts[key] == each) for each in limit)
-            if isinstance(limit, tuple)
-            else facts[key] <= limit
-            for key, limit in self.limits.items()
-        )
+        return all(self.within(key, [facts[key]]) for key in self.limits)
 
     @property
     def bare(self) -> bool:
@@ -176,16 +183,13 @@ class Implementation:
         if not self.contract.by_entries:
             given = {**case.arrays, **case.parameters}
             verdict = self.contract.verdict(result, **given, dtype=case.dtype, precision=self.precision)
-            size = sum(part.size for part in parts(result))
-            self.record.worst = max(self.record.worst, verdict.agreement.share)
-            self.record.entries += size
-            self.record.vacuous += verdict.agreement.vacuous * size
+            self.record.add(verdict.agreement, sum(part.size for part in results.parts(result)))
             require(verdict.failure is None, str(verdict.failure))
             return
         self.require_close(result, *self.expected(case))
-        called = self.record.called
-        if self.deterministic and self.record.brief and called and called[2] is result:
-            asked, kind, _ = called
+        trial = self.record.trial
+        if self.deterministic and trial.brief and trial.called and trial.called[2] is result:
+            asked, kind, _ = trial.called
             if max(extent for array in asked.arrays.values() for extent in (0, *array.shape)) > LONG:
                 require(same_bits(self.call(asked, kind), result), "the same call gave other bits")
 
@@ -220,9 +224,7 @@ class Implementation:
             expected = expected.astype(np.result_type(expected, bound))
         bound = np.broadcast_to(bound, expected.shape)
         agreement: Agreement = compare(result, expected, bound, scale)
-        self.record.worst = max(self.record.worst, agreement.share)
-        self.record.entries += result.size
-        self.record.vacuous += agreement.vacuous * result.size
+        self.record.add(agreement, result.size)
         if not agreement.passes:
             raise AssertionError(
                 f"{claim}{': ' if claim else ''}entry {agreement.worst} is {result[agreement.worst]}, "
@@ -233,7 +235,7 @@ class Implementation:
     def note(self, case: Case) -> Case:
         """Remember a case as the one under test, so that a failure can show it."""
         extents = [extent for array in case.arrays.values() for extent in array.shape]
-        self.record.case = case
+        self.record.trial.case = case
         self.record.largest = max([self.record.largest, *extents])
         self.record.crossings += any(extent > 16 and extent % 16 for extent in extents)
         return case
@@ -248,16 +250,6 @@ def under_test(variant: Variant, contract: ModuleType, function: Callable[..., A
 def kinds_here(zoo: Catalogue) -> tuple[str, ...]:
     """Return the kinds of array that can be brought here."""
     return ("numpy", *(package for package in ("torch", "array_api_strict") if not zoo.system.missing(package)))
-
-
-def _sound(result: Any, like: Any) -> np.ndarray[Any, Any]:
-    """Return the values of what a function made of an array, once they are an array of its kind, whose memory is usable."""
-    same_kind = type(result) is type(like) or (isinstance(like, np.ndarray) and isinstance(result, np.generic))
-    require(same_kind, f"the result is a {type(result).__name__}, the arrays are {type(like).__name__}")
-    require(result.dtype == like.dtype, f"the result has dtype {result.dtype}, expected {like.dtype}")
-    place, expected = _arrays.place(result), _arrays.place(like)
-    require(place == expected, f"the result is on {place}, the arrays are on {expected}")
-    return _usable(result, like)
 
 
 def _usable(result: Any, like: Any) -> np.ndarray[Any, Any]:

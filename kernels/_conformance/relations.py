@@ -126,7 +126,7 @@ def _sizes(implementation: Implementation, case: Case) -> dict[str, int]:
 def treats_rows_apart(implementation: Implementation, data: st.DataObject) -> None:
     """Some of the rows that the definition computes apart, in any order, some of them twice, give those rows of the result."""
     case = explicit(implementation, _unit(implementation, data)) or reject()
-    assume(implementation.contract.rows_are_apart(case.parameters))
+    assume(implementation.contract.rows_are_apart(**case.arrays, **case.parameters))
     rows: str = implementation.contract.module.ROWS
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed of the rows"))
     chosen = rng.integers(_sizes(implementation, case)[rows], size=data.draw(st.sampled_from([1, 2, 16, 17]), label="rows"))

@@ -15,7 +15,6 @@ LINEAR beside the definition
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import math
 import time
@@ -31,7 +30,6 @@ from kernels._conformance.cases import MOST_WORK, Case
 from kernels._conformance.draws import all_arrays, rounded
 from kernels._conformance.implementation import Implementation
 from kernels._definition.numerics import gamma, precision_of, wide
-from kernels._definition.results import map_parts
 
 Array = np.ndarray[Any, Any]
 Sizes = dict[str, int]
@@ -41,10 +39,8 @@ SHORT, BESIDE_LONG = 5, 5  # the most of an extent while another takes every len
 WORK = 24_000_000  # the product of a call's extents: two past 4,200, or three past 256
 STORED = 2**19  # entries of an array that is passed or given back
 LONGEST = 100_000  # past 16 bits
-FIRST, STEP = (
-    3000,
-    20,
-)  # the product of the extents of the first of the calls that show how fast an implementation is, and how they grow
+FIRST = 3000  # the product of the extents of the first of the calls that show how fast an implementation is
+STEP = 20  # by which that product grows from one of them to the next
 SECONDS = 1.0  # of a processor that a large call may take, as far as one a step smaller tells
 STAND_IN = 4  # of so many large calls, one is asked of a stand-in for a device
 JUDGED, SAMPLE = 2**17, 48  # the product of the extents, and the rows, that are judged
@@ -68,9 +64,9 @@ def agrees_at_every_length(implementation: Implementation, data: st.DataObject) 
 
 def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject) -> None:
     """Sampled rows agree where one extent is long, or some, or all, and the others are small: as long as is bearable."""
-    rng = _generator(data)
+    rng, contract = _generator(data), implementation.contract
     choices = _all_choices(implementation, rng)
-    plan = list(_plan(implementation.contract, rng))
+    plan = list(_plan(contract, rng))
     if implementation.stands_in:  # each seed asks it for others of them
         plan = [plan[i] for i in sorted(rng.permutation(len(plan))[: math.ceil(len(plan) / STAND_IN)])]
     for long, others, share in plan:
@@ -84,8 +80,9 @@ def agrees_at_ordinary_sizes(implementation: Implementation, data: st.DataObject
         apart = _rows_are_apart(implementation, first)
         case, result = _largest(implementation, first, calls, WORK if apart and precision_of(dtype) else MOST_WORK)
         if apart:
-            rows = _sample(implementation.contract, case, own())
-            implementation.judge(_cut(implementation.contract, case, rows), _rows_of(implementation.contract, result, rows))
+            rows = _sample(contract, case, own())
+            chosen = contract.rows_of(result, rows, **case.arrays, **case.parameters)
+            implementation.judge(_cut(contract, case, rows), chosen)
             _sums_agree(implementation, case, result, own())
         else:
             implementation.judge(case, result)
@@ -125,11 +122,11 @@ def _long_call(
     long: tuple[str, ...],
     others: Sizes,
     share: float,
-    room: int,
+    product: int,
 ) -> Case | None:
-    """Return a call that the implementation takes, whose extents' product is at most `room`; None if it takes no such call."""
+    """Return a call that the implementation takes, whose extents' product is at most `product`; None if it takes no such call."""
     rng = generator()
-    each = share * min((room / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
+    each = share * min((product / math.prod(others.values())) ** (1 / len(long)), _longest(dtype))
     sizes = others | {name: max(1, int(each * rng.uniform(0.9, 1))) for name in long}
     for dimensions in _all_dimensions(implementation.contract):
         size, shared = math.prod(sizes[name] for name in dimensions), [name for name in dimensions if name in long]
@@ -146,7 +143,7 @@ def _longest(dtype: str) -> int:
 
 def _largest(implementation: Implementation, case: Case, calls: Callable[[int], Case | None], most: int) -> tuple[Case, Array]:
     """Make larger and larger calls, up to `most` or what it does in `SECONDS`; return the last, and its result."""
-    room, seconds = min(FIRST, implementation.most), 0.0
+    product, seconds = min(FIRST, implementation.most), 0.0
     most = implementation.most if implementation.stands_in else most
     while True:
         foretold = 2 * STEP * seconds
@@ -154,12 +151,12 @@ def _largest(implementation: Implementation, case: Case, calls: Callable[[int], 
             started = time.process_time()
             result = implementation.call(implementation.note(case))
             seconds = time.process_time() - started
-            if seconds <= max(foretold, SECONDS / STEP) or room >= most:
+            if seconds <= max(foretold, SECONDS / STEP) or product >= most:
                 break
-        if room >= most or seconds * STEP > SECONDS:
+        if product >= most or seconds * STEP > SECONDS:
             return case, result
-        room = min(room * STEP, most)
-        larger = calls(room)
+        product = min(product * STEP, most)
+        larger = calls(product)
         if larger is None:
             return case, result
         case = larger
@@ -203,7 +200,7 @@ def _choices(implementation: Implementation, rng: np.random.Generator) -> tuple[
             choices = implementation.within(key, each.choices or (False, True))
             parameters[key] = choices[rng.integers(len(choices))]
         else:
-            parameters[key] = each.type(1) if each.default is inspect.Parameter.empty else each.default
+            parameters[key] = each.type(1) if each.needed else each.default
     return dtype, parameters
 
 
@@ -257,59 +254,32 @@ def _as(numbers: Array, dtype: str) -> Array:
     return np.asarray(whole > 0 if dtype == "bool" else whole.astype(dtype))
 
 
-# Rows
-
-
-def _sizes(contract: Any, case: Case) -> Sizes:
-    found: Sizes = {}
-    for key, array in contract.signature.with_defaults(case.arrays).items():
-        found |= zip(_dimensions(contract, contract.signature.arrays[key]), array.shape, strict=True)
-    return found
-
-
-def _rows(contract: Any) -> str:
-    """Return the extent along which the result's entries are computed apart, "" if there is none."""
-    batches = [name for name in _names(contract) if name.startswith("*")]
-    return str(getattr(contract, "ROWS", None) or (batches[0] if batches else ""))
-
-
-def _rows_of(contract: Any, result: Any, rows: Array) -> Any:
-    """Return these rows of a result, of all its parts."""
-
-    def chosen(part: Array, stated: Any) -> Array:
-        return np.take(part, rows, axis=_dimensions(contract, stated).index(_rows(contract)))
-
-    stated = tuple(contract.signature.results.values())
-    return map_parts(chosen, result, stated if isinstance(result, tuple) else stated[0])
+# Rows that are computed apart
 
 
 def _cut(contract: Any, case: Case, rows: Array) -> Case:
     """Return the call whose result is these rows of a call's result."""
-    arrays = contract.signature.with_defaults(case.arrays)
-    for key, array in arrays.items():
-        dimensions = _dimensions(contract, contract.signature.arrays[key])
-        if _rows(contract) in dimensions:
-            arrays[key] = np.take(array, rows, axis=dimensions.index(_rows(contract)))
-    return replace(case, arrays=arrays)
+    call = contract.signature.normal(*contract.rows(rows, **case.arrays, **case.parameters))
+    return replace(case, arrays={key: call[key] for key in contract.ARRAYS if call[key] is not None})
 
 
 def _sample(contract: Any, case: Case, rng: np.random.Generator) -> Array:
     """Draw rows to judge, the first and the last among them."""
-    sizes = _sizes(contract, case)
-    count = sizes[_rows(contract)]
-    drawn = int(min(SAMPLE, max(2, JUDGED * count // math.prod(sizes.values()))))
+    given = {**case.arrays, **case.parameters}
+    count, extents = contract.row_count(**given), contract.signature.extents_of(contract.signature.normal((), given))
+    drawn = int(min(SAMPLE, max(2, JUDGED * count // math.prod(extents.values()))))
     return np.unique([0, count - 1, *rng.integers(count, size=drawn)])
 
 
 def _rows_are_apart(implementation: Implementation, case: Case) -> bool:
     """Whether the bound of a row is the same without the other rows: in a class that goes by the largest entry it is not."""
-    contract = implementation.contract
-    if not (_rows(contract) and contract.rows_are_apart(case.parameters)):
+    contract, given = implementation.contract, {**case.arrays, **case.parameters}
+    if not contract.rows_are_apart(**given):
         return False
     if implementation.precision == "working":
         return True
-    rows = np.arange(0, _sizes(contract, case)[_rows(contract)], 2)
-    whole = _rows_of(contract, implementation.bound(case), rows)
+    rows = np.arange(0, contract.row_count(**given), 2)
+    whole = contract.rows_of(implementation.bound(case), rows, **given)
     return bool((implementation.bound(_cut(contract, case, rows)) >= whole * (1 - 2.0**-20)).all())
 
 

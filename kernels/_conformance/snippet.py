@@ -18,29 +18,29 @@ import numpy as np
 from kernels._conformance.cases import Case
 from kernels._conformance.draws import properties_of
 from kernels._conformance.forms import Bare
-from kernels._conformance.implementation import Implementation, Record
+from kernels._conformance.implementation import Implementation, Trial
 
 LITERAL = 300  # characters of an array that a failure shows; a longer one goes to a file
 
 
-def snippet(implementation: Implementation, record: Record) -> str:
+def snippet(implementation: Implementation, trial: Trial) -> str:
     """Return the last call that was tried, and what came before it where that matters."""
-    case: Any = record.case
-    lines = list(record.circumstances)
-    if record.before is not None:
-        lines += [*_arrays(implementation, record, record.before), _call(implementation, record, record.before)]
-    arrays = list(_arrays(implementation, record, case))
-    if record.in_place:
+    case: Any = trial.case
+    lines = list(trial.circumstances)
+    if trial.before is not None:
+        lines += [*_arrays(implementation, trial, trial.before), _call(implementation, trial, trial.before)]
+    arrays = list(_arrays(implementation, trial, case))
+    if trial.in_place:
         arrays = [line.replace(" = ", "[...] = ", 1) for line in arrays]
-    lines += [*arrays, _call(implementation, record, case)]
+    lines += [*arrays, _call(implementation, trial, case)]
     return "\n".join([*_imports(implementation, "\n".join(lines)), "", *lines])
 
 
-def hints(implementation: Implementation, record: Record, error: Exception) -> list[str]:
+def hints(implementation: Implementation, trial: Trial, error: Exception) -> list[str]:
     """Say what an operation knows of a wrong result, and which claims might be missing where a function takes no such call."""
     known = getattr(properties_of(implementation.contract), "hint", None)
-    if known and record.called and isinstance(error, AssertionError):
-        case, _, result = record.called
+    if known and trial.called and isinstance(error, AssertionError):
+        case, _, result = trial.called
         return [hint] if (hint := known(case, result)) else []
     if implementation.form is None or not isinstance(error, TypeError | AttributeError):
         return []
@@ -58,7 +58,7 @@ def hints(implementation: Implementation, record: Record, error: Exception) -> l
         for name, default in implementation.form.lacking.items()
         if name not in limits
     ]
-    layouts = record.case.layouts.values() if record.case else ()
+    layouts = trial.case.layouts.values() if trial.case else ()
     if isinstance(error, TypeError) and variant.layout == "any" and set(layouts) - {"contiguous"}:
         lines.append("it is called with every layout: layout='C' gives it writable C-contiguous arrays")
     return [*lines, f"it is called with {arrays[variant.arrays]}"]
@@ -93,7 +93,7 @@ def _imports(implementation: Implementation, code: str) -> Iterator[str]:
         yield f"# {name} is the function under test"
 
 
-def _arrays(implementation: Implementation, record: Record, case: Case) -> Iterator[str]:
+def _arrays(implementation: Implementation, trial: Trial, case: Case) -> Iterator[str]:
     """Yield the statements that make a case's arrays, each object once."""
     seen: dict[int, str] = {}
     for name, array in case.arrays.items():
@@ -102,14 +102,14 @@ def _arrays(implementation: Implementation, record: Record, case: Case) -> Itera
         others = [other for other, one in case.arrays.items() if id(one) in seen and np.shares_memory(array, one)]
         seen[id(array)] = name
         shared = f"  # it shares memory with {', '.join(others)}" if others else ""
-        yield f"{name} = {_array(implementation, record, case, name)}{shared}"
+        yield f"{name} = {_array(implementation, trial, case, name)}{shared}"
 
 
-def _array(implementation: Implementation, record: Record, case: Case, name: str) -> str:
+def _array(implementation: Implementation, trial: Trial, case: Case, name: str) -> str:
     """Return one array as an expression, in the layout and of the kind that the function gets."""
     array, variant = case.arrays[name], implementation.form.variant if implementation.form else None
     text = _expression(array, "float32" if case.dtype == "bfloat16" else case.dtype)
-    kind = variant.arrays if variant and not implementation.bare else record.kind
+    kind = variant.arrays if variant and not implementation.bare else trial.kind
     unknown_layout = kind == "torch" and any(stride < 0 for stride in array.strides)
     if case.layouts.get(name, "contiguous") != "contiguous" and not (unknown_layout or (variant and variant.layout == "C")):
         text = f"LAYOUTS[{case.layouts[name]!r}]({text})"
@@ -120,7 +120,7 @@ def _array(implementation: Implementation, record: Record, case: Case, name: str
     return f"array_api_strict.asarray({text})" if kind == "array_api_strict" else text
 
 
-def _call(implementation: Implementation, record: Record, case: Case) -> str:
+def _call(implementation: Implementation, trial: Trial, case: Case) -> str:
     """Return the call: of a registered variant as any caller's, of a function as dispatch makes it."""
     names = {id(array): name for name, array in reversed(case.arrays.items())}
 
@@ -131,13 +131,13 @@ def _call(implementation: Implementation, record: Record, case: Case) -> str:
     if implementation.form is None:
         return f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
     if isinstance(implementation.form, Bare):
-        by_position, kwargs = implementation.form.arguments(given, record.left_out)
+        by_position, kwargs = implementation.form.arguments(given, trial.left_out)
         return f"{name}({', '.join([*map(written, by_position), *(f'{key}={written(value)}' for key, value in kwargs.items())])})"
     # What a kernel has written into its arguments need not be valid.
     unchecked = {"check_finite": False} if implementation.contract.signature.finite else {}
     args, kwargs = implementation.contract.validate(**given, **unchecked)
     named = {**dict(zip(implementation.contract.signature.public.parameters, args, strict=False)), **kwargs}
-    kwargs = implementation.form.keywords_given(args, {**kwargs, **implementation.form.variant.options}, record.left_out)
+    kwargs = implementation.form.keywords_given(args, {**kwargs, **implementation.form.variant.options}, trial.left_out)
     keywords = [f"{key}={written(value)}" for key, value in kwargs.items()]
     if not (implementation.form.variant.batches or implementation.contract.signature.is_core(named)):
         function = f"lambda *arrays: {name}({', '.join(['*arrays', *keywords])})" if keywords else name

@@ -124,28 +124,33 @@ class Choice(Valued):
     def allows(self, indices: Any) -> Any:
         """Return which of some indices attain, within the bounds of both sides, what is asked for."""
         indices = np.asarray(indices)
-        inside = (indices >= 0) & (indices < len(self.low))
-        if not len(self.low):
-            return inside
-        chosen = np.where(inside, indices, 0)[None]
-        low, high = (np.take_along_axis(each, chosen, axis=0)[0] for each in (self.low, self.high))
-        allowed = inside & (low <= self.most) & (high >= self.least)
+        allowed = self._may_be(indices)
         if self.distinct is not None and indices.shape[self.distinct] > 1:
             ordered = np.sort(indices, axis=self.distinct)
             twice = (np.diff(ordered, axis=self.distinct) == 0).any(axis=self.distinct, keepdims=True)
             allowed = allowed & ~twice
         return allowed
 
+    def _may_be(self, indices: Array) -> Array:
+        """Return which of some indices, of a shape that broadcasts with that of the choice, rounding may make the choice."""
+        inside = (indices >= 0) & (indices < len(self.low))
+        shape = np.broadcast_shapes(self.shape, indices.shape)
+        if not len(self.low):
+            return np.broadcast_to(inside, shape)
+        chosen = np.broadcast_to(np.where(inside, indices, 0), shape)[None]
+        further = (slice(None), *(None,) * (len(shape) - self.ndim))
+        low, high = (
+            np.take_along_axis(np.broadcast_to(each[further], (len(each), *shape)), chosen, axis=0)[0]
+            for each in (self.low, self.high)
+        )
+        allowed: Array = inside & (low <= self.most) & (high >= self.least)
+        return allowed
+
     def __eq__(self, other: Any) -> Any:
         """Whether some candidate is the chosen one, and whether rounding may change that."""
         other = np.asarray(other)
-        value, other = np.broadcast_arrays(self.value, other)
-        narrow = self[(None,) * (value.ndim - self.ndim)]
-        low, high = (np.broadcast_to(each, (len(each), *value.shape)) for each in (narrow.low, narrow.high))
-        least, most = (np.broadcast_to(each, value.shape) for each in (narrow.least, narrow.most))
-        wide = Choice(value, low, high, least, most)
-        several = np.count_nonzero(wide.possible, axis=0) > 1
-        return Truth(value == other, ~wide.allows(other) | ~several)
+        several = np.count_nonzero(self.possible, axis=0) > 1
+        return Truth(self.value == other, ~(several & self._may_be(other)))
 
     def __ne__(self, other: Any) -> Any:
         return ~(self == other)

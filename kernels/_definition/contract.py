@@ -36,7 +36,7 @@ from kernels._definition.counting import Counted, Tally
 from kernels._definition.examples import Example, derived_example, example_from_file
 from kernels._definition.numerics import Agreement, Precision, precision_of, wide
 from kernels._definition.rounding import Rounded
-from kernels._definition.rows import BLOCK, Rows, are_apart
+from kernels._definition.rows import BLOCK, Rows
 from kernels._definition.signature import Signature
 
 Array = np.ndarray[Any, Any]
@@ -82,9 +82,9 @@ class Contract:
         """Return the shape that each part of a valid call's result has."""
         return tuple(results.shapes(self.signature, self.signature.normal(args, kwargs)).values())
 
-    def rows_are_apart(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether these values of parameters let rows be computed apart."""
-        return are_apart(self.module, parameters)
+    def rows_are_apart(self, *args: Any, **kwargs: Any) -> bool:
+        """Whether a call's result has rows that are computed apart."""
+        return bool(self._rows(self.signature.normal(args, kwargs)).axes)
 
     def row_count(self, *args: Any, **kwargs: Any) -> int:
         """Return how many rows a call's result has that are computed apart; 1 where it is one whole."""
@@ -210,7 +210,7 @@ class Contract:
                 value, known = self._known(block, dtype, precision)
             parts = map(results.parts, (rows.of(result, index), value, known))
             for name, got, exact, each in zip(self.signature.results, *parts, strict=True):
-                agreement = judging.agreement_of(got, exact, each, dtype, judging.size_of(exact))
+                agreement = judging.agreement_of(got, exact, each, dtype)
                 vacuous, entries = vacuous + agreement.vacuous * got.size, entries + got.size
                 if agreement.share > worst.share:
                     worst = agreement

@@ -82,7 +82,7 @@ def error_of(exact: Array, known: Any, dtype: str) -> Array:
     return bound + np.where(np.isnan(apart), 0.0, apart)
 
 
-def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any) -> Agreement:
+def agreement_of(result: Array, exact: Array, known: Any, dtype: str) -> Agreement:
     """Hold one array of a result, of the right shape, to what is known of it.
 
     Parameters
@@ -93,8 +93,6 @@ def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any
         What the claimed class of error makes of it.
     dtype : str
         The working dtype, whose reference adds its own rounding to a bound.
-    scale : ndarray or float
-        A bound above this says nothing.
     """
     if isinstance(known, Choice):
         right = known.allows(result) if result.dtype.kind in "iu" else np.zeros(result.shape, bool)
@@ -104,7 +102,7 @@ def agreement_of(result: Array, exact: Array, known: Any, dtype: str, scale: Any
     if not hasattr(known, "error"):
         right = np.asarray(result == exact) & (result.dtype.kind == exact.dtype.kind)
         return _agreement(np.broadcast_to(right, exact.shape))
-    return compare(result, exact, error_of(exact, known, dtype), scale)
+    return compare(result, exact, error_of(exact, known, dtype), size_of(exact))
 
 
 def _agreement(right: Array, open_: Any = False) -> Agreement:

@@ -7,7 +7,7 @@ their answers otherwise than entry by entry, and values of parameters other than
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,11 +19,6 @@ from kernels._definition.signature import Signature
 
 Array = np.ndarray[Any, Any]
 BLOCK = 2**20  # entries that the largest array of an evaluation may have before it goes block by block
-
-
-def are_apart(module: ModuleType, parameters: Mapping[str, Any]) -> bool:
-    """Whether these values of parameters let rows be computed apart."""
-    return all(parameters[key] == value for key, value in getattr(module, "APART", {}).items())
 
 
 class Rows:
@@ -49,7 +44,8 @@ class Rows:
 
     def __init__(self, signature: Signature, module: ModuleType, call: dict[str, Any]) -> None:
         self.signature, self.call = signature, call
-        rows = getattr(module, "ROWS", None) if are_apart(module, call) else None
+        apart = all(call[key] == value for key, value in getattr(module, "APART", {}).items())
+        rows = getattr(module, "ROWS", None) if apart else None
         self.axes, self.of_parts = self._first_of_batch() if rows is None else self._along(rows)
         if hasattr(module, "judge") or not self.axes:
             self.axes, self.of_parts = {}, []

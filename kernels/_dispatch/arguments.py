@@ -69,6 +69,11 @@ def _torch_error(name: str, tensor: Array) -> Exception | None:
             "expected a plain tensor, got one inside a transformation of torch.func (vmap, grad, jvp), which cannot look into "
             "kernels; call the operation outside it"
         )
+    if torch._C._is_tracing() or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY):
+        return ValueError(
+            "expected a tensor outside of torch.jit.trace and make_fx, which would keep a kernel's result as a constant; "
+            "call the operation outside"
+        )
     if tensor.requires_grad and torch.is_grad_enabled():
         return ValueError(f"requires grad, and kernels record no gradient; pass {name}.detach()")
     if str(tensor.layout) != "torch.strided" or tensor.is_meta or tensor.is_nested or tensor.is_quantized:

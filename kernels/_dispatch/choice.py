@@ -46,11 +46,14 @@ class Candidate(NamedTuple):
         None if it can run the call.
     cost : Cost or None
         What it will take; None where nothing is known of it, and for one that cannot run the call.
+    options : mapping
+        The measured options that take the place of the variant's defaults.
     """
 
     variant: Variant
     rejection: Rejection | None
     cost: Cost | None = None
+    options: Mapping[str, Any] = {}
 
 
 class Question(NamedTuple):
@@ -152,7 +155,8 @@ def ordered(
 
     def with_costs(facts: Mapping[str, float]) -> list[Candidate]:
         call = described._replace(facts=facts)
-        return [Candidate(variant, None, converted(variant, costs.of(variant.name, call, options))) for variant in running]
+        known = [converted(variant, costs.of(variant.name, call, options)) for variant in running]
+        return [Candidate(v, None, cost, cost.options if cost else {}) for v, cost in zip(running, known, strict=True)]
 
     corners = [with_costs(facts) for facts in (calls.corners(bounds) if bounds else [described.facts])]
     regrets = dict.fromkeys((variant.name for variant in running), 0.0)

@@ -122,7 +122,7 @@ class Chooser:
             self._trace(chosen, request)
         elif kind and decision.lasting and (serves := self._serves(decision, request)):
             self._keep(kind, serves)
-        return op.run(chosen.variant, op.zoo.function(chosen.variant), request, chosen.cost.options if chosen.cost else {})
+        return op.run(chosen.variant, op.zoo.function(chosen.variant), request, chosen.options)
 
     def _trace(self, chosen: Candidate, request: Request) -> None:
         op = self.op
@@ -243,15 +243,17 @@ class Chooser:
         """Return what serves all ordinary calls of a kind; None where their arrays must be copied elsewhere first."""
         op, (kind, _, device), (first, *_) = self.op, request.caller, decision.considered
         running = [first] if decision.by_facts is None else [each for each in decision.considered if each.rejection is None]
-        rivals = [variant for variant, _, _ in running if can_serve(variant, kind, device, decision.described.dtype)]
+        rivals = [each.variant for each in running if can_serve(each.variant, kind, device, decision.described.dtype)]
         lifts = not (op.contract.signature.is_core(request.arguments) or all(v.batches for v in rivals))
         if first.variant not in rivals or (lifts and not (op.shapes_alone and decision.by_facts is None)):
             return None
+        # What is kept of a call must not keep its arrays.
+        ndims = [request.arguments[name].ndim for name in op.contract.signature.arrays] if lifts else []
 
         @cache
         def kernel_of(variant: Variant) -> Callable[..., Any] | None:
-            loaded, names = op.zoo.function(variant), op.contract.signature.arrays
-            function = lifted(op, loaded, [request.arguments[name].ndim for name in names]) if lifts else loaded
+            loaded = op.zoo.function(variant)
+            function = lifted(op, loaded, ndims) if lifts else loaded
             return None if function is None else adapted(variant, function, kind)
 
         def by_facts(*args: Any, **kwargs: Any) -> Any:
@@ -279,14 +281,14 @@ class Chooser:
             first = self._chosen(decision, request)
             if first.rejection is not None or not self.records:
                 return decision
-            made = held.add(key, first.variant.name, dict(first.cost.options) if first.cost else {})
-        them = [each for each in decision.considered if each.variant.name == made["variant"]]
-        if not them or them[0].rejection is not None:
-            why = them[0].rejection.reason if them and them[0].rejection else "there is no such variant"
+            made = held.add(key, first.variant.name, dict(first.options))
+        found = next((each for each in decision.considered if each.variant.name == made["variant"]), None)
+        if found is None or found.rejection is not None:
+            why = found.rejection.reason if found and found.rejection else "there is no such variant"
             raise VariantUnavailable(f"{held.path}: {op.name}: variant {made['variant']!r} cannot run here: {why}")
-        cost = them[0].cost
-        kept = them[0]._replace(cost=cost._replace(options=made["options"]) if cost else None)
-        return decision._replace(considered=(kept, *(each for each in decision.considered if each is not them[0])), by_facts=None)
+        cost = found.cost and found.cost._replace(options=made["options"])
+        kept = found._replace(cost=cost, options=made["options"])
+        return decision._replace(considered=(kept, *(each for each in decision.considered if each is not found)), by_facts=None)
 
 
 def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]]) -> dict[str, int]:
@@ -300,7 +302,7 @@ def _standing(extents: Mapping[str, int], measured: Mapping[str, Sequence[int]])
 
 def _options(chosen: Candidate) -> dict[str, Any]:
     """Return the options that a variant runs with where the call states none."""
-    return {**chosen.variant.options, **(chosen.cost.options if chosen.cost else {})}
+    return {**chosen.variant.options, **chosen.options}
 
 
 def _hashable(mapping: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -121,8 +121,8 @@ class Tests(NamedTuple):
 def torch_disturbances(device: str) -> Tests:
     """Return cheap tests, each true where torch's state on a device is anything but neutral.
 
-    True also in a transformation of functions, with forward-mode derivatives, and while torch.compile traces: there, arrays
-    must be looked at more closely.
+    True also in a transformation of functions, with forward-mode derivatives, in modes that see each operation, and while
+    torch.compile or torch.jit.trace traces: there, arrays must be looked at more closely.
     """
     import torch
     from torch.autograd import forward_ad
@@ -132,6 +132,8 @@ def torch_disturbances(device: str) -> Tests:
         "not no_autocast(autocast_key)",
         "forward_ad._current_level >= 0",
         "transformation() is not None",
+        "tracing()",
+        "modes()",
         "PRECISION.calls",
         f"precision({BACKENDS[device]!r}, 'matmul') not in EXACT",
     )
@@ -141,6 +143,8 @@ def torch_disturbances(device: str) -> Tests:
         "autocast_key": getattr(torch._C.DispatchKey, f"Autocast{device.upper()}"),
         "forward_ad": forward_ad,
         "transformation": torch._C._functorch.peek_interpreter_stack,
+        "tracing": torch._C._is_tracing,
+        "modes": torch._C._len_torch_dispatch_stack,
         "PRECISION": PRECISION,
         "precision": torch._C._get_fp32_precision_getter,
         "EXACT": EXACT,
@@ -175,14 +179,13 @@ def in_neutral_state(function: Callable[..., Any]) -> Callable[..., Any]:
         with neutral():
             return function(*args, **kwargs)
 
-    @functools.cache
-    def untraced() -> Callable[..., Any]:
-        made: Callable[..., Any] = sys.modules["torch._dynamo"].disable(run)
-        return made
+    untraced: list[Callable[..., Any]] = []  # torch.compile warns of a functools.cache that it traces
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         loaded = sys.modules.get("torch._dynamo")  # torch.compile loads it; to load it takes a second
-        return (untraced() if loaded else run)(*args, **kwargs)
+        if loaded and not untraced:
+            untraced.append(loaded.disable(run))
+        return (untraced[0] if loaded else run)(*args, **kwargs)
 
     return call

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,15 +163,13 @@ def describe(error: BaseException, file: str) -> str:
 
 def place_of(error: BaseException | None, file: str) -> str | None:
     """Return the last line of a file that an error, or what caused it, came through, as ``file:line``, or None."""
-    place = None
-    while error and not place:
-        traceback = error.__traceback__
-        while traceback:
-            if os.path.realpath(traceback.tb_frame.f_code.co_filename) == os.path.realpath(file):
-                place = f"{file}:{traceback.tb_lineno}"
-            traceback = traceback.tb_next
+    wanted = os.path.realpath(file)
+    while error:
+        walk = traceback.walk_tb(error.__traceback__)
+        if lines := [line for frame, line in walk if os.path.realpath(frame.f_code.co_filename) == wanted]:
+            return f"{file}:{lines[-1]}"
         error = error.__cause__
-    return place
+    return None
 
 
 class Sampler:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import registry
 from kernels._costs.table import Table
-from kernels._explanation import duration
+from kernels._explanation import days_ago, duration
 from kernels._report.calls import Call
 from registry import Variant
 
@@ -60,7 +60,7 @@ def age(day: str, today: datetime.date) -> Cell:
         days = (today - datetime.date.fromisoformat(day[:10])).days
     except ValueError:
         return Cell(day)
-    return Cell(f"{day[:10]} ({'today' if days < 1 else 'yesterday' if days == 1 else f'{days} days ago'})", days)
+    return Cell(f"{day[:10]} ({days_ago(days)})", days)
 
 
 def ladder(variants: tuple[Variant, ...], found: list[Call]) -> tuple[Sheet, Call | None]:

@@ -25,6 +25,7 @@ RUN = 1024  # to find both ends of a run of data that a group of points goes thr
 GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
 FEW, COORDINATES = 4, 8  # points or data, each of so many coordinates at least: their pairs take less time than laying out
+FEWEST = 700  # pairs that take less time one by one than laid out, whatever the coordinates
 LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
 NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out
 TILED = 32  # for a pair that is kept in a tile in between
@@ -104,7 +105,7 @@ def _sampled():
 
 def few(n, m, d):
     """Return whether pairs are so few that `numba` takes each by itself."""
-    return min(n, m) <= FEW and d >= COORDINATES
+    return n * m <= FEWEST or (min(n, m) <= FEW and d >= COORDINATES)
 
 
 def _pair(d, parameters):

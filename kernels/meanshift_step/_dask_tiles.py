@@ -52,6 +52,7 @@ SAMPLE = 512  # points for each tile, or four parts of one: a tile's count is th
 COPIES = 6
 PART = 2**18  # points of a tile that are moved at a time: the memory of a sort of so many is about a processor's cache
 EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take where each has a cell: up to 1800 were measured
+COEFFICIENTS = 8  # of fast_gauss for each point: with fewer, a tile's share of them fits beside its points, as measured
 JOINED = 2  # parts: of so few each is made one array at once, and the pieces given up; of more, one after another
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
 CHANGE = (
@@ -95,16 +96,16 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
     """Return x, a dask array of whole rows in up to three dimensions, moved towards data, which may have a column of weights."""
     from dask.base import tokenize
 
-    certain = data is x or kernel != "gaussian"
-    unit = float(namespace(x._meta).finfo(x.dtype).eps) / 2
+    certain, unit = data is x or kernel != "gaussian", float(namespace(x._meta).finfo(x.dtype).eps) / 2
     reach = reach_of(kernel, bandwidth, unit, 0.0 if certain else _dask_proof.NEAREST)
     tiles = x.numblocks[0]
     rows = (1,) * tiles
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
+    expanded = data is x and kernel == "gaussian" and x.dtype == np.float32 and _compiled(x._meta)
     parts = 2 ** max(0, round(math.log2(len(x) / tiles / PART)))
     share = min(1.0, SAMPLE * tiles * max(1, parts // 4) / len(x))
     some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
-    cutting = functools.partial(cut, tiles, parts, reach, len(x) if data is x else 0)
+    cutting = functools.partial(cut, tiles, parts, reach, len(x) if data is x else 0, bandwidth if expanded else None)
     tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
     def divided(points: Any, reach: float) -> Any:
@@ -137,10 +138,11 @@ def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
     return np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)
 
 
-def cut(tiles: int, parts: int, reach: float, count: int, samples: list[Any]) -> Tree:
+def cut(tiles: int, parts: int, reach: float, count: int, bandwidth: float | None, samples: list[Any]) -> Tree:
     """Return the tree of a sample, with at most so many parts in a tile, a power of two.
 
-    Parts are halved in number until, by the sample, at most as many points lie beside them as in them.
+    Parts are halved in number until, by the sample, at most as many points lie beside them as in them. A crowded tile is one part
+    if a bandwidth is given: fast_gauss can move it, and expands points anew for each part that they are beside.
 
     Raises
     ------
@@ -148,8 +150,13 @@ def cut(tiles: int, parts: int, reach: float, count: int, samples: list[Any]) ->
         If a tile and the data within its reach, as the sample says, are beyond what a worker may take. `count` is how many points
         there are; 0 where others than these are the data.
     """
-    points = np.concatenate(samples)
-    most = memory_limit() * SHARE
+    points, most = np.concatenate(samples), memory_limit() * SHARE
+    if bandwidth and parts > 1:
+        from kernels.meanshift_step._fast_gauss import coefficients_for_each
+
+        rows = max((near for near, _ in parted(leaves_of(points, tiles), points[:, :-1], points[:, -1], reach)), key=len)
+        each = coefficients_for_each(points[rows, :-1].astype(np.float32), count * len(rows) / len(points), bandwidth)
+        parts = 1 if each <= COEFFICIENTS else parts
     while True:
         nodes = leaves_of(points, tiles * parts)
         if parts == 1 and not (count and most < np.inf):
@@ -368,14 +375,13 @@ def expandable(x: Any, data: Any, bandwidth: float) -> bool:
     most, count = memory_limit() * SHARE, len(x) + len(data)
     if EXPANDED * count <= most or not (count and _compiled(data)):
         return EXPANDED * count <= most
-    from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, most_bytes
-    from kernels.meanshift_step._fast_gauss import sample as looked_at
+    from kernels.meanshift_step import _fast_gauss
 
-    low, high = ends_of((x, data))
+    low, high = _fast_gauss.ends_of((x, data))
     if not (high - low).max():
         return True
-    cells = best_lattice(low, high, bandwidth, float(len(data)), looked_at(data), count)
-    return bool(cells is None or most_bytes(count, low, high, cells) <= most)
+    cells = _fast_gauss.best_lattice(low, high, bandwidth, float(len(data)), _fast_gauss.sample(data), count)
+    return bool(cells is None or _fast_gauss.most_bytes(count, low, high, cells) <= most)
 
 
 def merge(moved: Any, leaf: Any) -> Any:

@@ -18,8 +18,8 @@ Strain's transform, where their delta is 2 h^2:
        dimension suffices: it takes p^(d+1) operations for a cell and its neighbour, and not p^(2d).
     4. Evaluate G(x) = sum_a L_a T_a1(x_1) ... T_ad(x_d) and its gradient at each target (`moved`).                           (4)
 
-Steps 2 to 4 go through slabs of cells along the last dimension (`transform`): what is held of coefficients reaches from one
-side of the cutoff to the other, and not over all of space. Moments are sums over the data: those of parts of the data, added cell
+Steps 2 to 4 go through the cells side by side (`transform`): what is held of coefficients reaches from one side of the cutoff to
+the other, and not over all of space. Moments are sums over the data: those of parts of the data, added cell
 by cell, are the moments of the whole.
 
 A point takes step (1) if the bounds of the expansions' errors allow it (`move`). Where all points lie within one bandwidth, the
@@ -38,12 +38,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels._compute.threads import parallel_for
+from kernels._compute.threads import CORES, parallel_for
 from kernels.meanshift_step._chebyshev import COEFFICIENTS_PER_POINT, EDGES, MAX_COEFFICIENTS, expansion
-from kernels.meanshift_step._fast_gauss_compiled import TILE, moments, move_all, translate
+from kernels.meanshift_step._fast_gauss_compiled import TILE, moments, move_all, number, translate
 
 GRAIN = 1024  # points that are worth waking a thread
-SLABS = 2**18  # coefficients of each stage that are computed before the next stage takes them: about a cache
+RUN = 2**16 * CORES  # coefficients of each stage that are computed before the next stage takes them: about a cache of each core
 SAMPLE = 4096  # data whose cells are counted
 MAX_WIDTHS = 2.0**13  # of all points: past it all weights are at least 1 - 3 2^-27, and no point moves u widths more
 
@@ -72,7 +72,8 @@ class Sorted(NamedTuple):
 
     keys: Any  # of the cells that hold points, ascending, shape (cells,)
     order: Any  # the points' numbers, shape (n,)
-    starts: Any  # where in the order each cell begins, and the end, shape (cells + 1,)
+    starts: Any  # where in the order each cell begins, shape (cells,)
+    ends: Any  # and ends, shape (cells,)
 
 
 def ends_of(sets):
@@ -149,48 +150,63 @@ def most_cells(count, cells):
     return (MAX_COEFFICIENTS + COEFFICIENTS_PER_POINT * count) // cells.p ** len(cells.low)
 
 
+def coefficients_for_each(some, count, bandwidth):
+    """Return how many coefficients there are for each of so many points in the box of some of them; infinite without lattice."""
+    low, high = ends_of((some,))
+    cells = best_lattice(low, high, bandwidth, float(count), some, count) if (high - low).max() else None
+    return np.inf if cells is None else spans_of(low, high, cells).prod() * np.prod(cells.terms) / count
+
+
+def spans_of(low, high, cells):
+    """Return how many cells a box has along each axis of the lattice, shape (d,)."""
+    return (np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1)[cells.axes]
+
+
 def most_bytes(count, low, high, cells):
     """Return how many bytes all steps may take at a time, for so many targets and sources together in a box, shape (d,) each.
 
-    A point has a key, an order and what sorts them. Each stage has the coefficients of some slabs, and one stage those of all
-    slabs within the cutoff. A cell has the neighbours of each sweep, and what finds them.
+    A point has a key, an order and what sorts them. Each stage has the coefficients of a run of cells, and of those within the
+    cutoff along the next sweep's dimension. A cell has the neighbours of each sweep, and what finds them.
     """
-    spans = (np.floor(high * cells.scale) - np.floor(low * cells.scale) + 1)[cells.axes]
-    number, slab = spans.prod(), spans[:-1].prod()
-    some = min(number, SLABS / np.prod(cells.terms) + slab)
-    held = (len(spans) + 1) * some + min(number, 2 * cells.cutoff * slab)
-    return 8 * (5 * count + held * np.prod(cells.terms) + number * len(cells.matrices) * (len(spans) + 3))
+    spans = spans_of(low, high, cells)
+    number, run = spans.prod(), 1 + RUN / np.prod(cells.terms)
+    beside = np.cumprod([1, *spans[:-1]]) * 2 * cells.cutoff
+    held = np.minimum(number, run + np.append(beside, 0)).sum()
+    return 8 * (5 * count + held * np.prod(cells.terms) + number * len(cells.matrices) * (len(spans) / 2 + 3))
 
 
 def keys_of(points, cells):
-    """Return the key of each point's cell, as float64, for points of shape (n, d)."""
-    keys = np.full(len(points), float(cells.cutoff * cells.strides.sum()))
-    for axis, first, stride in zip(cells.axes, cells.low, cells.strides, strict=True):
-        along = points[:, axis].astype(float)
-        along *= cells.scale
-        np.floor(along, out=along)
-        along -= first
-        along *= stride
-        keys += along
+    """Return the key of each point's cell, for points of shape (n, d)."""
+    keys = np.empty(len(points), np.int64)
+    work = functools.partial(number, points, *cells[:4], cells.cutoff, keys)
+    parallel_for(work, len(points), GRAIN)
     return keys
 
 
 def sort(points, cells):
     """Take step 1 for points of shape (n, d)."""
-    keys, n = keys_of(points, cells).astype(np.int64), len(points)
+    keys, n = keys_of(points, cells), len(points)
     bits = n.bit_length()
-    order = np.empty(n, np.int32 if bits < 32 else np.int64)
+    order = np.arange(n, dtype=np.int32 if bits < 32 else np.int64)
     if keys.max(initial=0) < 2 ** (63 - bits):  # numbers that hold key and order are sorted in a quarter of the time
         keys <<= bits
-        keys |= np.arange(n)
+        keys |= order
         keys.sort()
         np.bitwise_and(keys, 2**bits - 1, out=order, casting="same_kind")
         keys >>= bits
     else:
-        order[:] = np.argsort(keys, kind="stable")
+        order = np.argsort(keys, kind="stable")
         keys = keys[order]
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[:n])
-    return Sorted(keys[starts], order, np.append(starts, n))
+    return Sorted(keys[starts], order, starts, np.append(starts[1:], n)[: len(starts)])
+
+
+def first_of(n, by_cells):
+    """Return of sorted points the first n: they come first in each cell."""
+    keys, order, starts, _ = by_cells
+    counts = np.add.reduceat(order < n, starts, dtype=np.int64)
+    filled = counts > 0
+    return Sorted(keys[filled], order, starts[filled], (starts + counts)[filled])
 
 
 def neighbours(sources, targets, strides, cutoff):
@@ -215,7 +231,7 @@ def neighbours(sources, targets, strides, cutoff):
         cells = around(after, stride)
         ended = np.append(before, 2**62)
         at = np.searchsorted(ended, cells)
-        sweeps.append((after, np.where(ended[at] == cells, at, -1)))
+        sweeps.append((after, np.where(ended[at] == cells, at, -1).astype(np.int32)))
         before = after
     return sweeps
 
@@ -223,7 +239,7 @@ def neighbours(sources, targets, strides, cutoff):
 def expand(data, v, by_cells, cells, out, start, stop):
     """Take step 2 for the cells from start to stop: put their moments in their places in out, shape (held, [p], [p], p)."""
     work = functools.partial(moments, data, v, cells.axes, *by_cells[1:], cells.scale, out)
-    _parallel(work, by_cells.starts[start], by_cells.starts[stop], GRAIN)
+    _parallel_points(work, by_cells, start, stop)
 
 
 def sweep(before, near, cells, out, start, stop):
@@ -237,7 +253,12 @@ def evaluate(x, by_cells, cells, coefficients, y, served, start, stop):
     Rows of y in which it is not are undefined.
     """
     work = functools.partial(move_all, x, cells.axes, *by_cells[1:], coefficients, cells.scale, cells.bounds, y, served)
-    _parallel(work, by_cells.starts[start], by_cells.starts[stop], GRAIN)
+    _parallel_points(work, by_cells, start, stop)
+
+
+def _parallel_points(work, by_cells, start, stop):
+    if start < stop:
+        _parallel(work, by_cells.starts[start], by_cells.ends[stop - 1], GRAIN)
 
 
 def _parallel(work, start, stop, grain=1):
@@ -247,19 +268,18 @@ def _parallel(work, start, stop, grain=1):
 def transform(x, data, v, targets, sources, sweeps, cells):
     """Take steps 2 to 4: return x moved by (1), and in which rows that is proven. The others are undefined.
 
-    Cells with the same number along the last dimension are a slab, and their keys follow each other. Some slabs at a time are
-    expanded, and swept along all dimensions but the last. Then those slabs of targets have their turn of which all sources within
-    the cutoff are there; before the last sweep the coefficients of so many slabs are held, and of what is done with, no more.
+    All stages go through the cells in the order of their keys, some cells at a time. Each sweep lags behind the stage before by
+    its reach, the difference of two cells' keys at the cutoff along its dimension: so the cells that it needs are there. Cells
+    that it needs no longer give up their places.
     """
-    *layers, last = [sources.keys, *(keys for keys, _ in sweeps)]
-    stride, size = cells.strides[-1], int(max(1, SLABS // np.prod(cells.terms)))
-    reach = cells.cutoff * stride
-    ends = np.concatenate([*(keys[size::size] for keys in layers), last[size::size] + reach])
-    ends = np.unique(ends // stride * stride)  # the keys at which runs of slabs end
-    runs = [np.array([0, *np.searchsorted(keys, ends), len(keys)]) for keys in layers]
-    runs.append(np.array([0, *np.searchsorted(last, ends - reach), len(last)]))
-    held = [np.diff(run).max() for run in runs]
-    held[-2] = (runs[-2][1:] - np.array([0, *np.searchsorted(layers[-1], ends - 2 * reach)])).max()
+    layers, size = [sources.keys, *(keys for keys, _ in sweeps)], int(max(1, RUN // np.prod(cells.terms)))
+    reaches = cells.cutoff * cells.strides
+    lags = [0, *np.cumsum(reaches)]
+    ends = np.unique(np.concatenate([keys[size::size] + lag for keys, lag in zip(layers, lags, strict=True)]))
+    runs = [np.array([0, *np.searchsorted(keys, ends - lag), len(keys)]) for keys, lag in zip(layers, lags, strict=True)]
+    # Before a run, places are free of cells that are two reaches behind: one to the lagging sweep, and one from there.
+    needed = [np.searchsorted(*each) for each in zip(layers, (ends - lag for lag in lags[:-1] + 2 * reaches), strict=False)]
+    held = [(run[1:] - np.array([0, *first])).max() for run, first in zip(runs, [*needed, runs[-1][1:-1]], strict=True)]
     stages = [np.empty((count, *cells.terms)) for count in held]
     y, served = np.empty_like(x), np.empty(len(x), np.bool_)
     for of_sources, *swept in zip(*map(itertools.pairwise, runs), strict=True):

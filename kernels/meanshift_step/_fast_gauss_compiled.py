@@ -11,6 +11,19 @@ compiled = jit(error_model="numpy", fastmath={"contract"})
 
 
 @compiled
+def number(points, axes, low, strides, scale, cutoff, keys, start, stop):
+    """Put the key of each point's cell in keys, shape (n,): the sum over the axes of the cell's number times the stride.
+
+    Cells are numbered from a cutoff below the lowest one.
+    """
+    for i in range(start, stop):
+        keys[i] = 0
+        for k in range(len(axes)):
+            along = np.floor(np.float64(points[i, axes[k]]) * scale) - low[k]
+            keys[i] += (np.int64(along) + cutoff) * strides[k]
+
+
+@compiled
 def chebyshev(points, axes, order, first, stop, scale, basis):
     """Fill T_a and T_a' of a tile's coordinates in their cells, by the recurrence T_a(t) = 2 t T_(a-1)(t) - T_(a-2)(t).
 
@@ -50,10 +63,10 @@ def add_product(a, b, out):
 
 
 @compiled
-def moments(data, v, axes, order, starts, scale, out, start, stop):
+def moments(data, v, axes, order, starts, ends, scale, out, start, stop):
     """Compute (2) for each cell whose first datum is from start to stop.
 
-    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts (cells + 1,), where in `order` each cell begins; out
+    Shapes: data (m, d), v (m,), or None for weights of 1, order (m,), starts and ends (cells,), of each cell in `order`; out
     (held, [p], [p], p): cell s has the place s modulo `held`, here and below, so an array need not hold all cells at a time.
     """
     d, p = data.shape[1], out.shape[-1]
@@ -62,8 +75,8 @@ def moments(data, v, axes, order, starts, scale, out, start, stop):
     for s in range(np.searchsorted(starts, start), np.searchsorted(starts, stop)):
         values = out[s % len(out)]
         values[:] = 0
-        for first in range(starts[s], starts[s + 1], TILE):
-            size = min(TILE, starts[s + 1] - first)
+        for first in range(starts[s], ends[s], TILE):
+            size = min(TILE, ends[s] - first)
             chebyshev(data, axes, order, first, first + size, scale, basis[3 - d :])
             for i in range(size):
                 mass = 1.0 if v is None else np.float64(v[order[first + i]])
@@ -129,26 +142,26 @@ def move(x, row, axes, field, i, bounds, y):
 
 
 @compiled
-def move_all(x, axes, order, starts, coefficients, scale, bounds, y, moved, start, stop):
+def move_all(x, axes, order, starts, ends, coefficients, scale, bounds, y, moved, start, stop):
     """Evaluate (4) for a tile of points of one cell at a time, and move them.
 
-    Shapes: x and y (n, d), order and moved (n,), starts (cells + 1,), coefficients (held, [p], [p], p).
+    Shapes: x and y (n, d), order and moved (n,), starts and ends (cells,), of each cell in `order`,
+    coefficients (held, [p], [p], p).
     """
     heads, middles, p = coefficients.shape[1:]
     basis = np.zeros((3, p, 2, TILE))
     basis[:, 0, 0] = 1
-    ends = basis[2].reshape(p, 2 * TILE)
+    last = basis[2].reshape(p, 2 * TILE)
     lines, planes, field = np.empty((middles, 2, TILE)), np.empty((heads, 3, TILE)), np.empty((4, TILE))
-    s, first = np.searchsorted(starts, start, side="right") - 1, start
-    while first < stop:
-        end = min(first + TILE, starts[s + 1], stop)
-        chebyshev(x, axes, order, first, end, scale, basis[3 - x.shape[1] :])
-        for a in range(heads):
-            lines[:] = 0
-            add_product(coefficients[s % len(coefficients), a], ends, lines.reshape(middles, 2 * TILE))
-            combine(lines, basis[1], planes[a])
-        combine(planes, basis[0], field)
-        for i in range(first, end):
-            moved[order[i]] = move(x, order[i], axes, field, i - first, bounds, y)
-        first = end
-        s += first == starts[s + 1]
+    for s in range(np.searchsorted(ends, start, side="right"), np.searchsorted(starts, stop)):
+        until = min(ends[s], stop)
+        for first in range(max(starts[s], start), until, TILE):
+            end = min(first + TILE, until)
+            chebyshev(x, axes, order, first, end, scale, basis[3 - x.shape[1] :])
+            for a in range(heads):
+                lines[:] = 0
+                add_product(coefficients[s % len(coefficients), a], last, lines.reshape(middles, 2 * TILE))
+                combine(lines, basis[1], planes[a])
+            combine(planes, basis[0], field)
+            for i in range(first, end):
+                moved[order[i]] = move(x, order[i], axes, field, i - first, bounds, y)

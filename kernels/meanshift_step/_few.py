@@ -1,7 +1,7 @@
-"""Mean-shift steps of few points, or towards few data: each pair by itself, as the arrays lie in memory.
+"""Mean-shift steps of few pairs, of few points, or towards few data: each pair by itself, as the arrays lie in memory.
 
-To lay out the many for vectors of them would take longer than all pairs. So the vectors are of coordinates, of which there must
-be enough. Differences are scaled by a power of two, as in `numba`.
+To lay out points for vectors of them would take longer than all pairs. So the vectors are of coordinates; where these are few,
+the pairs must be as few. Differences are scaled by a power of two, as in `numba`.
 """
 
 import functools
@@ -45,41 +45,54 @@ def add_pairs(x, data, masses, first, last, kernel, scale, factor, sums):
                 sums[i, d] += w
 
 
+@jit
+def scaling(x, data, h, kernel):
+    """Return the power of two that scales differences, the factor of the weight function, and the least sum of weights.
+
+    Where the weights of a point sum to less, they have lost digits because they are subnormal.
+    """
+    real = x.dtype.type
+    mantissa, exponent = math.frexp(h)
+    edge, least = 2 * mantissa, 0.0
+    factor = edge * edge
+    if kernel == GAUSSIAN:
+        factor, least = 0.5 / factor, math.ldexp(4.0 * len(data), -90 if x.itemsize == 4 else -700)
+    elif kernel == TRIANGULAR:
+        factor = 1 / edge
+    elif kernel == EPANECHNIKOV:
+        factor = 1 / factor
+    return real(math.ldexp(1.0, 1 - exponent)), real(factor), real(least)
+
+
+@jit
+def move_apart(x, data, masses, h, kernel, y, start, stop):
+    """Move points start to stop, some at a time."""
+    scale, factor, least = scaling(x, data, h, kernel)
+    for first in range(start, stop, SLAB):
+        last = min(first + SLAB, stop)
+        own, sums = x[first:last], np.zeros((1, last - first, x.shape[1] + 1), x.dtype)
+        add_pairs(own, data, masses, 0, len(data), kernel, scale, factor, sums[0])
+        one, ordered = x.dtype.type(1), sums.transpose(0, 2, 1)
+        move(own, data, masses, h, kernel, own.T, one, ordered, least, y[first:last], 0, last - first)
+
+
 def step(x, h, data, masses, kernel):
     """Return points that moved towards data, where there are few of one of both.
 
     Shapes: x (n, d), data (m, d), masses (1, m or more), or (1, 0) where each is 1.
     """
-    (n, d), m, real = x.shape, len(data), x.dtype.type
-    y = np.empty(x.shape, x.dtype)
-    mantissa, exponent = math.frexp(h)
-    edge, scale = 2 * mantissa, real(math.ldexp(1, 1 - exponent))
-    factor = real({GAUSSIAN: edge**-2 / 2, TRIANGULAR: 1 / edge, EPANECHNIKOV: edge**-2}.get(kernel, edge**2))
-    # Far above the weights that lose digits because they are subnormal.
-    least = real(math.ldexp(4 * m, -90 if real is np.float32 else -700) if kernel == GAUSSIAN else 0)
-    known = kernel, scale, factor
-
-    def end(x, sums, y, start, stop):
-        move(x, data, masses, h, kernel, x.T, real(1), sums.transpose(0, 2, 1), least, y, start, stop)
-
-    if n > FEW:
-
-        def apart(start, stop):
-            for first in range(start, stop, SLAB):
-                own = slice(first, min(first + SLAB, stop))
-                sums = np.zeros((1, own.stop - first, d + 1), x.dtype)
-                add_pairs(x[own], data, masses, 0, m, *known, sums[0])
-                end(x[own], sums, y[own], 0, own.stop - first)
-
-        parallel_for(apart, n, 1 + GRAIN // (m * d))
+    (n, d), m, y = x.shape, len(data), np.empty(x.shape, x.dtype)
+    parts = min(MAX_PARTS, n * m * d // GRAIN)
+    if n > FEW or parts < 2:
+        parallel_for(functools.partial(move_apart, x, data, masses, h, kernel, y), n, 1 + GRAIN // (m * d))
         return y
-    parts = max(1, min(MAX_PARTS, n * m * d // GRAIN))
-    sums = np.zeros((parts, n, d + 1), x.dtype)
+    (scale, factor, least), sums = scaling(x, data, h, kernel), np.zeros((parts, n, d + 1), x.dtype)
 
     def together(start, stop):
         for part in range(start, stop):
-            add_pairs(x, data, masses, m * part // parts, m * (part + 1) // parts, *known, sums[part])
+            add_pairs(x, data, masses, m * part // parts, m * (part + 1) // parts, kernel, scale, factor, sums[part])
 
     parallel_for(together, parts)
-    parallel_for(functools.partial(end, x, sums, y), n, 1 + ROBUST_GRAIN // m)
+    end = functools.partial(move, x, data, masses, h, kernel, x.T, x.dtype.type(1), sums.transpose(0, 2, 1), least, y)
+    parallel_for(end, n, 1 + ROBUST_GRAIN // m)
     return y

@@ -10,7 +10,7 @@ nearest datum's.
 In the blurring step, where data is x, w_ij = w_ji: each pair is computed once and added to the sums of both its points. The
 blocks of rows are divided into a fixed number of parts, and each part has sums of its own: so the number of cores changes no
 bit of the result. Where data is not x, slabs of points are computed apart from each other. Points with more coordinates than
-registers can hold take the loops of `_tiles`, over differences, and few of them those of `_few`.
+registers can hold take the loops of `_tiles`, over differences. Few pairs take those of `_few`.
 """
 
 import functools
@@ -126,11 +126,10 @@ TILED_PASS = tiled(add_squares, add_weighted_differences, 1)
 @jit
 def scales_exactly(points, scale, back):
     """Return whether scaling rounds no coordinate, and no difference of scaled coordinates can overflow."""
-    most, exact = np.finfo(points.dtype).max / 32, True
-    for point in points:
-        for coordinate in point:
-            scaled = coordinate * scale
-            exact &= scaled * back == coordinate and abs(scaled) < most
+    coordinates, most, exact = points.reshape(points.size), points.dtype.type(np.finfo(points.dtype).max / 32), True
+    for i in range(len(coordinates)):  # without branches, so that it becomes a loop of vectors
+        scaled = coordinates[i] * scale
+        exact &= (scaled * back == coordinates[i]) & (abs(scaled) < most)
     return exact
 
 
@@ -157,13 +156,13 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     (n, d), m, real, kind = x.shape, len(data), x.dtype.type, KERNELS.index(kernel)
     if not (x.size and m):
         return x.copy()
-    y, masses = np.empty(x.shape, x.dtype), padded(v, BYTES // x.itemsize, x.dtype)
-    mantissa, exponent = math.frexp(real(bandwidth))
-    h, scale, back = real(bandwidth), real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
-    c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
-    least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
+    h, masses = real(bandwidth), padded(v, BYTES // x.itemsize, x.dtype)
     if few(n, m, d):
         return step_of_few(x, h, data, masses, kind)
+    y, (mantissa, exponent) = np.empty(x.shape, x.dtype), math.frexp(h)
+    scale, back = real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
+    c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
+    least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
     parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes) if data is x else 0
     apart = not parts and d <= WIDTHS[-1]  # slabs of points
 

@@ -5,8 +5,8 @@ import re
 import shutil
 
 import pytest
-from commands import several
-from neighbours import KERNEL, OPERATION, ROOT, command, distribution, fresh_zoo, python
+from commands import process, several
+from neighbours import KERNEL, OPERATION, ROOT, distribution, fresh_zoo, python
 
 import registry
 from registry import DuplicateVariant, UnknownOperation, Zoo
@@ -144,12 +144,13 @@ def test_an_operation_without_a_contract_is_named_with_the_reason(tmp_path):
             zoo.get(name)
     with pytest.raises(UnknownOperation, match=r"no operation 'foreign' \(there are: none\)"):
         zoo.get("foreign")
-    listed = command("list", cwd=tmp_path)
+    done = process("list", cwd=tmp_path)
+    listed = done.stdout + done.stderr
     assert "matmul" in listed
     assert re.search(r"halve: not an operation: .*halved.py cannot be read: SyntaxError", listed)
     assert "double: not an operation: entry point double = doubled failed: ModuleNotFoundError" in listed
     assert re.search(r"matmull: not an operation: .*kernels_of_matmul.py defines no function matmull", listed)
-    assert re.search(r"no operation 'halve': .*halved.py cannot be read", command("list", "halve", cwd=tmp_path, code=1))
+    assert re.search(r"no operation 'halve': .*halved.py cannot be read", process("list", "halve", cwd=tmp_path, code=1).stderr)
 
 
 WRONG_CONTRACTS = [
@@ -182,7 +183,7 @@ def test_what_is_wrong_with_a_contract_is_one_line(tmp_path):
 def test_the_command_has_one_line_for_what_no_one_foresaw(tmp_path):
     (tmp_path / "negation.py").write_text(OPERATION + "def validate(x):\n    {}['key']\n")
     distribution(tmp_path, "negation", {"negate": "negation"})
-    assert command("explain", "negate", cwd=tmp_path, code=1) == "kernel-zoo: KeyError: 'key'\n"
+    assert process("explain", "negate", cwd=tmp_path, code=1).stderr == "kernel-zoo: KeyError: 'key'\n"
 
 
 def test_a_file_that_brings_nothing_is_listed_with_the_reason(tmp_path):

@@ -1,30 +1,19 @@
 """The command line as a person or a script meets it: in this process, and in its own where that is what is looked at."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from commands import BARE, ROOT, several, zoo
+from commands import BARE, ROOT, ZOO, environment, process, several, zoo
+from neighbours import distribution
 from PIL import Image
 
 import registry
 from kernels import _conformance
-
-ZOO = [sys.executable, "-m", "registry"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-BARE_ENVIRONMENT = ENVIRONMENT | {"PYTHONPATH": BARE}
-
-
-def process(*args, cwd, code=0):
-    """Run `kernel-zoo` in a process of its own, without the frameworks."""
-    done = subprocess.run([*ZOO, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=BARE_ENVIRONMENT, check=False)
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
+from kernels._cli import cli
 
 
 def test_list_names_every_variant_and_why_some_cannot_run():
@@ -45,7 +34,7 @@ def test_listing_loads_neither_numpy_nor_torch_nor_numba():
         "try:\n    kernel_zoo.main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert not {'numpy', 'torch', 'numba'} & set(sys.modules), 'loaded a heavy package'\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(ROOT), stdout=subprocess.DEVNULL)
 
 
 def test_show_tells_all_about_a_variant():
@@ -73,7 +62,7 @@ def compare(*args, **kwargs):
 def test_compare_orders_the_ladder_and_gives_no_time_to_what_did_not_pass(tmp_path):
     with (tmp_path / "rows.json").open("w") as file:  # a stream on a file knows its place in it; one on a pipe has none
         command = [*ZOO, "compare", "matmul", "--size", "tiny", "--json"]
-        done = subprocess.run(command, env=BARE_ENVIRONMENT, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, env=environment(BARE), stdout=file, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "rows.json").read_text())
     rows = found["rows"]
@@ -148,6 +137,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(tmp_path / "strings.npy", np.array(["a"]))
     np.save(tmp_path / "nan.npy", np.full((5, 2), np.nan))
+    np.save(tmp_path / "large.npy", np.array([[1e300, 1.0], [1.0, 1.0]]))
     np.save(tmp_path / "flat.npy", np.ones(5))
     np.save(tmp_path / "none.npy", np.ones((0, 2)))
     np.savez(tmp_path / "three.npz", x=np.ones(1), y=np.ones(1), z=np.ones(1))
@@ -180,6 +170,9 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
         "compare meanshift_step --input objects.npy": (1, "objects.npy cannot be read"),
         "compare meanshift_step --input strings.npy": (1, "dtype <U1; expected real numbers"),
         "compare meanshift_step --input nan.npy": (1, "NaN or infinite points"),
+        "compare meanshift_step --input large.npy": (2, "large.npy: its numbers are beyond the range of float32; rescale them"),
+        "compare meanshift_step --input large.npy --dtype float64": (2, "beyond the range of float64"),
+        "compare matmul --input large.npy": (2, "large.npy: its numbers are beyond the range of float32"),
         "compare meanshift_step --input flat.npy": (1, "shape (5,); expected points, (n, d)"),
         "compare meanshift_step --input none.npy": (1, "expected at least one entry"),
         "compare meanshift_step --input three.npz": (1, "holds x, y, z; expected one array"),
@@ -194,6 +187,13 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
         "check matmul numpy:matmul --dtype float33": (1, "the claims of matmul: no dtype 'float33'; did you mean 'float32'?"),
         "check matmul numpy --dtype int8 --device cuda": (2, "what the variant numpy claims is registered"),
         "compare matmul --limit -1": (2, "-1.0 is not in the range x>0"),
+        "compare matmul --limit nan": (2, "nan is no number of seconds"),
+        "compare matmul --timeout inf": (2, "inf is not in the range 0<x<=1000000.0"),
+        "compare matmul --shape m=99999999999,k=64,n=64": (2, "memory lacks for such arrays"),
+        "compare matmul --shape m=3,k=4,n=0": (2, "expected extents of at least 1; in empty arrays there is nothing to time"),
+        "explain matmul --shape m=99999999999999999999,k=1,n=1": (2, "expected arrays of at most 576460752303423488 entries"),
+        "explain matmul --shape m=1,m=2,k=1,n=1": (2, "m comes twice"),
+        "tune matmul --budget nan": (2, "nan is no number of seconds"),
         "nonsense": (2, "No such command 'nonsense'"),
     }
     monkeypatch.chdir(tmp_path)
@@ -208,7 +208,7 @@ def test_what_is_wrong_is_one_clear_line_and_an_exit_code(tmp_path, monkeypatch)
 
 def test_help_is_there_for_every_command():
     assert "kernel-zoo compare matmul" in zoo("--help").stdout
-    for command in ("list", "show", "explain", "compare", "check", "animate"):
+    for command in cli.commands:
         assert "Usage:" in zoo(command, "--help").stdout
 
 
@@ -239,17 +239,9 @@ def exits(a, b):
 '''
 
 
-def plug_in(folder, module, code):
-    """Write what an installed distribution with one module of kernels leaves in a folder."""
-    (folder / f"{module}.py").write_text(code)
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[kernel_zoo]\nmatmul = {module}\n")
-
-
 def test_a_wrong_variant_shows_as_wrong_and_gets_no_time(tmp_path):
-    plug_in(tmp_path, "wrong_kernels", WRONG)
+    (tmp_path / "wrong_kernels.py").write_text(WRONG)
+    distribution(tmp_path, "wrong_kernels", {"matmul": "wrong_kernels"})
     text = process("compare", "matmul", "--size", "tiny", cwd=tmp_path, code=1).stdout
     assert re.search(r"loses_the_last_term +│ +WRONG │ ", text)
     assert re.search(r"loses_the_last_term: WRONG, off by \d+", text)
@@ -300,6 +292,7 @@ def test_what_a_function_prints_does_not_spoil_json(tmp_path):
     assert json.loads(done.stdout)["passed"]
     assert "hello" in done.stderr
     assert "chatter" in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}  # a check leaves nothing behind
 
 
 def test_check_counts_what_it_did():
@@ -314,7 +307,7 @@ def test_check_counts_what_it_did():
 
 
 def test_a_reader_that_leaves_is_no_error():
-    process = subprocess.Popen([*ZOO, "list"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.close()
-    with process:
-        assert process.stderr.read() == ""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*ZOO, "list"], env=environment(BARE), **pipes) as command:
+        command.stdout.close()
+        assert command.stderr.read() == ""

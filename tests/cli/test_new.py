@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import BARE, FEW_PLUGINS, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, environment, several
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,9 @@ def checkout(tmp_path_factory):
 
 def run(*command, at, path=(), code=0):
     """Run a module in a process that finds this zoo's copy first, and no framework."""
-    paths = os.pathsep.join(map(str, (at, *path, BARE)))
-    environment = {**os.environ, **FEW_PLUGINS, "PYTHONPATH": paths, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)], cwd=at, env=environment, capture_output=True, text=True, check=False
-    )
+    made = environment(at, *path, BARE, PYTHONDONTWRITEBYTECODE="1", **FEW_PLUGINS)
+    line = [sys.executable, "-m", *map(str, command)]
+    done = subprocess.run(line, cwd=at, env=made, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

@@ -6,6 +6,7 @@ import pytest
 import registry
 from kernels import _conformance
 from kernels._conformance import asking
+from kernels._conformance.calls import takes_arrays_that_share_memory
 from registry import ConformanceError
 
 
@@ -97,3 +98,13 @@ def test_a_failure_that_comes_now_and_then_is_a_failure():
 
     with pytest.raises(ConformanceError):
         registry.check("matmul", once_wrong, max_examples=5)
+
+
+def test_what_is_drawn_does_not_depend_on_the_order_of_a_set():
+    """Python orders the text in a set anew in each process: extents drawn in that order would be others with the same seed."""
+    implementation = _conformance.implementation_of(registry.zoo(), registry.variant("attention", "definition"))
+    _conformance.run(takes_arrays_that_share_memory, implementation, 5)
+    (examples,) = asking._remembered.values()
+    assert examples
+    for example in examples:
+        assert [label for label, _ in example][:4] == ["n", "d", "m", "e"]  # as the signature names them

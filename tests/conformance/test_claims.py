@@ -218,6 +218,7 @@ def test_a_whole_function_is_asked_only_within_its_claims(operation, function, c
 
 
 product, step = registry.get("matmul", "numpy"), registry.get("meanshift_step", "broadcast")
+outer = registry.get("outer", "ufunc")
 
 
 def moves_points_in_place(x, bandwidth, *, data=None, kernel="gaussian"):
@@ -272,6 +273,17 @@ def keeps_a_dimension(a, b):
     return c[None, ...] if a.ndim == 1 and c.ndim else c
 
 
+def in_doubles_from_any(a, b, function="multiply"):
+    """Give float64 whatever the operands are."""
+    result = outer(a, b, function=function)
+    return result.astype(float) if isinstance(result, np.ndarray) and result.dtype == np.float32 else result
+
+
+def outer_in_numpy(a, b, function="multiply"):
+    """Take every kind of array, and answer with one."""
+    return outer(*(np.asarray(each) if hasattr(each, "dtype") else each for each in (a, b)), function=function)
+
+
 BARE = [
     ("meanshift_step", moves_points_in_place, "agrees_with"),
     ("meanshift_step", flat_by_default, "agrees_with"),
@@ -281,6 +293,8 @@ BARE = [
     ("matmul", answers_in_numpy, "agrees_with"),
     ("matmul", loses_batches, "agrees_with"),
     ("matmul", keeps_a_dimension, "agrees_with"),
+    ("outer", in_doubles_from_any, "agrees_with"),
+    ("outer", outer_in_numpy, "agrees_with"),
 ]
 
 

@@ -88,7 +88,7 @@ def test_a_large_example_is_short_and_reproduces(dtype):
     assert "np.load(" in message
     given, _ = pasted(message)
     frames = (frame for frame, _ in traceback.walk_tb(caught.tb))
-    case = next(frame.f_locals["implementation"].record.case for frame in frames if frame.f_code.co_name == "run")
+    case = next(frame.f_locals["implementation"].record.trial.case for frame in frames if frame.f_code.co_name == "run")
     for name, array in case.arrays.items():
         assert _arrays.dtype_name(given[name].dtype) == dtype
         brought = cases.values(given[name])
@@ -165,7 +165,13 @@ def test_check_refuses_what_ends_the_process():
         ({"layout": "F"}, ValueError, "layout is one of any, C, got 'F'"),
         ({"precision": "loose"}, ValueError, "expected precision among working, wide, tf32, 3xtf32, normwise, got 'loose'"),
         ({"deterministic": 1}, TypeError, "deterministic is a bool, got 1"),
-        ({"limits": {"k": 3}}, ValueError, "expected limits of a, b, flops, bytes, scratch, got one of 'k'"),
+        ({"limits": {"k": 3}}, ValueError, "expected limits of flops, bytes, scratch, got one of 'k'"),
+        ({"limits": {"a": 3}}, ValueError, "expected limits of flops, bytes, scratch, got one of 'a'"),
+        (
+            {"operation": "meanshift_step", "limits": {"data": 3}},
+            ValueError,
+            r"expected \(None,\) as the limit of data, .* got 3",
+        ),
         ({"limits": {"flops": -1}}, ValueError, "no call is within the limits flops -1"),
         ({"function": 3}, TypeError, "argument function: expected a callable, got int"),
         ({"foo": 3}, TypeError, "foo"),

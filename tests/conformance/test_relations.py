@@ -1,13 +1,12 @@
 """What an operation gets for its signature and for its symmetries, stated as data; and that a false statement shows."""
 
-import sys
-
 import numpy as np
 import pytest
+from operations import zoo_of
 
 from kernels import _conformance
 from kernels._conformance import calls, draws, general, relations
-from registry import ConformanceError, Zoo
+from registry import ConformanceError
 
 # Operations in a line of mathematics each, and the symmetries of three of them.
 DEFINITIONS = {
@@ -53,19 +52,17 @@ KERNELS = {"shares": shares, "products": products, "distances": distances}
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue of operations that are their definitions and a few lines of symmetries."""
-    folder = tmp_path_factory.mktemp("relations") / "kernels"
+    files = {}
     for name, (signature, body) in DEFINITIONS.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").write_text(
+        files[name] = (
             f'"""{name}."""\n\nfrom __future__ import annotations\n\nfrom array_api_compat import array_namespace\n\n'
             "from kernels._definition.rounding import pivot\n\n\n"
             f'def {name}({signature}:\n    """{name}."""\n    xp = array_namespace(x)\n    {body}\n'
         )
         stated = "".join(f"{key} = {value!r}\n" for key, value in SYMMETRIES[name].items())
-        (folder / name / "_properties.py").write_text(f'"""What is asked of {name}."""\n\n{stated}')
-    yield Zoo(folder)
-    for name in DEFINITIONS:
-        sys.modules.pop(f"kernels.{name}", None), sys.modules.pop(f"kernels.{name}._properties", None)
+        files[f"{name}/_properties"] = f'"""What is asked of {name}."""\n\n{stated}'
+    with zoo_of(tmp_path_factory.mktemp("relations"), files) as made:
+        yield made
 
 
 def names(properties):

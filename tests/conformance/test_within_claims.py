@@ -9,7 +9,6 @@ from verdicts import flat_alone, refusal
 
 import registry
 from kernels import _conformance
-from registry import ConformanceError
 
 ROOT = Path(registry.__file__).parent
 
@@ -21,28 +20,10 @@ def nearest_blurred(x, bandwidth):
     return x + np.stack([(w * (x[:, k] - x[:, k, None])).sum(axis=1) for k in range(x.shape[1])], axis=1) / w.sum(axis=1)[:, None]
 
 
-chance = np.random.default_rng(0)
-
-
-def in_another_order_each_time(a, b):
-    """Add terms up by chance, as atomics do."""
-    c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
-    for k in chance.permutation(a.shape[1]):
-        c += a[:, k, None] * b[k]
-    return c
-
-
 def in_tf32(a, b):
     """Cut operands to TF32."""
     cut = ((array.copy().view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32) for array in (a, b))
     return np.matmul(*cut)
-
-
-def writes_what_it_needs_in_c_order(a, b):
-    """Fail on what compiled code for one layout would misread."""
-    if not (a.flags.carray and b.flags.carray):
-        raise TypeError("no matching definition")
-    return a @ b
 
 
 def takes_one_dtype(a, b):
@@ -52,17 +33,12 @@ def takes_one_dtype(a, b):
     return a @ b
 
 
-NO_DATA = {"limits": {"kernel": ("gaussian",), "data": (None,), "dimensions": 3}}
 RIGHT = [
     *(("matmul", np.matmul, {"dtypes": (dtype,)}) for dtype in ("float64", "float16", "int64", "complex64", "bool", "object")),
-    ("matmul", takes_one_dtype, {"dtypes": ("float64",)}),
-    ("matmul", writes_what_it_needs_in_c_order, {"layout": "C"}),
-    ("matmul", in_another_order_each_time, {"deterministic": False}),
     ("matmul", in_tf32, {"dtypes": ("float32",), "precision": "tf32"}),
-    ("matmul", np.matmul, {"limits": {"flops": 1000}}),
     ("meanshift_step", flat_alone, {"limits": {"kernel": ("flat",), "dimensions": tuple(range(1, 4))}}),
     ("meanshift_step", flat_alone, {"limits": {"kernel": ("flat",), "dimensions": (1,)}, "dtypes": ("float64",)}),
-    ("meanshift_step", nearest_blurred, {"limits": {**NO_DATA["limits"], "dimensions": (1, 2, 3)}}),
+    ("meanshift_step", nearest_blurred, {"limits": {"kernel": ("gaussian",), "data": (None,), "dimensions": (1, 2, 3)}}),
 ]
 
 
@@ -74,16 +50,6 @@ def named(each):
 @pytest.mark.parametrize(("operation", "function", "claims"), RIGHT, ids=named)
 def test_a_right_function_is_not_asked_for_more_than_it_claims(operation, function, claims):
     registry.check(operation, function, max_examples=3, **claims)
-
-
-@pytest.mark.parametrize(
-    ("operation", "function", "claims"),
-    [each for each in RIGHT if each[1] is not np.matmul and "dimensions" not in str(each[2])],
-    ids=named,
-)
-def test_what_is_not_claimed_is_asked(operation, function, claims):
-    with pytest.raises(ConformanceError):
-        registry.check(operation, function, max_examples=20)
 
 
 def test_a_function_within_its_claims_may_still_be_wrong():

@@ -271,6 +271,16 @@ def test_a_tile_is_moved_in_parts_of_space_where_little_is_beside_them(kernel, b
     hold("meanshift_step", y, x, bandwidth, kernel=kernel, rows=400)
 
 
+def test_a_crowded_gaussian_s_tile_is_one_part():
+    pytest.importorskip("numba")
+    from kernels.meanshift_step import _dask_tiles
+
+    sample = _dask_tiles.sample(1.0, np.random.default_rng(0).random((1000, 2)), (0, 0))
+    reach = _dask_tiles.reach_of("gaussian", 0.005, 2.0**-24)
+    given = [(10**7, 0.005), (10**5, 0.005), (10**7, None)]
+    assert [_dask_tiles.cut(2, 8, reach, *each, [sample]).parts for each in given] == [1, 8, 8]
+
+
 def test_the_tree_is_cut_once_whatever_the_number_of_blocks(monkeypatch):
     from kernels.meanshift_step import _dask_tiles
 
@@ -309,7 +319,7 @@ def test_expansions_are_made_where_a_worker_has_the_memory(monkeypatch, measured
         monkeypatch.setattr(_dask_tiles, "memory_limit", lambda limit=limit: limit)
         caplog.clear()
         with caplog.at_level(logging.DEBUG, "kernel_zoo"):
-            step(x, 0.02).compute(scheduler="synchronous")
+            step(x, 0.015).compute(scheduler="synchronous")
         assert ("fast_gauss serves" in caplog.text) == expands
 
 

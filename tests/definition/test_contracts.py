@@ -2,7 +2,6 @@
 
 import inspect
 import itertools
-import sys
 import types
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy._core.tests.test_multiarray import MatmulCommon
+from operations import zoo_of
 
 import registry
 from kernels._conformance import cases
@@ -96,11 +96,8 @@ def weighed(x: Float[Array, "*batch n"], w: Float[Array, "*batch n"]) -> Float[A
 )
 def test_a_batch_is_evaluated_and_judged_by_its_rows(of_x, of_w, tmp_path, monkeypatch):
     """Where an operation states no rows, the first axis of the batch has them, in those arrays that have it."""
-    folder = tmp_path / "kernels" / "weighed"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text(WEIGHED)
-    monkeypatch.delitem(sys.modules, "kernels.weighed", raising=False)
-    contract = registry.Zoo(tmp_path / "kernels").contract("weighed")
+    with zoo_of(tmp_path, {"weighed": WEIGHED}) as zoo:
+        contract = zoo.contract("weighed")
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal(of_x), rng.standard_normal(of_w)
     whole = contract.evaluate(x, w)
@@ -123,22 +120,16 @@ def test_the_matmul_reference_is_within_its_own_rounding_of_exact_fractions(dtyp
     got = contract.reference(a, b, dtype=dtype)
     unit = float(np.finfo(got.dtype).eps) / 2
     for i, j in np.ndindex(got.shape):
-        for part in (np.real, np.imag):
-            terms = [part(x * y) if np.iscomplexobj(a) else None for x, y in zip(a[i], b[:, j], strict=True)]
-            if terms[0] is not None:
-                products = [_complex_product(x, y, part) for x, y in zip(a[i], b[:, j], strict=True)]
-            elif part is np.real:
-                products = [Fraction(float(x)) * Fraction(float(y)) for x, y in zip(a[i], b[:, j], strict=True)]
-            else:
-                continue
-            exact = sum(products)
-            size = float(sum(abs(a[i]) * abs(b[:, j])))
-            assert abs(Fraction(*part(got[i, j]).as_integer_ratio()) - exact) <= 2 * 11 * unit * size
+        exact = map(sum, zip(*map(_exact_product, a[i], b[:, j]), strict=True))
+        size = float(sum(abs(a[i]) * abs(b[:, j])))
+        for part, expected in zip((got[i, j].real, got[i, j].imag), exact, strict=True):
+            assert abs(Fraction(*part.as_integer_ratio()) - expected) <= 2 * 11 * unit * size
 
 
-def _complex_product(x, y, part):
-    xr, xi, yr, yi = (Fraction(float(v)) for v in (x.real, x.imag, y.real, y.imag))
-    return xr * yr - xi * yi if part is np.real else xr * yi + xi * yr
+def _exact_product(x, y):
+    """Return the real and the imaginary part of a product."""
+    xr, xi, yr, yi = (Fraction(float(part)) for part in (x.real, x.imag, y.real, y.imag))
+    return xr * yr - xi * yi, xr * yi + xi * yr
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64"])

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import sys
 
 import ml_dtypes
 import mpmath
@@ -12,22 +11,20 @@ from array_api_compat import array_namespace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logsumexp import LOGSUMEXP, by_rows
+from operations import zoo_of
 
 import registry
 from kernels import _conformance
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded, norm, normalized, off_by, pivot, settled, sinc, weighted_mean
-from registry import ConformanceError, Zoo
+from registry import ConformanceError
 
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue whose one operation is stated in its definition alone."""
-    folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    (folder / "logsumexp").mkdir(parents=True)
-    (folder / "logsumexp" / "__init__.py").write_text(LOGSUMEXP)
-    yield Zoo(folder)
-    sys.modules.pop("kernels.logsumexp", None)
+    with zoo_of(tmp_path_factory.mktemp("zoo"), {"logsumexp": LOGSUMEXP}) as made:
+        yield made
 
 
 def online(x):
@@ -116,7 +113,8 @@ def expressions(draw, depth=3):
         st.sampled_from(
             ["({0} + {1})", "({0} - {1})", "({0} * {1})", "({0} / ({1} * {1} + 1.0))", "xp.sqrt({0} * {0})", "xp.abs({0})",
              "xp.exp(-({0} * {0}))", "xp.log({0} * {0} + 1.0)", "xp.maximum({0}, {1})", "xp.where({0} < {1}, {0}, {1} + 1.0)",
-             "({0} * 0.3)", "({0} / 3.0)", "({0} - 0.1)", "xp.atan2({0}, {1})", "sinc({0})"]
+             "({0} * 0.3)", "({0} / 3.0)", "({0} - 0.1)", "xp.atan2({0}, {1})", "sinc({0})", "xp.sin({0})", "xp.cos({0})",
+             "xp.tanh({0})", "xp.atan({0})", "xp.acos({0} / ({0} * {0} + 1.0))", "xp.expm1(-({0} * {0}))", "xp.log1p({0} * {0})"]
         )
     )  # fmt: skip
     return form.format(*inner)
@@ -126,6 +124,9 @@ class Fifty:
     """The functions of expressions on numbers of fifty digits."""
 
     sqrt, exp, log, maximum, abs, sinc = mpmath.sqrt, mpmath.exp, mpmath.log, max, abs, mpmath.sinc
+    sin, cos, tanh, atan, acos, expm1, log1p = (
+        getattr(mpmath, name) for name in ("sin", "cos", "tanh", "atan", "acos", "expm1", "log1p")
+    )
 
     @staticmethod
     def atan2(y, x):
@@ -143,22 +144,22 @@ class Narrow:
         self.dtype = dtype
 
     def __getattr__(self, name):
-        function, library = getattr(np, name), name in ("exp", "log", "sqrt", "atan2")
+        function, library = getattr(np, name), name not in ("maximum", "where", "abs")
         return lambda *args: self.dtype(function(*(np.float64(arg) if library else arg for arg in args)))
 
     def sinc(self, x):
         return self.dtype(np.sinc(np.float64(x) / np.pi))
 
 
-def _rounds_constants(source, dtype):
-    """Write an expression's constants as scalars of a format, so that NumPy widens nothing."""
+def _in_format(source):
+    """Compile an expression with its constants as scalars of `dtype`, so that NumPy widens nothing."""
     tree = ast.parse(source, mode="eval")
 
     class Scalars(ast.NodeTransformer):
         def visit_Constant(self, node):
             return ast.Call(ast.Name("dtype", ast.Load()), [node], [])
 
-    return compile(ast.fix_missing_locations(Scalars().visit(tree)), source, "eval"), {"dtype": dtype}
+    return compile(ast.fix_missing_locations(Scalars().visit(tree)), source, "eval")
 
 
 @settings(max_examples=300, deadline=None)
@@ -171,18 +172,8 @@ def test_no_rounding_leaves_the_bound(data):
     drawn = st.floats(-8, 8, width=16).map(lambda value: float(dtype(value)))
     values = {key: data.draw(drawn, label=key) for key in "abc"}
     with np.errstate(all="ignore"):
-        code, constants = _rounds_constants(source, dtype)
-        got = float(
-            eval(
-                code,
-                {
-                    "xp": Narrow(dtype),
-                    "sinc": Narrow(dtype).sinc,
-                    **constants,
-                    **{key: dtype(value) for key, value in values.items()},
-                },
-            )
-        )
+        narrow = {key: dtype(value) for key, value in values.items()}
+        got = float(eval(_in_format(source), {"xp": Narrow(dtype), "sinc": Narrow(dtype).sinc, "dtype": dtype, **narrow}))
         rounded = {key: Rounded(np.array(value), format=format) for key, value in values.items()}
         xp = rounded["a"].__array_namespace__()
         bound = eval(source, {"xp": xp, "sinc": sinc, **rounded})

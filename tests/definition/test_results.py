@@ -1,12 +1,12 @@
 """What follows from a definition whose result is more than one floating array: typed results, and a judge of indices."""
 
-import sys
-
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
+from operations import zoo_of
 
 from kernels import _conformance
+from kernels._definition.counting import Counted, Tally
 from kernels._definition.numerics import precision_of
 from kernels._definition.rounding import Rounded
 from registry import ConformanceError, Zoo
@@ -132,15 +132,9 @@ OPERATIONS = {"nearest": NEAREST, "gather": GATHER, "halves": HALVES, "shares": 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A catalogue whose operations are stated in their definitions alone."""
-    folder = tmp_path_factory.mktemp("zoo") / "kernels"
-    for name, text in OPERATIONS.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "__init__.py").write_text(text)
-    (folder / "misstated").mkdir()
-    (folder / "misstated" / "__init__.py").write_text(GREEDY.replace("differences", "misstated").replace("float64", "float65"))
-    yield Zoo(folder)
-    for name in (*OPERATIONS, "misstated"):
-        sys.modules.pop(f"kernels.{name}", None)
+    misstated = GREEDY.replace("differences", "misstated").replace("float64", "float65")
+    with zoo_of(tmp_path_factory.mktemp("zoo"), OPERATIONS | {"misstated": misstated}) as made:
+        yield made
 
 
 # The judge
@@ -258,6 +252,16 @@ FUNCTIONS = {
     "any": lambda xp, x, y: xp.where(xp.any(x < y, axis=1)[:, None] & (y > 0), x / 3, y),
     "full": lambda xp, x, y: xp.where(xp.isfinite(x), x, xp.full_like(x, 2.0)) / (xp.abs(y) + xp.ones((5, 6), dtype=xp.float32)),
 }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_only_counts_knows_the_shape_and_the_work(name):
+    tally, function, ones = Tally(), FUNCTIONS[name], np.ones((5, 6), np.float32)
+    counted = Counted(ones.shape, tally)
+    made = function(counted.__array_namespace__(), counted, counted)
+    assert made.shape == function(array_namespace(ones), ones, ones).shape
+    assert tally.flops >= made.size
+    assert tally.largest >= made.size
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -111,7 +111,9 @@ def test_what_a_tune_found_wrong_runs_only_by_its_name(measured):
     assert (zoo.get("matmul", "wrong")(SMALL, SMALL) == 7).all()
 
 
-def test_measured_options_are_passed_on(measured):
+@pytest.fixture
+def tiled(measured):
+    """Return a catalogue with a variant that answers with its option, 8 where that is measured to be the fastest of all."""
     zoo = fresh_zoo()
     zoo.register("matmul", "tiled", options={"tile": 2})(lambda a, b, tile: np.full((a.shape[0], b.shape[1]), tile, a.dtype))
     measured(
@@ -119,10 +121,14 @@ def test_measured_options_are_passed_on(measured):
         entry("tiled", 4, 5e-7, options={"tile": 8}),
         *(entry(v.name, 4, 1.0) for v in registry.variants("matmul")),
     )
+    return zoo
+
+
+def test_measured_options_are_passed_on(tiled):
     for _ in range(3):
-        assert (zoo.get("matmul")(SMALL, SMALL) == 8).all()
-        assert (zoo.get("matmul")(SMALL, SMALL, tile=3) == 3).all()
-    assert "with tile=8" in str(zoo.explain("matmul", SMALL, SMALL))
+        assert (tiled.get("matmul")(SMALL, SMALL) == 8).all()
+        assert (tiled.get("matmul")(SMALL, SMALL, tile=3) == 3).all()
+    assert "with tile=8" in str(tiled.explain("matmul", SMALL, SMALL))
 
 
 @pytest.mark.parametrize(("conversion", "serves"), [(2e-6, "torch"), (1e-6, "numpy")])  # torch is slower by 3 microseconds
@@ -319,6 +325,16 @@ def test_the_same_file_gives_the_same_choices(measured, tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="holds no choices of format 1; delete it"), zoo.frozen(path):
         pass
+
+
+def test_frozen_options_hold_where_nothing_is_measured(tiled, measured, tmp_path):
+    with tiled.frozen(tmp_path / "choices.json", record=True):
+        assert (tiled.get("matmul")(SMALL, SMALL) == 8).all()
+    measured()
+    tiled.generation += 1
+    with tiled.frozen(tmp_path / "choices.json"):
+        for _ in range(2):
+            assert (tiled.get("matmul")(SMALL, SMALL) == 8).all()
 
 
 def test_what_is_frozen_gives_the_same_bits_twice(measured, tmp_path):

@@ -109,6 +109,18 @@ def test_transformations_of_torch_are_refused_at_the_first_call_and_at_the_next(
             assert torch.equal(matmul(x, x), x)
 
 
+@pytest.mark.parametrize("name", ["auto", "numpy", "torch"])
+def test_traces_are_refused_where_they_would_keep_a_result_as_a_constant(name):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x, matmul = torch.eye(2), registry.get("matmul", name)
+    matmul(x, x)  # what is known from before is not served either
+    refusal = r"^matmul: argument a: expected a tensor outside of torch\.jit\.trace and make_fx"
+    for trace in (lambda f: torch.jit.trace(f, (x,)), lambda f: make_fx(f)(x)):
+        with warnings.catch_warnings(action="ignore"), pytest.raises(ValueError, match=refusal):
+            trace(lambda t: matmul(t, t))
+
+
 # What is refused, of callers and of kernels
 
 

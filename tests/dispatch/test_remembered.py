@@ -1,5 +1,7 @@
 """What the automatic choice remembers: a call that is served from it gives what a first call gives, and it does not grow."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -179,3 +181,13 @@ def test_arrays_that_do_not_fit_are_refused_after_one_that_did(measured):
     for x, y in ((a[0], b[0, :2]), (a, b[:, :2]), (a, np.ones((3, 3, 4)))):
         with pytest.raises(ValueError, match=r"^matmul: argument b: expected .*to go with a|leading dimensions"):
             product(x, y)
+
+
+def test_what_is_remembered_of_a_call_does_not_keep_its_arrays(measured):
+    _, step = chooser("meanshift_step")
+    for _ in range(3):
+        x = np.random.default_rng(0).random((40_000, 2), np.float32)
+        kept = weakref.ref(x)
+        step(x, 0.01)
+        del x
+        assert kept() is None

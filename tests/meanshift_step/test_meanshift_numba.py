@@ -1,4 +1,4 @@
-"""What the fused mean-shift step adds to the contract: how much memory it takes, and that slabs of points join."""
+"""What the fused mean-shift step adds to the contract: its memory, slabs of points that join, few pairs by its passes too."""
 
 import tracemalloc
 
@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import registry
+from kernels import _conformance
 
 pytest.importorskip("numba")
+EXAMPLES = 10
+CONTRACT = registry.contract("meanshift_step")
 
 
 def test_a_million_points_in_eight_dimensions_take_at_most_64_megabytes():
@@ -23,8 +26,17 @@ def test_a_million_points_in_eight_dimensions_take_at_most_64_megabytes():
     finally:
         tracemalloc.stop()
     assert beyond <= 64e6
-    contract = registry.contract("meanshift_step")
     beside_edges = np.r_[0, np.arange(numba.SLAB, len(x), numba.SLAB) - 1, np.arange(numba.SLAB, len(x), numba.SLAB), len(x) - 1]
-    args, kwargs = contract.rows(beside_edges, x, 1.0, data=data)
-    error = np.abs(result[beside_edges] - contract.reference(*args, **kwargs, dtype="float32"))
-    assert (error <= contract.bound(*args, **kwargs, dtype="float32")).all()
+    args, kwargs = CONTRACT.rows(beside_edges, x, 1.0, data=data)
+    error = np.abs(result[beside_edges] - CONTRACT.reference(*args, **kwargs, dtype="float32"))
+    assert (error <= CONTRACT.bound(*args, **kwargs, dtype="float32")).all()
+
+
+@pytest.mark.parametrize("property_", _conformance.all_properties(CONTRACT), ids=lambda property_: property_.__name__)
+def test_few_pairs_that_are_laid_out_keep_the_contract(property_, monkeypatch):
+    """Examples are small: each of their pairs would go by itself, and the passes over laid out points would hardly be asked."""
+    from kernels.meanshift_step import numba
+
+    monkeypatch.setattr(numba, "few", lambda n, m, d: False)
+    variant = next(each for each in registry.variants("meanshift_step") if each.name == "numba")
+    _conformance.run(property_, _conformance.implementation_of(registry.zoo(), variant), EXAMPLES, 0)

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import neighbours
 import pytest
-from commands import BARE, FEW_PLUGINS, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, ZOO, environment, process, several
 
 import registry
 from kernels import _measure
-
-ZOO = [sys.executable, "-m", "registry"]
 
 CHEATS = '''
 """Kernels that are right when they are asked once."""
@@ -144,20 +142,6 @@ def distribution(folder, source, name="strangers"):
     neighbours.distribution(folder, name, {"matmul": name})
 
 
-def environment(*folders):
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    return {**outside, "PYTHONPATH": os.pathsep.join(map(str, (BARE, *folders))), "COLUMNS": "200"}
-
-
-def zoo(folder, *args, code=0):
-    done = subprocess.run(
-        [*ZOO, *map(str, args)], capture_output=True, text=True, cwd=folder, env=environment(folder), check=False
-    )
-    assert done.returncode == code, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
-
-
 def line_of(folder, comment, name="strangers"):
     """Return ``file:line`` of the line with a comment."""
     path = folder / f"{name}.py"
@@ -173,7 +157,7 @@ def cheats(tmp_path_factory):
 
 
 def test_who_is_right_only_when_asked_once_gets_no_time(cheats):
-    rows = json.loads(zoo(cheats, "compare", "matmul", "--size", "tiny", "--json", code=1).stdout)["rows"]
+    rows = json.loads(process("compare", "matmul", "--size", "tiny", "--json", cwd=cheats, code=1).stdout)["rows"]
     statuses = {row["variant"]: (row["status"], row["reason"]) for row in rows}
     assert statuses["honest"][0] == "timed"
     wrong = {name: reason for name, (status, reason) in statuses.items() if status == "wrong"}
@@ -195,7 +179,7 @@ def test_pytest_bench_gives_them_no_time_either(cheats):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=environment(cheats) | FEW_PLUGINS,
+        env=environment(BARE, cheats, **FEW_PLUGINS),
         check=False,
     )
     names = re.findall(r'"(cheat_\w+)"', CHEATS)
@@ -238,7 +222,7 @@ def deadly(tmp_path_factory):
 
 
 def test_compare_outlives_its_kernels_and_names_them(deadly):
-    done = zoo(deadly, "compare", "matmul", "--size", "tiny", "--timeout", "3", "--json", code=1)
+    done = process("compare", "matmul", "--size", "tiny", "--timeout", "3", "--json", cwd=deadly, code=1)
     rows = {row["variant"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["leaves"]["reason"].startswith("it ended its process with exit code 3 (")
     assert f"{deadly / 'strangers.py'}:" in rows["leaves"]["reason"]
@@ -295,17 +279,16 @@ FOREGROUND = "import signal; signal.signal(signal.SIGINT, signal.default_int_han
 def interrupted(folder, *args):
     """Start a command, wait until its kernel waits, send Ctrl-C; return the exit code, output and the kernel's process."""
     command = [sys.executable, "-c", FOREGROUND, *args]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=environment(BARE), **pipes) as running:
         while not (folder / "process").exists() or not (folder / "process").read_text():
-            assert process.poll() is None, process.communicate()
+            assert running.poll() is None, running.communicate()
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate()
     kernel = int((folder / "process").read_text())
     (folder / "process").unlink()
-    return process.returncode, out, err, kernel
+    return running.returncode, out, err, kernel
 
 
 def is_running(pid):
@@ -337,24 +320,17 @@ def test_ctrl_c_shows_what_was_measured_and_leaves_nothing_behind(tmp_path):
 def test_a_kernel_ends_with_its_command(tmp_path):
     """Whoever kills the command, without a chance to tidy up, leaves no kernel behind."""
     distribution(tmp_path, WAITS)
-    with subprocess.Popen(
-        [*ZOO, "check", "matmul", "waits"], cwd=tmp_path, env=environment(tmp_path), stdout=-3, stderr=-3
-    ) as process:
+    command, silent = [*ZOO, "check", "matmul", "waits"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(BARE), **silent) as running:
         while not (tmp_path / "process").exists() or not (tmp_path / "process").read_text():
-            assert process.poll() is None
+            assert running.poll() is None
             time.sleep(0.05)
-        process.kill()
+        running.kill()
     for _ in range(1200):  # it sees the end of its command within a moment; only a failure waits for a minute
         if not is_running(int((tmp_path / "process").read_text())):
             return
         time.sleep(0.05)
     raise AssertionError("the kernel goes on without its command")
-
-
-def test_check_leaves_no_folder_behind(tmp_path):
-    (tmp_path / "mine.py").write_text("def f(a, b):\n    return a @ b\n")
-    zoo(tmp_path, "check", "matmul", "mine:f", "--examples", "2")
-    assert {path.name for path in tmp_path.iterdir()} <= {"mine.py", "__pycache__"}
 
 
 MARKUP = '''
@@ -369,7 +345,7 @@ def matmul(a, b):
 
 def test_names_are_no_markup_and_json_knows_no_infinity(tmp_path):
     distribution(tmp_path, MARKUP)
-    listed = zoo(tmp_path, "list", "matmul").stdout
+    listed = process("list", "matmul", cwd=tmp_path).stdout
     assert "C[i, j] is the sum over [/usr] of A[i, k]." in listed
     assert "[red]" in listed
     assert listed.count("needs a CUDA device") <= 1  # a reason is given once, and hides no idea
@@ -377,7 +353,7 @@ def test_names_are_no_markup_and_json_knows_no_infinity(tmp_path):
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
 
-    text = zoo(tmp_path, "compare", "matmul", "--size", "tiny", "--json", code=1).stdout
+    text = process("compare", "matmul", "--size", "tiny", "--json", cwd=tmp_path, code=1).stdout
     rows = {row["variant"]: row for row in json.loads(text, parse_constant=refuse)["rows"]}
     assert (rows["[red]"]["status"], rows["[red]"]["error_over_bound"]) == ("wrong", None)
     assert rows["numpy"]["spread"] >= 0
@@ -385,7 +361,7 @@ def test_names_are_no_markup_and_json_knows_no_infinity(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp932"])
 def test_a_terminal_of_few_letters_and_40_columns_loses_no_name(encoding, tmp_path):
-    narrow = {**environment(), "PYTHONIOENCODING": encoding, "COLUMNS": "40", "FORCE_COLOR": "1"}
+    narrow = environment(BARE, PYTHONIOENCODING=encoding, COLUMNS="40", FORCE_COLOR="1")
     done = subprocess.run([*ZOO, "list", "matmul"], capture_output=True, env=narrow, check=True)
     shown = done.stdout.decode(encoding)
     assert all(variant.name in shown for variant in registry.variants("matmul"))

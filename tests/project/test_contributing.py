@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import BARE, FEW_PLUGINS, ROOT, several
+from commands import BARE, FEW_PLUGINS, ROOT, environment, several
 
 import registry
 from kernels import _conformance
@@ -39,11 +39,9 @@ def paths(folder):
 
 def pytest_says(folder, *command, code=0):
     """Run some of the copy's tests and benchmarks, all in one process; return what it said, with a line for each."""
-    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}  # a worker's, for one
-    environment = {**outside, **FEW_PLUGINS, "PYTHONPATH": paths(folder), "HYPOTHESIS_PROFILE": "dev", "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-v", *command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    made = environment(paths(folder), HYPOTHESIS_PROFILE="dev", **FEW_PLUGINS)
+    line = [sys.executable, "-m", "pytest", "-v", *command]
+    done = subprocess.run(line, cwd=folder, env=made, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
@@ -120,8 +118,9 @@ def test_the_readme_runs():
 
 
 def python(*arguments, cwd):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment(ROOT), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
