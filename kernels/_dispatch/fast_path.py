@@ -74,7 +74,7 @@ BODY = """
 """
 EXACT = """
     try:
-        kernel, plain, right, expected = found["shapes"][{shapes}]
+        kernel, plain, right, shape = found["shapes"][{shapes}]
     except KeyError:
         pass
     else:
@@ -84,9 +84,7 @@ EXACT = """
         try:
             result = kernel({arguments})
         {leave}
-        if right and (
-            type(result) is not right or (expected is not None and (result.dtype is not dtype or result.shape != expected))
-        ):
+        if right and (type(result) is not right or shape is not None and (result.dtype is not dtype or result.shape != shape)):
             return slow({args}, kwargs)
         return result
 """
@@ -202,8 +200,7 @@ def _keep(
     *first, last = shapes
     for shape in first:
         known = with_room(known, MOST).setdefault(shape, {})
-    narrowed = getattr(kernel, "narrowed", None)
-    serves = narrowed(*arrays) if narrowed else kernel
+    serves = kernel.narrowed(*arrays) if hasattr(kernel, "narrowed") else kernel
     right = None if isinstance(serves, OF_NUMPY) else type(result)
     with_room(known, MOST)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
 

@@ -90,12 +90,13 @@ class DeviceTrial(Trial):
         """Return an argument or a copy in NumPy."""
         if not isinstance(value, torch.Tensor):
             return value
-        return (value.float() if value.element_size() < 4 else value).cpu().numpy()
+        narrow = value.is_floating_point() and value.element_size() < 4
+        return (value.float() if narrow else value).cpu().numpy()
 
     def _time_rows(self, function: Callable[..., Any], rows: int) -> tuple[float, float]:
         def waited(*args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
-            self.on_host(result[:1])
+            map_parts(lambda part: self.on_host(part.reshape(-1)[:1]), result)  # waits for it
             return result
 
         super()._time_rows(waited, rows)  # compiles, and tunes for so many rows

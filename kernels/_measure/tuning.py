@@ -186,7 +186,6 @@ class Tuner:
         of_arrays = any(isinstance(each, np.ndarray) for each in example.kwargs.values())
         if self._paired <= 0 or of_arrays or not {"numpy", "torch"} <= fastest.keys():
             return {}
-        self._paired -= 1
         trial = self.trial(example, dtype, "torch")
         racing = []
         for kind in ("numpy", "torch"):
@@ -195,6 +194,7 @@ class Tuner:
                 sample(trial, measurement, function, 3)
                 racing.append((measurement, function))
         race(trial, racing, self.samples, near=math.inf)
+        self._paired -= len(racing) == 2
         return {measurement.label: rounded(measurement.least) for measurement, _ in racing if measurement.samples}
 
     def trial(self, example: Example, dtype: str, arrays: str | None = None) -> Trial:

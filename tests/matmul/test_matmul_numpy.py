@@ -1,6 +1,9 @@
 """matmul by NumPy: which of its two products serves makes no difference to what it gives."""
 
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -37,3 +40,13 @@ def test_every_product_is_that_of_numpys_matmul(batch, m, k, n, dtype, data):
         assert result.shape == expected.shape
         assert result.dtype == expected.dtype
         assert not any(np.shares_memory(result, each) for each in (a, b))
+
+
+@pytest.mark.parametrize("shapes", [((1, 1), (1, 3)), ((3, 1), (1, 1)), ((1,), (1, 3)), ((3, 1), (1,)), ((1, 1), (1, 5000))])
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_a_single_zero_times_infinity_is_not_a_number(shapes, dtype):
+    """The BLAS multiplies nothing by a factor of 0."""
+    product = registry.get("matmul", "numpy")
+    a, b = (np.full(shape, 0 if math.prod(shape) == 1 else np.inf, dtype) for shape in shapes)
+    for _ in range(3):  # the third call is served by what is known of these shapes
+        assert np.isnan(product(a, b)).all()
