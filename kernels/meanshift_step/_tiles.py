@@ -26,7 +26,7 @@ TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 
 TILE_VECTORS = 3
 LIKE_TILE, LIKE_ROW = (0,) * (TILE_ROWS * TILE_VECTORS), (0,) * TILE_VECTORS  # tuples whose lengths tell the compiler the shapes
 PANELS = 8  # panels of data, each as wide as a tile, that a row of tiles covers
-MAX_BYTES = 2**23  # of points or data that are laid out at a time
+MAX_BYTES = 2**22  # of points or data that are laid out at a time
 GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread,
 LAYING_OUT = 2**18  # and coordinates that are laid out
 
@@ -144,19 +144,25 @@ def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least
     most = panel * max(1, MAX_BYTES // (width * x.itemsize * panel))
     y = np.empty_like(x)
 
-    def laid_out(points, group, turned):
+    def space(points, group, turned):  # which all blocks share: new memory would take longer than what is written to it
+        groups = -(-min(len(points), most) // group)
+        panels = np.empty((groups * d * turned, group), x.dtype)
+        return np.zeros((groups * group, width), x.dtype), np.empty((1, groups * group), x.dtype), panels
+
+    def laid_out(points, rows, norms, panels):
+        group = panels.shape[1]
         groups = -(-len(points) // group)
-        rows, panels = np.zeros((groups * group, width), x.dtype), np.empty((groups * d * turned, group), x.dtype)
-        norms = np.full((1, len(rows)), np.inf, x.dtype)  # rows past the last point are infinitely far from all others
+        norms[0, len(points) :] = np.inf  # rows past the last point are infinitely far from all others
         work = functools.partial(lay_out, points, centre, scale, differences, rows, norms, panels)
         parallel_for(work, groups, 1 + LAYING_OUT // (group * d))
-        return rows, norms, panels
+        return rows[: groups * group], norms, panels
 
+    own, theirs = space(x, TILE_ROWS, False), space(data, panel, True)
     for top in range(0, n, most):
-        rows, norms, _ = laid_out(x[top : top + most], TILE_ROWS, False)
+        rows, norms, _ = laid_out(x[top : top + most], *own)
         sums, totals = np.zeros_like(rows), np.zeros(len(rows), x.dtype)
         for left in range(0, m, most):
-            near, near_norms, panels = laid_out(data[left : left + most], panel, True)
+            near, near_norms, panels = laid_out(data[left : left + most], *theirs)
             masses = padded(None if v is None else v[left : left + most], panel, x.dtype)
             others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, kernel, c, sums, totals)
             work = functools.partial(_accumulate, accumulate, rows, norms, others)
