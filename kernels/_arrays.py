@@ -17,6 +17,7 @@ import array_api_compat
 import numpy as np
 
 Array = Any  # a NumPy array, a torch tensor, or a foreign array: they share no base class
+BLAS_ALONE = 10_000  # entries of float64 whose product OpenBLAS computes on the calling thread
 _DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 13: "cuda"}  # DLDeviceType: CPU, CUDA, CUDA's pinned host memory, managed memory
 
 
@@ -196,10 +197,12 @@ def all_finite(array: Array) -> bool:
 
     A sum is finite only if all its terms are, and takes one pass without a mask; if it is not, it may have
     overflowed, and the entries are asked one by one. For NumPy the sum of squares comes from the BLAS, which
-    has a third of the fixed cost of `sum` on a small array. A dask array is not asked: its blocks are, once they are computed.
+    has a third of the fixed cost of `sum` on a small array. OpenBLAS wakes threads for more entries in float64; they go on
+    spinning beside the kernel, which may double its time. A dask array is not asked: its blocks are, once they are computed.
     """
     if type(array) is np.ndarray:
-        return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+        alone = array.itemsize <= 4 or array.size <= BLAS_ALONE
+        return (alone and math.isfinite(np.vdot(array, array))) or bool(np.isfinite(array).all())
     if array_api_compat.is_dask_array(array):
         return True
     xp = array_api_compat.array_namespace(array)

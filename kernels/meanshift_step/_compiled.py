@@ -82,34 +82,33 @@ def robust_step(x, data, masses, h, kernel, i, origin, y):
     Shapes: x and y (n, d), data (m, d), masses (1, m or more), or (1, 0) where each is 1, origin (d).
     """
     d, m = x.shape[1], len(data)
-    one, largest = x.dtype.type(1), np.finfo(x.dtype).max
-    nearest = largest
+    one, nearest = x.dtype.type(1), np.finfo(x.dtype).max
+    squares = np.empty(m, x.dtype)
+    for j in range(m):
+        q2 = x.dtype.type(0)
+        for k in range(d):
+            q = (data[j, k] - x[i, k]) / h
+            q2 += q * q
+        squares[j] = min(q2, np.finfo(x.dtype).max)  # so that no infinity is subtracted from an infinity
+        nearest = min(nearest, squares[j])
     y[i] = 0
     total = x.dtype.type(0)
-    for again in range(0 if kernel == GAUSSIAN else 1, 2):
-        for j in range(m):
-            q2 = x.dtype.type(0)
+    for j in range(m):
+        q2 = squares[j]
+        if kernel == GAUSSIAN:
+            w = np.exp((nearest - q2) / x.dtype.type(2))
+        elif kernel == TRIANGULAR:
+            w = max(one - np.sqrt(q2), x.dtype.type(0))
+        elif kernel == EPANECHNIKOV:
+            w = max(one - q2, x.dtype.type(0))
+        else:
+            w = one if q2 <= one else x.dtype.type(0)
+        if masses.size:
+            w *= masses[0, j]
+        if w > 0:
+            total += w
             for k in range(d):
-                q = (data[j, k] - x[i, k]) / h
-                q2 += q * q
-            q2 = min(q2, largest)  # so that no infinity is subtracted from an infinity
-            if not again:
-                nearest = min(nearest, q2)
-                continue
-            if kernel == GAUSSIAN:
-                w = np.exp((nearest - q2) / x.dtype.type(2))
-            elif kernel == TRIANGULAR:
-                w = max(one - np.sqrt(q2), x.dtype.type(0))
-            elif kernel == EPANECHNIKOV:
-                w = max(one - q2, x.dtype.type(0))
-            else:
-                w = one if q2 <= one else x.dtype.type(0)
-            if masses.size:
-                w *= masses[0, j]
-            if w > 0:
-                total += w
-                for k in range(d):
-                    y[i, k] += w * (data[j, k] - origin[k])
+                y[i, k] += w * (data[j, k] - origin[k])
     for k in range(d):
         y[i, k] = origin[k] + y[i, k] / total if total > 0 else x[i, k]
 

@@ -24,7 +24,8 @@ SORTING, GATHERED = 3072, 1024  # for one point: its cell and its place in the o
 RUN = 1024  # to find both ends of a run of data that a group of points goes through
 GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
-FEW, COORDINATES = 4, 8  # points or data, each of so many coordinates at least: their pairs take less time than laying out
+FEW, COORDINATES = 4, 8  # data, each of so many coordinates at least, or points, each of more: their pairs take less time than
+# laying out
 FEWEST = 700  # pairs that take less time one by one than laid out, whatever the coordinates
 LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
 NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out
@@ -35,7 +36,7 @@ TERM = 32  # for one term of an expansion, in float64
 def FACTS(extents, parameters):
     """Return the share of the data near a point and, where cells may be expanded, the cells that hold data, for each datum."""
     n, m, d = (extents[name] for name in "nmd")
-    if n * m <= FEW_PAIRS or not d or n * m * _pair(d, parameters) <= _sorting(extents):
+    if n * m <= FEW_PAIRS or not d or n * m * cost_of_pair(d, parameters) <= _sorting(extents):
         return {}
     least = 1 / max(n, m)
     return {"near": (least, 1.0)} | ({"cells": (least, 1.0)} if parameters["kernel"] == "gaussian" and d <= 3 else {})
@@ -105,10 +106,10 @@ def _sampled():
 
 def few(n, m, d):
     """Return whether pairs are so few that `numba` takes each by itself."""
-    return n * m <= FEWEST or (min(n, m) <= FEW and d >= COORDINATES)
+    return n * m <= FEWEST or (m <= FEW and d >= COORDINATES) or (n <= FEW and d > COORDINATES)
 
 
-def _pair(d, parameters):
+def cost_of_pair(d, parameters):
     """Count what a pair takes."""
     return 4 * d + WEIGHT.get(parameters["kernel"], LEAST_WEIGHT)
 
@@ -126,13 +127,13 @@ def _sorting(extents):
 def _pairs(extents, parameters, facts):
     """Count all pairs, and what laying out takes."""
     n, m, d = (extents[name] for name in "nmd")
-    return LAID_OUT * _points(extents) * d * (not few(n, m, d)) + n * m * _pair(d, parameters)
+    return LAID_OUT * _points(extents) * d * (not few(n, m, d)) + n * m * cost_of_pair(d, parameters)
 
 
 def _products(extents, parameters, facts):
     """Count all pairs as products, which take one instruction for a coordinate where a difference takes two."""
     n, m, d = (extents[name] for name in "nmd")
-    return LAID_OUT * _points(extents) * (d + NORMS) + n * m * (TILED + _pair(d / 2, parameters))
+    return LAID_OUT * _points(extents) * (d + NORMS) + n * m * (TILED + cost_of_pair(d / 2, parameters))
 
 
 def _grid(extents, parameters, facts):
@@ -141,7 +142,7 @@ def _grid(extents, parameters, facts):
     near = facts.get("near", 1.0)
     runs = (7 if parameters["kernel"] == "gaussian" else 3) ** (min(d, AXES) - 1)
     groups = n / min(GROUP, max(1.0, near * n / (4 * runs)))  # the look's box is about four cutoffs wide
-    pairs = near * n * m * _pair(d if d <= WIDE else 2 * d, parameters)
+    pairs = near * n * m * cost_of_pair(d if d <= WIDE else 2 * d, parameters)
     return _sorting(extents) + RUN * runs * groups + pairs
 
 

@@ -26,8 +26,9 @@ TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 
 TILE_VECTORS = 3
 LIKE_TILE, LIKE_ROW = (0,) * (TILE_ROWS * TILE_VECTORS), (0,) * TILE_VECTORS  # tuples whose lengths tell the compiler the shapes
 PANELS = 8  # panels of data, each as wide as a tile, that a row of tiles covers
-MAX_BYTES = 2**23  # of points or data that are laid out at a time
-GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread
+MAX_BYTES = 2**22  # of points or data that are laid out at a time
+GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread,
+LAYING_OUT = 2**18  # and coordinates that are laid out
 
 
 def tiled(add_pairs, add_weighted, factor):
@@ -52,6 +53,7 @@ def tiled(add_pairs, add_weighted, factor):
                     for k in range(d):
                         pairs = add_pairs(pairs, rows, i, k, load_tile(panels, LIKE_ROW, LIKE_ROW, panel + k, 0))
                     store_tile(tile, LIKE_ROW, 0, j, pairs)
+                weighed = rows.dtype.type(0)
                 for r in range(TILE_ROWS):
                     norm, total = splat(norms[0, i + r]), zero
                     for j in range(0, count, lanes):
@@ -60,7 +62,10 @@ def tiled(add_pairs, add_weighted, factor):
                         w = times_masses(weight(kernel, where_above(q2, zero, q2), one, c), masses, near + j)
                         total = total + w
                         store_tile(tile, (0,), r, j, (w,))
+                    weighed += total_of(total)
                     totals[i + r] += total_of(total)
+                if weighed == 0:  # a compact kernel reaches none of these data
+                    continue
                 for k in range(0, data.shape[1], len(like_few) * lanes):
                     moved = load_tile(sums, like_block, like_few, i, k)
                     for j in range(count):
@@ -69,6 +74,29 @@ def tiled(add_pairs, add_weighted, factor):
                     store_tile(sums, like_few, i, k, moved)
 
     return accumulate
+
+
+@jit(fastmath={"reassoc", "contract"})
+def lay_out(points, centre, scale, differences, rows, norms, panels, start, stop):
+    """Lay out groups `start` to `stop`: (points - centre) / scale, their squared lengths, and each group by coordinates.
+
+    Shapes: rows (n, d) or larger; norms (1, n) or larger, which is 0 where the pass takes `differences`; panels (groups d,
+    points in a group), or without rows if nobody needs them.
+    """
+    d, group = points.shape[1], panels.shape[1]
+    for g in range(start, stop):
+        first, last = g * group, min((g + 1) * group, len(points))
+        for i in range(first, last):
+            norm = points.dtype.type(0)
+            for k in range(d):
+                z = (points[i, k] - centre[k]) / scale
+                rows[i, k] = z
+                norm += z * z
+            norms[0, i] = 0 if differences else norm
+        if len(panels):
+            for k in range(d):
+                for i in range(group):
+                    panels[g * d + k, i] = rows[first + i, k]
 
 
 @jit
@@ -91,7 +119,7 @@ def _accumulate(accumulate, rows, norms, others, start, stop):
     accumulate(rows, norms, start, stop, *others)
 
 
-def step(accumulate, x, h, data, v, kernel, c, scaled, norm, differences, scale, centre, least):
+def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least):
     """Move all points.
 
     Parameters
@@ -103,12 +131,10 @@ def step(accumulate, x, h, data, v, kernel, c, scaled, norm, differences, scale,
         The data's weights.
     h, kernel, c
         The bandwidth, the kernel's number and the constants of its weight function.
-    scaled : callable
-        Maps points to the coordinates that the pass computes with; `scale` and `centre` map them back.
-    norm : callable
-        Returns what is added to the pairs' sums for each row of such points.
     differences : number
         1 where the pass sums differences from the point, 0 where it sums the data.
+    scale, centre : number, array
+        The pass computes with (points - centre) / scale.
     least : number
         Points whose weights sum to less take a robust step.
     """
@@ -118,19 +144,25 @@ def step(accumulate, x, h, data, v, kernel, c, scaled, norm, differences, scale,
     most = panel * max(1, MAX_BYTES // (width * x.itemsize * panel))
     y = np.empty_like(x)
 
-    def laid_out(points, multiple):
-        z = np.zeros((-(-len(points) // multiple) * multiple, width), x.dtype)
-        z[: len(points), :d] = scaled(points)
-        norms = np.full((1, len(z)), np.inf, x.dtype)  # rows past the last point are infinitely far from all others
-        norms[0, : len(points)] = norm(z[: len(points)])
-        return z, norms
+    def space(points, group, turned):  # which all blocks share: new memory would take longer than what is written to it
+        groups = -(-min(len(points), most) // group)
+        panels = np.empty((groups * d * turned, group), x.dtype)
+        return np.zeros((groups * group, width), x.dtype), np.empty((1, groups * group), x.dtype), panels
 
+    def laid_out(points, rows, norms, panels):
+        group = panels.shape[1]
+        groups = -(-len(points) // group)
+        norms[0, len(points) :] = np.inf  # rows past the last point are infinitely far from all others
+        work = functools.partial(lay_out, points, centre, scale, differences, rows, norms, panels)
+        parallel_for(work, groups, 1 + LAYING_OUT // (group * d))
+        return rows[: groups * group], norms, panels
+
+    own, theirs = space(x, TILE_ROWS, False), space(data, panel, True)
     for top in range(0, n, most):
-        rows, norms = laid_out(x[top : top + most], TILE_ROWS)
+        rows, norms, _ = laid_out(x[top : top + most], *own)
         sums, totals = np.zeros_like(rows), np.zeros(len(rows), x.dtype)
         for left in range(0, m, most):
-            near, near_norms = laid_out(data[left : left + most], panel)
-            panels = np.ascontiguousarray(near.reshape(-1, panel, width)[:, :, :d].transpose(0, 2, 1)).reshape(-1, panel)
+            near, near_norms, panels = laid_out(data[left : left + most], *theirs)
             masses = padded(None if v is None else v[left : left + most], panel, x.dtype)
             others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, kernel, c, sums, totals)
             work = functools.partial(_accumulate, accumulate, rows, norms, others)

@@ -44,7 +44,7 @@ from kernels.meanshift_step._compiled import (
     times_masses,
     weight,
 )
-from kernels.meanshift_step._costs import few
+from kernels.meanshift_step._costs import cost_of_pair, few
 from kernels.meanshift_step._few import step as step_of_few
 from kernels.meanshift_step._tiles import step, tiled
 from kernels.meanshift_step._weights import with_weight
@@ -52,7 +52,7 @@ from registry import register
 
 BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # a block's points, and the data that stay in the first-level cache while these pass
 MAX_PARTS = 16  # of a blurring step, and slabs that share out fewer points than `SLAB`
-GRAIN = 1_000_000  # pairs that are worth waking a thread
+GRAIN = 40_000_000  # bytes of what pairs take that are worth waking a thread
 MAX_BYTES = 2**24  # of the sums of all parts
 SLAB = 2**14  # points that move at a time where data is not x: they and their sums stay in the second-level cache
 WIDTHS = (1, 2, 3, 4, 6, 8)  # numbers of coordinates that a pass is compiled for; the sums of up to eight fit into registers
@@ -163,6 +163,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     scale, back = real(math.ldexp(1, 1 - exponent)), real(math.ldexp(1, exponent - 1))
     c, light_alone = constants(kind, 2 * mantissa, real), data is not x or v is not None  # a point that does not weigh 1 itself
     least = real(4 * m if kind == GAUSSIAN and light_alone else 0)
+    grains = int(n * m * cost_of_pair(d, {"kernel": kernel}) * x.itemsize // GRAIN)
     parts = min(MAX_PARTS, -(-n // BLOCK_ROWS) // 2 + 1, MAX_BYTES // y.nbytes) if data is x else 0
     apart = not parts and d <= WIDTHS[-1]  # slabs of points
 
@@ -176,9 +177,7 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
         robust(x, y)
         return y
     if d > WIDTHS[-1]:
-        nowhere = np.zeros(d, x.dtype)
-        scaled = functools.partial(np.multiply, scale)
-        return step(TILED_PASS, x, h, data, v, kind, c, scaled, lambda z: 0, real(1), back, nowhere, least)
+        return step(TILED_PASS, x, h, data, v, kind, c, real(1), back, np.zeros(d, x.dtype), least)
     width = next(width for width in WIDTHS if width >= d)
     like, others = (0,) * width, laid_out(data, scale, width)
 
@@ -194,11 +193,11 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
             for part in range(start, stop):
                 accumulate(others, n, others, masses, part, parts, True, like, kind, c, sums[part])
 
-        parallel_for(blurred, parts, parts * GRAIN // (n * m))
+        parallel_for(blurred, parts, parts // max(1, grains))
         end(x, others, sums, y)
         return y
     pairs = -(-n // 2)  # of points, since a pass takes two at a time
-    slabs = max(1, min(MAX_PARTS, n * m // GRAIN, pairs // 2), -(-n // SLAB))
+    slabs = max(1, min(MAX_PARTS, grains, pairs // 2), -(-n // SLAB))
 
     def moved(start, stop):
         for slab in range(start, stop):

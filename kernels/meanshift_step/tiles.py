@@ -37,8 +37,5 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
             functools.partial(robust_steps, x, data, padded(v, 1, x.dtype), h, kind, centre[None], y), n, 1 + ROBUST_GRAIN // m
         )
         return y
-    return step(
-        PASS, x, h, data, v, kind, constants(kind, 1.0, real),
-        lambda points: (points - centre) / h, lambda z: np.einsum("ik,ik->i", z, z),
-        real(0), h, centre, real(4 * m if kind == GAUSSIAN else 0),
-    )  # fmt: skip
+    least = real(4 * m if kind == GAUSSIAN else 0)
+    return step(PASS, x, h, data, v, kind, constants(kind, 1.0, real), real(0), h, centre, least)

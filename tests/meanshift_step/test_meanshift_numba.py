@@ -7,6 +7,7 @@ import pytest
 
 import registry
 from kernels import _conformance
+from kernels._definition.numerics import compare
 
 pytest.importorskip("numba")
 EXAMPLES = 10
@@ -40,3 +41,18 @@ def test_few_pairs_that_are_laid_out_keep_the_contract(property_, monkeypatch):
     monkeypatch.setattr(numba, "few", lambda n, m, d: False)
     variant = next(each for each in registry.variants("meanshift_step") if each.name == "numba")
     _conformance.run(property_, _conformance.implementation_of(registry.zoo(), variant), EXAMPLES, 0)
+
+
+@pytest.mark.parametrize("name", ["numba", "tiles"])
+@pytest.mark.parametrize("kernel", ["gaussian", "flat"])
+def test_blocks_of_points_and_data_join(name, kernel, monkeypatch):
+    """The last block of each is shorter, in the memory of a whole one."""
+    from kernels.meanshift_step import _tiles
+
+    monkeypatch.setattr(_tiles, "MAX_BYTES", 1)
+    rng = np.random.default_rng(0)
+    x, data = rng.standard_normal((111, 20)), rng.standard_normal((203, 20))
+    call = {"data": data, "kernel": kernel, "dtype": "float64"}
+    result = registry.get("meanshift_step", name)(x, 4.0, data=data, kernel=kernel)
+    precision = next(each.precision for each in registry.variants("meanshift_step") if each.name == name)
+    assert compare(result, CONTRACT.reference(x, 4.0, **call), CONTRACT.bound(x, 4.0, **call, precision=precision)).passes
