@@ -81,7 +81,7 @@ def tile_and_halo(x, bandwidth, kernel, tiles):
     """Return how many points and data the largest tile has, cut as the step cuts them."""
     reach = _dask_tiles.reach_of(kernel, bandwidth, 2.0**-24)
     some = _dask_tiles.sample(_dask_tiles.SAMPLE * tiles / len(x), x, (0, 0))
-    tree = _dask_tiles.cut(tiles, 1, reach, 0, None, [some])
+    tree = _dask_tiles.cut(tiles, 1, reach, 0, None, "", [some])
     *_, counts = _dask_tiles.places(x, 0, tiles, tree.nodes, reach)
     return int(counts.sum(axis=0).max())
 

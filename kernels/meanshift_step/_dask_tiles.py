@@ -55,10 +55,8 @@ EXPANDED = 2048  # bytes for each point and each datum that fast_gauss may take 
 COEFFICIENTS = 8  # of fast_gauss for each point: with fewer, a tile's share of them fits beside its points, as measured
 JOINED = 2  # parts: of so few each is made one array at once, and the pieces given up; of more, one after another
 SHARE = 0.6  # of a worker's memory, past which it spills what it holds
-CHANGE = (
-    "take a smaller bandwidth, give workers more memory, rechunk x into more blocks unless all of it is within reach, or take "
-    "method='fast_gauss', which serves a gaussian of float32"
-)
+CHANGE = "take a smaller bandwidth, give workers more memory, or rechunk x into more blocks unless all of it is within reach"
+EXPAND = "; or take method='fast_gauss', if most data are within a few bandwidths of each other"
 
 
 class Node(NamedTuple):
@@ -98,14 +96,15 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
 
     certain, unit = data is x or kernel != "gaussian", float(namespace(x._meta).finfo(x.dtype).eps) / 2
     reach = reach_of(kernel, bandwidth, unit, 0.0 if certain else _dask_proof.NEAREST)
-    tiles = x.numblocks[0]
-    rows = (1,) * tiles
+    tiles, rows = x.numblocks[0], (1,) * x.numblocks[0]
     objects: dict[str, Any] = {"dtype": object, "meta": NOTHING}
-    expanded = data is x and kernel == "gaussian" and x.dtype == np.float32 and _compiled(x._meta)
+    expanded = kernel == "gaussian" and x.dtype == np.float32 and _compiled(x._meta)
+    change = CHANGE + EXPAND if expanded else CHANGE
     parts = 2 ** max(0, round(math.log2(len(x) / tiles / PART)))
     share = min(1.0, SAMPLE * tiles * max(1, parts // 4) / len(x))
     some = x.map_blocks(functools.partial(sample, share), chunks=(rows, (1,)), **objects)
-    cutting = functools.partial(cut, tiles, parts, reach, len(x) if data is x else 0, bandwidth if expanded else None)
+    known, crowding = (len(x), bandwidth if expanded else None) if data is x else (0, None)
+    cutting = functools.partial(cut, tiles, parts, reach, known, crowding, change)
     tree = of_objects(f"tree-{tokenize(cutting)}", some, [(cutting, [(some.name, i, 0) for i in range(tiles)])], 1)
 
     def divided(points: Any, reach: float) -> Any:
@@ -114,10 +113,10 @@ def step(x: Any, bandwidth: float, data: Any, kernel: str, selector: str) -> Any
 
     sent = divided(x, reach if data is x else -1.0)
     kept = of_objects("kept", sent, [(piece, (sent.name, i, 0), tiles) for i in range(tiles)], 1)
-    gather = functools.partial(gathered, tiles)
+    gather = functools.partial(gathered, tiles, change=change)
     others = [] if data is x else [exchange(divided(data, reach), data.numblocks[0], tiles, gather)]
     proof = None if certain else functools.partial(_dask_proof.served, bandwidth=bandwidth, cutoff=reach / bandwidth / MARGIN)
-    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof)
+    work = functools.partial(move, tiles, bandwidth, kernel, selector, proof=proof, change=change)
     named = {"token": "meanshift_step-tile", "chunks": (rows, (tiles,))}  # dask names a task by it whose workers were killed
     moved = exchange(sent, tiles, tiles, gather).map_blocks(work, *others, **named, **objects)
     if proof:
@@ -138,7 +137,7 @@ def sample(share: float, points: Any, block_id: tuple[int, int]) -> Any:
     return np.concatenate([chosen, numbers(points, block_id[0])[::stride, None]], axis=1)
 
 
-def cut(tiles: int, parts: int, reach: float, count: int, bandwidth: float | None, samples: list[Any]) -> Tree:
+def cut(tiles: int, parts: int, reach: float, count: int, bandwidth: float | None, change: str, samples: list[Any]) -> Tree:
     """Return the tree of a sample, with at most so many parts in a tile, a power of two.
 
     Parts are halved in number until, by the sample, at most as many points lie beside them as in them. A crowded tile is one part
@@ -171,7 +170,7 @@ def cut(tiles: int, parts: int, reach: float, count: int, bandwidth: float | Non
         if needed > most:
             raise MemoryError(
                 f"meanshift_step: tile {tile} of {tiles}: about {int(there.max()):,} points within its reach need "
-                f"{needed / 2**20:,.0f} MiB, and its worker may take {most / 2**20:,.0f} MiB; {CHANGE}"
+                f"{needed / 2**20:,.0f} MiB, and its worker may take {most / 2**20:,.0f} MiB; {change}"
             )
     return Tree(nodes, parts)
 
@@ -302,7 +301,7 @@ def put(points: Any, rows: Any, y: Any) -> None:
         y[rows] = points
 
 
-def gathered(tiles: int, pieces: list[Any], t: int) -> Tile:
+def gathered(tiles: int, pieces: list[Any], t: int, change: str = CHANGE) -> Tile:
     """Return what tile t of so many has of all blocks, from their pieces."""
     counts = np.stack([counts for *_, counts in pieces])
     ends = np.cumsum(np.pad(counts, ((0, 0), (0, 0), (1, 0))), axis=2)
@@ -310,7 +309,7 @@ def gathered(tiles: int, pieces: list[Any], t: int) -> Tile:
         [piece[k][ends[i, k, p] : ends[i, k, p + 1]] for k in range(2) for i, piece in enumerate(pieces)]
         for p in range(counts.shape[2])
     ]
-    with memory_named(f"meanshift_step: tile {t} of {tiles}, {counts.sum():,} points and data within reach", CHANGE):
+    with memory_named(f"meanshift_step: tile {t} of {tiles}, {counts.sum():,} points and data within reach", change):
         return Tile([[joined(part)] for part in parts] if len(parts) <= JOINED else parts, counts)
 
 
@@ -337,6 +336,7 @@ def move(
     others: Tile | None = None,
     block_id: tuple[int, int] = (0, 0),
     proof: Any = None,
+    change: str = CHANGE,
 ) -> Any:
     """Return for each block the points that a tile got of it, moved. `others` are the data, if not x itself.
 
@@ -347,7 +347,7 @@ def move(
     for p, number in enumerate(own.sum(axis=0)):
         near = data_of.counts[..., p].sum()
         with memory_named(
-            f"meanshift_step: tile {block_id[0]} of {tiles}, {number:,} points and {near:,} data within reach", CHANGE
+            f"meanshift_step: tile {block_id[0]} of {tiles}, {number:,} points and {near:,} data within reach", change
         ):
             data = joined(data_of.parts[p])
             x = (data if others is None else joined(here.parts[p]))[:number]

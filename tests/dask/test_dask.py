@@ -278,7 +278,7 @@ def test_a_crowded_gaussian_s_tile_is_one_part():
     sample = _dask_tiles.sample(1.0, np.random.default_rng(0).random((1000, 2)), (0, 0))
     reach = _dask_tiles.reach_of("gaussian", 0.005, 2.0**-24)
     given = [(10**7, 0.005), (10**5, 0.005), (10**7, None)]
-    assert [_dask_tiles.cut(2, 8, reach, *each, [sample]).parts for each in given] == [1, 8, 8]
+    assert [_dask_tiles.cut(2, 8, reach, *each, "", [sample]).parts for each in given] == [1, 8, 8]
 
 
 def test_the_tree_is_cut_once_whatever_the_number_of_blocks(monkeypatch):
@@ -308,6 +308,20 @@ def test_a_tile_beyond_a_worker_s_memory_is_named_before_anything_is_sent(monkey
     with pytest.raises(MemoryError, match=r"meanshift_step: tile \d of 4: .* points within its reach .*smaller bandwidth"):
         step(x, 0.5).compute(scheduler="synchronous")
     assert dask.compute(step(x, 1e-4))  # little is within reach
+
+
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "serves"), [("gaussian", "f4", True), ("gaussian", "f8", False), ("flat", "f4", False)]
+)
+def test_want_of_memory_names_fast_gauss_only_where_it_serves(kernel, dtype, serves, monkeypatch):
+    pytest.importorskip("numba")
+    from kernels.meanshift_step import _dask_tiles
+
+    monkeypatch.setattr(_dask_tiles, "memory_limit", lambda: 2**18)
+    x = da.random.default_rng(0).random((4000, 2), chunks=(1000, 2)).astype(dtype)
+    with pytest.raises(MemoryError) as error:
+        step(x, 2.0, kernel=kernel).compute(scheduler="synchronous")
+    assert ("method='fast_gauss'" in str(error.value)) == ((kernel, dtype) == ("gaussian", "f4"))
 
 
 def test_expansions_are_made_where_a_worker_has_the_memory(monkeypatch, measured, caplog):
