@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,11 @@ Calls = st.SearchStrategy[Case]
 COMMON = ("float32", "float64")  # a third of all calls are in these
 WRAPS = (7, 8, 15, 16, 31)  # a whole number of so many bits, or one more, goes round here
 # Batches that broadcast with each other; where all extents are equal, exchanged axes do not show as a wrong shape.
-BATCHES: tuple[tuple[tuple[int, ...], ...], ...] = (((2,), ()), ((3, 3), (3, 1), (3,), ()), ((3, 2), (3, 1), (2,), ()))
+BATCHES: tuple[tuple[tuple[int, ...], ...], ...] = (
+    ((2,), (1,), ()),
+    ((3, 3), (3, 1), (3,), ()),
+    ((3, 2), (3, 1), (2,), ()),
+)
 
 
 @functools.cache
@@ -149,11 +153,15 @@ def _shapes(draw: st.DrawFn, arrays: Mapping[str, ArrayArgument]) -> dict[str, t
     forms = ["core"] * (batched + bool(optional)) + ["batch"] * batched + ["missing"] * bool(optional)
     form = draw(st.sampled_from(forms or [""]))
     missing = draw(st.sets(st.sampled_from(optional), min_size=1)) if form == "missing" else ()
-    fitting = draw(st.sampled_from(BATCHES)) if form == "batch" else ((),)
-    return {
-        key: (*(draw(st.sampled_from(fitting)) if each.batch else ()), *(e for e in each.extents if e not in missing))
-        for key, each in arrays.items()
-    }
+    in_batch = [key for key, each in arrays.items() if each.batch]
+    leading = draw(leading_extents(in_batch)) if form == "batch" else {}
+    return {key: (*leading.get(key, ()), *(e for e in each.extents if e not in missing)) for key, each in arrays.items()}
+
+
+def leading_extents(arrays: Sequence[str], batches: tuple[Any, ...] = BATCHES) -> st.SearchStrategy[dict[str, tuple[int, ...]]]:
+    """Draw the extents of a batch before one array at least; drawn one by one, most would be equal, as Hypothesis likes it."""
+    together = [each for fitting in batches for each in itertools.product(fitting, repeat=len(arrays)) if any(each)]
+    return st.sampled_from([dict(zip(arrays, each, strict=True)) for each in together])
 
 
 @st.composite
