@@ -53,7 +53,7 @@ def reads_every_layout(implementation: Implementation, data: st.DataObject) -> N
     vectors = all(len(each.extents) < 2 for each in arrays.values())
     in_batch = [key for key, each in arrays.items() if each.batch]
     batch = in_batch and (vectors or data.draw(st.booleans(), label="in a batch"))
-    leading = data.draw(draws.leading_extents(in_batch, draws.BATCHES[:1]), label="batch") if batch else {}
+    leading = data.draw(draws.leading_extents(in_batch), label="batch") if batch else {}
     sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17, 1]))
     assume(len(set(sizes.values())) == len(sizes))
     drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact, leading=leading), label="case")
