@@ -220,6 +220,8 @@ def _checkout() -> Path:
 
 def _require_operation(name: str, argument: str = "NAME") -> None:
     _require_name(argument, name)
+    if (registry.FOLDER / f"{name}.py").exists():  # which the operation's folder would take the place of
+        raise click.UsageError(f"{argument} {name}: kernels/{name}.py is a module of the zoo; choose another name")
     if name in registry.operations():
         raise click.UsageError(
             f"{argument} {name}: there is an operation of this name; `kernel-zoo new kernel {name} NAME` adds to it"

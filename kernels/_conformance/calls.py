@@ -44,14 +44,16 @@ def small_sizes(implementation: Implementation, data: st.DataObject, sizes: st.S
 
 
 def reads_every_layout(implementation: Implementation, data: st.DataObject) -> None:
-    """All arrays in each memory layout, where no two extents are equal and none is 1, so that a mistaken stride shows.
+    """All arrays in each memory layout, where no two extents are equal, so that a mistaken stride shows; one of them may be 1.
 
-    Where arrays have one extent at most, their layout is that of a batch of them.
+    Half of the time they are in a batch; always so where arrays have one extent at most, whose layout is that of the batch.
     """
     arrays: dict[str, ArrayArgument] = implementation.contract.signature.arrays
     vectors = all(len(each.extents) < 2 for each in arrays.values())
-    leading = {key: (2,) for key, each in arrays.items() if each.batch and vectors}
-    sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17]))
+    in_batch = [key for key, each in arrays.items() if each.batch]
+    batch = in_batch and (vectors or data.draw(st.booleans(), label="in a batch"))
+    leading = data.draw(draws.leading_extents(in_batch), label="batch") if batch else {}
+    sizes = small_sizes(implementation, data, st.sampled_from([2, 3, 5, 7, 17, 1]))
     assume(len(set(sizes.values())) == len(sizes))
     drawn = data.draw(draws.calls(implementation, sizes, among=draws.is_inexact, leading=leading), label="case")
     for layout in LAYOUTS:

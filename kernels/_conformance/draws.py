@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,12 @@ def _shapes(draw: st.DrawFn, arrays: Mapping[str, ArrayArgument]) -> dict[str, t
         key: (*(draw(st.sampled_from(fitting)) if each.batch else ()), *(e for e in each.extents if e not in missing))
         for key, each in arrays.items()
     }
+
+
+def leading_extents(arrays: Sequence[str]) -> st.SearchStrategy[dict[str, tuple[int, ...]]]:
+    """Draw the extents of a batch before one array at least; drawn one by one, most would be equal, as Hypothesis likes it."""
+    together = [each for each in itertools.product(((2,), (1,), ()), repeat=len(arrays)) if any(each)]
+    return st.sampled_from([dict(zip(arrays, each, strict=True)) for each in together])
 
 
 @st.composite

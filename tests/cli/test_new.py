@@ -92,6 +92,8 @@ def test_a_new_package_is_installed_and_tested(tmp_path, checkout):
         ("kernel matmul _hidden", "NAME _hidden: expected a Python name in lower case"),
         ("kernel matmull mine", "no operation 'matmull'; did you mean 'matmul'"),
         ("operation matmul", "NAME matmul: there is an operation of this name"),
+        ("operation cluster", "NAME cluster: kernels/cluster.py is a module of the zoo"),
+        ("package mine --operation segment", "--operation segment: kernels/segment.py is a module of the zoo"),
         ("operation lambda", "NAME lambda: expected a Python name in lower case"),
         ("package 3d", "NAME 3d: expected a Python name in lower case"),
         ("package mine --operation Row", "--operation Row: expected a Python name in lower case"),

@@ -233,3 +233,21 @@ def test_a_call_that_a_kernel_has_spoilt_is_shown_all_the_same():
 
     with pytest.raises(ConformanceError, match="smallest failing example:\n    import numpy as np\n"):
         registry.check("meanshift_step", spoils, max_examples=5)
+
+
+def single_column_backwards(a, b):
+    """A single column of b is taken for a vector, whose step backwards is overlooked."""
+    return a @ (b[::-1] if b.shape[1] == 1 and b.strides[0] < 0 else b)
+
+
+def batch_of_one_for_all(a, b):
+    """A batch of one in a has b's first for all its results."""
+    c = np.matmul(a, b)
+    if a.shape[:-2] == (1,) and c.ndim == 3:
+        c[...] = c[:1]
+    return c
+
+
+def test_extents_of_one_are_asked_in_layouts_and_in_batches():
+    assert verdict(["reads_every_layout"], single_column_backwards, examples=30)
+    assert verdict(["reads_every_layout"], batch_of_one_for_all, examples=30, batches=True)
