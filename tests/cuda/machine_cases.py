@@ -187,6 +187,9 @@ def test_conversions_are_those_of_the_manual():
     words = brains.view(torch.int16).numpy().astype(np.uint16).astype(np.uint32).view(np.float32)
     assert ptx_arithmetic.convert([words], np.dtype("f4"), ("bf16",)).tolist() == brains.float().tolist()
     assert (ptx_arithmetic.convert([brains.float().numpy()], np.dtype("f4"), ("rn", "bf16")) == words.view(np.uint32)).all()
+    a, c = (torch.randn(1000, generator=torch.Generator().manual_seed(i)).to(torch.bfloat16) for i in (0, 1))
+    a_bits, minus_one, c_bits = (each.view(torch.int16).numpy().view(np.uint16) for each in (a, -torch.ones_like(a), c))
+    assert (ptx_arithmetic.fma_of_brains(a_bits, minus_one, c_bits) == (c - a).view(torch.int16).numpy().view(np.uint16)).all()
 
 
 # The kernels

@@ -15,7 +15,19 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from ptx_arithmetic import ARITHMETIC, FRAGMENTS, KNOWN, Unknown, compare, convert, flushed, fma_down, saturated, upper_half
+from ptx_arithmetic import (
+    ARITHMETIC,
+    FRAGMENTS,
+    KNOWN,
+    Unknown,
+    compare,
+    convert,
+    flushed,
+    fma_down,
+    fma_of_brains,
+    saturated,
+    upper_half,
+)
 from ptx_blocks import Translation, names_of
 from ptx_memory import Memory
 from ptx_threads import ENTRIES, SPACING, Threads
@@ -67,7 +79,8 @@ class Instruction:
 
     @functools.cached_property
     def types(self):
-        return tuple(TYPES[part] for part in self.parts if part in TYPES)
+        types = tuple(TYPES[part] for part in self.parts if part in TYPES)
+        return types or ((TYPES["b16"],) if "bf16" in self.parts else ())
 
     @property
     def ends_a_block(self):
@@ -161,6 +174,8 @@ class Instruction:
             return lambda a, b, *c: sum(c, np.multiply(a.astype(double), b.astype(double)))
         if name == "mul" and "hi" in modifiers:
             return upper_half
+        if name == "fma" and "bf16" in modifiers:
+            return fma_of_brains
         return fma_down if name == "fma" and "rm" in modifiers else ARITHMETIC[name]
 
 
