@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from operations import zoo_of
+from catalogues import zoo_of
 
 from kernels import _conformance
 from kernels._conformance import calls, draws, general, relations

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from catalogues import zoo_of
 from hypothesis import settings
 from logsumexp import LOGSUMEXP, by_rows
-from operations import zoo_of
 
 import registry
 from kernels import _conformance

@@ -8,10 +8,10 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from catalogues import zoo_of
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy._core.tests.test_multiarray import MatmulCommon
-from operations import zoo_of
 
 import registry
 from kernels._conformance import cases

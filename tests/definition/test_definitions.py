@@ -8,10 +8,10 @@ import mpmath
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
+from catalogues import zoo_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logsumexp import LOGSUMEXP, by_rows
-from operations import zoo_of
 
 import registry
 from kernels import _conformance

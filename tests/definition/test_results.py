@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from array_api_compat import array_namespace
-from operations import zoo_of
+from catalogues import zoo_of
 
 from kernels import _conformance
 from kernels._definition.counting import Counted, Tally
