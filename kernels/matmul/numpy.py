@@ -6,7 +6,7 @@ import numpy as np
 
 from registry import register
 
-FEW = 4096
+FEW = 4096  # entries that dot multiplies by a single one in less time than multiply
 OF_BLAS = {*map(np.dtype, ("float32", "float64", "complex64", "complex128"))}
 
 

@@ -24,8 +24,8 @@ SORTING, GATHERED = 3072, 1024  # for one point: its cell and its place in the o
 RUN = 1024  # to find both ends of a run of data that a group of points goes through
 GROUP = 8  # points, where they lie close enough
 WIDE = 6  # coordinates whose sums stay in registers: beyond, a pair of the grid takes twice as long
-FEW, COORDINATES = 4, 8  # data, each of so many coordinates at least, or points, each of more: their pairs take less time than
-# laying out
+# So few data of so many coordinates or more, or so few points of more coordinates: their pairs take less time than laying out.
+FEW, COORDINATES = 4, 8
 FEWEST = 700  # pairs that take less time one by one than laid out, whatever the coordinates
 LAID_OUT = 384  # for one coordinate of a point, to be laid out in the order that vectors are read in,
 NORMS = 40  # for products, what a point's norm and the like take, in coordinates laid out

@@ -171,13 +171,18 @@ def weight_constants(code, bandwidth, real):
     return (*constants(code, 1.0, real, lifted=False), real(1 / bandwidth), np.finfo(real).max)
 
 
+def leads(x, data):
+    """Return whether x is the first rows of data, or all of them; both are C-contiguous and have as many columns."""
+    return len(x) <= len(data) and x.ctypes.data == data.ctypes.data
+
+
 def step(x, bandwidth, data, v, kernel):
     """Return x, shape (n, d), moved towards data, shape (m, d), of the relative weights v; all C-contiguous and of one dtype."""
     if not (x.size and len(data)):
         return x.copy()
     code, u, width = KERNELS.index(kernel), np.finfo(x.dtype).eps / 2, BYTES // x.dtype.itemsize
     base, rows, slack = (cutoff_for(1, u), ROWS_PER_CUTOFF, WIDER) if code == GAUSSIAN else (1.0, 1, 1.0)
-    leading = len(x) <= len(data) and x.ctypes.data == data.ctypes.data  # x is the first rows of its data
+    leading = leads(x, data)
     grid = Grid((data,) if leading else (x, data), base * bandwidth * MARGIN, rows, slack)
     others = grid.sort(data, width)
     points = others

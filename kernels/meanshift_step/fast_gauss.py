@@ -19,7 +19,7 @@ of sources in place of moments and local expansions, for more dimensions.
 import numpy as np
 
 from kernels.meanshift_step._fast_gauss import best_lattice, ends_of, first_of, most_cells, neighbours, sample, sort, transform
-from kernels.meanshift_step._grid import gaussian_step
+from kernels.meanshift_step._grid import gaussian_step, leads
 from kernels.meanshift_step._weights import with_weight
 from registry import register
 
@@ -27,8 +27,7 @@ from registry import register
 def expanded(x, data, v, cells):
     """Return x moved, and in which rows that is proven, or None if there are too many cells."""
     sources = sort(data, cells)
-    leading = len(x) <= len(data) and x.ctypes.data == data.ctypes.data  # x is the first rows of its data, or all
-    targets = sources if data is x else first_of(len(x), sources) if leading else sort(x, cells)
+    targets = sources if data is x else first_of(len(x), sources) if leads(x, data) else sort(x, cells)
     most = most_cells(len(x) + len(data), cells)
     if max(len(targets.keys), len(sources.keys)) > most:
         return None
