@@ -3,7 +3,7 @@
 A tile of points and data is processed in three parts. The first loops over the coordinates and keeps what it sums for each pair
 in registers. The second turns these sums into weights; the tile is then in the first-level cache. The third loops over the
 data and keeps the weighted sums of coordinates in registers. The sums are of differences of coordinates (`numba`) or of their
-products (`tiles`).
+products (`tiles`). Where there are few points, threads share out the data, and each lays out a small block of its own at a time.
 
 References
 ----------
@@ -26,13 +26,39 @@ TILE_ROWS = 8 if BYTES == 64 or platform.machine() in ("aarch64", "arm64") else 
 TILE_VECTORS = 3
 LIKE_TILE, LIKE_ROW = (0,) * (TILE_ROWS * TILE_VECTORS), (0,) * TILE_VECTORS  # tuples whose lengths tell the compiler the shapes
 PANELS = 8  # panels of data, each as wide as a tile, that a row of tiles covers
-MAX_BYTES = 2**22  # of points or data that are laid out at a time
+MAX_BYTES = 2**20  # of points or data that are laid out at a time: of larger arrays, the system would clear new memory
 GRAIN = 2_000_000  # coordinates of pairs that are worth waking a thread,
 LAYING_OUT = 2**18  # and coordinates that are laid out
+FEW_POINTS = 512  # points that take less time than what laying out all data writes and reads again
+PRIVATE_BYTES = 2**18  # of the data that each thread then lays out for itself: they stay in the second-level cache
+MAX_PARTS = 16  # of the data
+
+
+@jit(fastmath={"reassoc", "contract"})
+def lay_out(points, centre, scale, differences, rows, norms, panels, start, stop):
+    """Lay out groups `start` to `stop`: (points - centre) / scale, their squared lengths, and each group by coordinates.
+
+    Shapes: rows (n, d) or larger; norms (1, n) or larger, which is 0 where the pass takes `differences`; panels (groups d,
+    points in a group), or without rows if nobody needs them.
+    """
+    d, group = points.shape[1], panels.shape[1]
+    for g in range(start, stop):
+        first, last = g * group, min((g + 1) * group, len(points))
+        for i in range(first, last):
+            norm = points.dtype.type(0)
+            for k in range(d):
+                z = (points[i, k] - centre[k]) / scale
+                rows[i, k] = z
+                norm += z * z
+            norms[0, i] = 0 if differences else norm
+        if len(panels):
+            for k in range(d):
+                for i in range(group):
+                    panels[g * d + k, i] = rows[first + i, k]
 
 
 def tiled(add_pairs, add_weighted, factor):
-    """Return the compiled pass over the pairs.
+    """Return the compiled pass over pairs of points and data that are laid out, and one over parts of data that are not.
 
     The pass finds q^2 as `factor` times what `add_pairs` sums over the coordinates, plus the `norms` of the point and of the
     datum. `add_weighted` adds a datum, times its weights, to the sums of a tile of points.
@@ -73,30 +99,41 @@ def tiled(add_pairs, add_weighted, factor):
                         moved = add_weighted(moved, tile, j, datum, rows, i, k)
                     store_tile(sums, like_few, i, k, moved)
 
-    return accumulate
+    @jit
+    def accumulate_parts(
+        rows, norms, data, masses, centre, scale, differences, block, like_block, like_few, kernel, c, sums, totals, start, stop
+    ):
+        """Pass all points over parts `start` to `stop` of the data, which are laid out here, block after block."""
+        (m, d), (_, width), panel = data.shape, rows.shape, TILE_VECTORS * BYTES // rows.itemsize
+        near, near_norms = np.zeros((block, width), rows.dtype), np.empty((1, block), rows.dtype)
+        panels, near_masses = (
+            np.empty((block // panel * d, panel), rows.dtype),
+            np.zeros((1, min(block, masses.size)), rows.dtype),
+        )
+        for part in range(start, stop):
+            last = m * (part + 1) // len(sums)
+            for left in range(m * part // len(sums), last, block):
+                others = data[left : min(left + block, last)]
+                groups = -(-len(others) // panel)
+                near_norms[0, len(others) :] = np.inf
+                for j in range(masses.size and len(others)):
+                    near_masses[0, j] = masses[0, left + j]
+                lay_out(others, centre, scale, differences, near, near_norms, panels, 0, groups)
+                known = (
+                    near[: groups * panel],
+                    near_norms,
+                    near_masses,
+                    d,
+                    like_block,
+                    like_few,
+                    kernel,
+                    c,
+                    sums[part],
+                    totals[part],
+                )
+                accumulate(rows, norms, 0, len(rows) // TILE_ROWS, panels, *known)
 
-
-@jit(fastmath={"reassoc", "contract"})
-def lay_out(points, centre, scale, differences, rows, norms, panels, start, stop):
-    """Lay out groups `start` to `stop`: (points - centre) / scale, their squared lengths, and each group by coordinates.
-
-    Shapes: rows (n, d) or larger; norms (1, n) or larger, which is 0 where the pass takes `differences`; panels (groups d,
-    points in a group), or without rows if nobody needs them.
-    """
-    d, group = points.shape[1], panels.shape[1]
-    for g in range(start, stop):
-        first, last = g * group, min((g + 1) * group, len(points))
-        for i in range(first, last):
-            norm = points.dtype.type(0)
-            for k in range(d):
-                z = (points[i, k] - centre[k]) / scale
-                rows[i, k] = z
-                norm += z * z
-            norms[0, i] = 0 if differences else norm
-        if len(panels):
-            for k in range(d):
-                for i in range(group):
-                    panels[g * d + k, i] = rows[first + i, k]
+    return accumulate, accumulate_parts
 
 
 @jit
@@ -119,12 +156,12 @@ def _accumulate(accumulate, rows, norms, others, start, stop):
     accumulate(rows, norms, start, stop, *others)
 
 
-def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least):
+def step(passes, x, h, data, v, kernel, c, differences, scale, centre, least):
     """Move all points.
 
     Parameters
     ----------
-    accumulate : callable
+    passes : callables
         What `tiled` returned.
     x, data : array, shapes (n, d) and (m, d)
     v : array, shape (m,), or None
@@ -138,7 +175,7 @@ def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least
     least : number
         Points whose weights sum to less take a robust step.
     """
-    (n, d), m, lanes = x.shape, len(data), BYTES // x.itemsize
+    (n, d), m, lanes, (accumulate, accumulate_parts) = x.shape, len(data), BYTES // x.itemsize, passes
     panel, like_few = TILE_VECTORS * lanes, (0,) * (1 if d <= lanes else 2)
     width = -(-d // (len(like_few) * lanes)) * len(like_few) * lanes
     most = panel * max(1, MAX_BYTES // (width * x.itemsize * panel))
@@ -157,7 +194,24 @@ def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least
         parallel_for(work, groups, 1 + LAYING_OUT // (group * d))
         return rows[: groups * group], norms, panels
 
-    own, theirs = space(x, TILE_ROWS, False), space(data, panel, True)
+    def end(rows, sums, totals, top):
+        count = min(most, n - top)
+        light = bool((totals[:count] < least).any())
+        known = padded(v, 1, x.dtype), h, kernel, top, rows, sums, totals, differences, scale, centre, least
+        work = functools.partial(finish, x, data, *known, y)
+        parallel_for(work, count, 1 + ROBUST_GRAIN // m if light else count)
+
+    own = space(x, TILE_ROWS, False)
+    block = panel * max(1, PRIVATE_BYTES // (width * x.itemsize * panel))
+    parts = min(MAX_PARTS, m // block)
+    if n <= min(most, FEW_POINTS) and parts > 1:
+        rows, norms, _ = laid_out(x, *own)
+        sums, totals = np.zeros((parts, *rows.shape), x.dtype), np.zeros((parts, len(rows)), x.dtype)
+        known = padded(v, 1, x.dtype), centre, scale, differences, block, like_few * TILE_ROWS, like_few, kernel, c, sums, totals
+        parallel_for(functools.partial(accumulate_parts, rows, norms, data, *known), parts)
+        end(rows, sums.sum(0), totals.sum(0), 0)
+        return y
+    theirs = space(data, panel, True)
     for top in range(0, n, most):
         rows, norms, _ = laid_out(x[top : top + most], *own)
         sums, totals = np.zeros_like(rows), np.zeros(len(rows), x.dtype)
@@ -167,8 +221,5 @@ def step(accumulate, x, h, data, v, kernel, c, differences, scale, centre, least
             others = (panels, near, near_norms, masses, d, like_few * TILE_ROWS, like_few, kernel, c, sums, totals)
             work = functools.partial(_accumulate, accumulate, rows, norms, others)
             parallel_for(work, len(rows) // TILE_ROWS, 1 + GRAIN // (TILE_ROWS * len(near) * d))
-        count, light = min(most, n - top), bool((totals[: n - top] < least).any())
-        known = padded(v, 1, x.dtype), h, kernel, top, rows, sums, totals, differences, scale, centre, least
-        end = functools.partial(finish, x, data, *known, y)
-        parallel_for(end, count, 1 + ROBUST_GRAIN // m if light else count)
+        end(rows, sums, totals, top)
     return y

@@ -45,14 +45,16 @@ def test_few_pairs_that_are_laid_out_keep_the_contract(property_, monkeypatch):
 
 @pytest.mark.parametrize("name", ["numba", "tiles"])
 @pytest.mark.parametrize("kernel", ["gaussian", "flat"])
-def test_blocks_of_points_and_data_join(name, kernel, monkeypatch):
+@pytest.mark.parametrize("limit", ["MAX_BYTES", "PRIVATE_BYTES"])
+def test_blocks_of_points_and_data_join(limit, kernel, name, monkeypatch):
     """The last block of each is shorter, in the memory of a whole one."""
     from kernels.meanshift_step import _tiles
 
-    monkeypatch.setattr(_tiles, "MAX_BYTES", 1)
+    monkeypatch.setattr(_tiles, limit, 1)
     rng = np.random.default_rng(0)
     x, data = rng.standard_normal((111, 20)), rng.standard_normal((203, 20))
-    call = {"data": data, "kernel": kernel, "dtype": "float64"}
-    result = registry.get("meanshift_step", name)(x, 4.0, data=data, kernel=kernel)
+    call = {"data": data, "kernel": kernel, "weights": rng.uniform(size=203) if kernel == "gaussian" else None}
+    result = registry.get("meanshift_step", name)(x, 4.0, **call)
     precision = next(each.precision for each in registry.variants("meanshift_step") if each.name == name)
-    assert compare(result, CONTRACT.reference(x, 4.0, **call), CONTRACT.bound(x, 4.0, **call, precision=precision)).passes
+    bound = CONTRACT.bound(x, 4.0, **call, dtype="float64", precision=precision)
+    assert compare(result, CONTRACT.reference(x, 4.0, **call, dtype="float64"), bound).passes
