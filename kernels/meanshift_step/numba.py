@@ -9,8 +9,8 @@ nearest datum's.
 
 In the blurring step, where data is x, w_ij = w_ji: each pair is computed once and added to the sums of both its points. The
 blocks of rows are divided into a fixed number of parts, and each part has sums of its own: so the number of cores changes no
-bit of the result. Where data is not x, slabs of points are computed apart from each other. Points with more coordinates than
-registers can hold take the loops of `_tiles`, over differences. Few pairs take those of `_few`.
+bit of the result. Where data is not x, slabs of points are computed apart from each other; few points share out the data. Points
+with more coordinates than registers can hold take the loops of `_tiles`, over differences. Few pairs take those of `_few`.
 """
 
 import functools
@@ -54,6 +54,8 @@ BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # a block's points, and the data that sta
 MAX_PARTS = 16  # of a blurring step, and slabs that share out fewer points than `SLAB`
 GRAIN = 40_000_000  # bytes of what pairs take that are worth waking a thread
 MAX_BYTES = 2**24  # of the sums of all parts
+FEW_POINTS, SHARED = 64, 100_000  # so few points share out the data, where these have so many coordinates,
+BLOCK = 2**14  # of which each thread lays out so many at a time: they stay in the second-level cache
 SLAB = 2**14  # points that move at a time where data is not x: they and their sums stay in the second-level cache
 WIDTHS = (1, 2, 3, 4, 6, 8)  # numbers of coordinates that a pass is compiled for; the sums of up to eight fit into registers
 
@@ -142,12 +144,36 @@ def lay_out(points, scale, z):
         z[k, len(points) :] = np.finfo(points.dtype).max / 4
 
 
+def whole_vectors(count, itemsize):
+    """Return the least number of entries that is no less than `count` and fills vectors."""
+    lanes = BYTES // itemsize
+    return -(-count // lanes) * lanes
+
+
 def laid_out(points, scale, width):
     """Return scaled points of shape (width, n), n rounded up to whole vectors; coordinates past the last are 0."""
-    lanes = BYTES // points.itemsize
-    z = np.zeros((width, -(-len(points) // lanes) * lanes), points.dtype)
+    z = np.zeros((width, whole_vectors(len(points), points.itemsize)), points.dtype)
     lay_out(points, scale, z)
     return z
+
+
+@jit
+def accumulate_parts(z, n, data, masses, scale, back, size, like, kernel, c, sums, exact, start, stop):
+    """Pass over parts `start` to `stop` of the data, which are laid out here, block after block of `size`.
+
+    Shapes: z (d, n), padded; data (m, d), masses (1, m or more), or (1, 0) where each is 1; sums (parts, d + 1, n), padded; exact
+    (parts): whether scaling is exact for all data of a part.
+    """
+    others, near_masses = np.zeros((len(z), size), z.dtype), np.zeros((1, min(size, masses.size)), z.dtype)
+    blocks = -(-len(data) // size)
+    for part in range(start, stop):
+        for block in range(blocks * part // len(sums), blocks * (part + 1) // len(sums)):
+            points = data[block * size : (block + 1) * size]
+            exact[part] &= scales_exactly(points, scale, back)
+            lay_out(points, scale, others)
+            for j in range(masses.size and len(points)):
+                near_masses[0, j] = masses[0, block * size + j]
+            accumulate(z, n, others, near_masses, 0, 1, False, like, kernel, c, sums[part])
 
 
 @register("meanshift_step", "numba", requires=("numba",), layout="C", rank=50)
@@ -173,19 +199,31 @@ def meanshift_step(x, bandwidth, data, kernel, weights=None):
     def robust(x, y):
         parallel_for(functools.partial(robust_steps, x, data, masses, h, kind, x, y), len(x), 1 + ROBUST_GRAIN // m)
 
-    if not (exactly(data) and (data is x or apart or exactly(x))):
-        robust(x, y)
-        return y
-    if d > WIDTHS[-1]:
-        return step(TILED_PASS, x, h, data, v, kind, c, real(1), back, np.zeros(d, x.dtype), least)
-    width = next(width for width in WIDTHS if width >= d)
-    like, others = (0,) * width, laid_out(data, scale, width)
+    width = next((width for width in WIDTHS if width >= d), 0)
+    like = (0,) * width
 
     def end(x, z, sums, y):
         light = (sums[0, width, : len(x)] < least).any()
         work = functools.partial(move, x, data, masses, h, kind, z, back, sums, least, y)
         parallel_for(work, len(x), 1 + ROBUST_GRAIN // m if light else len(x))
 
+    if apart and n <= FEW_POINTS and m * width >= SHARED:
+        blocks, z = m * width // BLOCK, laid_out(x, scale, width)
+        exact, size = np.full(min(MAX_PARTS, blocks), exactly(x)), whole_vectors(-(-m // blocks), x.itemsize)
+        sums = np.zeros((len(exact), width + 1, z.shape[1]), x.dtype)
+        work = functools.partial(accumulate_parts, z, n, data, masses, scale, back, size, like, kind, c, sums, exact)
+        parallel_for(work, len(exact))
+        if exact.all():
+            end(x, z, sums, y)
+        else:
+            robust(x, y)
+        return y
+    if not (exactly(data) and (data is x or apart or exactly(x))):
+        robust(x, y)
+        return y
+    if d > WIDTHS[-1]:
+        return step(TILED_PASS, x, h, data, v, kind, c, real(1), back, np.zeros(d, x.dtype), least)
+    others = laid_out(data, scale, width)
     if not apart:
         sums = np.zeros((parts, width + 1, others.shape[1]), x.dtype)
 

@@ -34,13 +34,31 @@ def test_a_million_points_in_eight_dimensions_take_at_most_64_megabytes():
 
 
 @pytest.mark.parametrize("property_", _conformance.all_properties(CONTRACT), ids=lambda property_: property_.__name__)
-def test_few_pairs_that_are_laid_out_keep_the_contract(property_, monkeypatch):
+@pytest.mark.parametrize("shared", [False, True], ids=["slabs", "shared"])
+def test_few_pairs_that_are_laid_out_keep_the_contract(shared, property_, monkeypatch):
     """Examples are small: each of their pairs would go by itself, and the passes over laid out points would hardly be asked."""
     from kernels.meanshift_step import numba
 
     monkeypatch.setattr(numba, "few", lambda n, m, d: False)
+    if shared:  # the data, by a thread for each few of them
+        monkeypatch.setattr(numba, "SHARED", 16)
+        monkeypatch.setattr(numba, "BLOCK", 16)
     variant = next(each for each in registry.variants("meanshift_step") if each.name == "numba")
     _conformance.run(property_, _conformance.implementation_of(registry.zoo(), variant), EXAMPLES, 0)
+
+
+def test_shared_data_whose_scaling_overflows_do_not_spoil_the_step(monkeypatch):
+    from kernels.meanshift_step import numba
+
+    monkeypatch.setattr(numba, "SHARED", 16)
+    monkeypatch.setattr(numba, "BLOCK", 16)
+    h = np.float32(2.0**-120)
+    x, data = np.array([[0, 0], [h, 0]]), np.random.default_rng(0).uniform(0, h, (1000, 2))
+    x, data = x.astype(np.float32), data.astype(np.float32)
+    data[900] = 1e30
+    call = {"data": data, "dtype": "float32"}
+    error = np.abs(numba.meanshift_step(x, h, data, "gaussian") - CONTRACT.reference(x, h, **call))
+    assert (error <= CONTRACT.bound(x, h, **call)).all()
 
 
 @pytest.mark.parametrize("name", ["numba", "tiles"])
