@@ -22,8 +22,9 @@ from kernels._explanation import duration
 from kernels._measure.trial import SAMPLES, Runs, Trial
 from registry import Variant, Zoo
 
-PAUSE_SECONDS = 0.05  # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next; no longer
-NAP_SECONDS = 1e-3  # than this, which is waited for in naps
+# OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next: OpenBLAS for 2**28 cycles. They
+PAUSE_SECONDS = 0.15  # are waited for, no longer than this,
+NAP_SECONDS = 1e-3  # in naps
 DEALS = 100  # of the samples of one variant into two halves
 ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
 
