@@ -87,8 +87,11 @@ def _over_tile(term: Any) -> Any:
 
 @_over_tile
 def add_outer(builder: Any, vector: Vector, factor: Any, other: Any, total: Any) -> Any:
-    """Return tile[r, v] + array[row + r, column] vectors[v] for all r and v."""
-    return emit_call(builder, "llvm.fmuladd", vector, factor, other, total)
+    """Return tile[r, v] + array[row + r, column] vectors[v] for all r and v.
+
+    As two instructions, which become one: LLVM would unroll a loop of half as many, and then has too few registers for the tile.
+    """
+    return builder.fadd(total, builder.fmul(factor, other, flags=("contract",)), flags=("contract",))
 
 
 @_over_tile

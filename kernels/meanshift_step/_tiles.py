@@ -176,7 +176,8 @@ def step(passes, x, h, data, v, kernel, c, differences, scale, centre, least):
         Points whose weights sum to less take a robust step.
     """
     (n, d), m, lanes, (accumulate, accumulate_parts) = x.shape, len(data), BYTES // x.itemsize, passes
-    panel, like_few = TILE_VECTORS * lanes, (0,) * (1 if d <= lanes else 2)
+    panel = TILE_VECTORS * lanes
+    like_few = (0,) * (1 if d <= lanes or differences else 2)  # differences need the points' coordinates in registers too
     width = -(-d // (len(like_few) * lanes)) * len(like_few) * lanes
     most = panel * max(1, MAX_BYTES // (width * x.itemsize * panel))
     y = np.empty_like(x)
