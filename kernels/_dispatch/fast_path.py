@@ -10,7 +10,8 @@ What serves a kind of call is known by dictionaries in dictionaries, one for eac
 a number takes some nanoseconds; one for a tuple of as many numbers takes longer than all these looks. Where a call is all in its
 arrays, what serves arrays of exactly such shapes is known by these shapes too: that saves taking them apart. A kernel that does
 one of several things may have an attribute `narrowed`, a function of such arrays: it returns what serves all arrays of their
-shapes and their dtype.
+shapes and their dtype. What returns an array of the same dtype and shape at each call, and calls NumPy alone, is not looked after
+further: a function of NumPy's, and one that has an attribute `of_numpy`.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ EXACT = """
     else:
         if plain and ({scattered}):
             return slow({args}, kwargs)
+        if right is None:
+            try:
+                return ignoring(kernel, {arguments})
+            except RuntimeError:  # another thread is in this context
+                pass
         {enter}
         try:
             result = kernel({arguments})
@@ -201,7 +207,8 @@ def _keep(
     for shape in first:
         known = with_room(known, MOST).setdefault(shape, {})
     serves = kernel.narrowed(*arrays) if hasattr(kernel, "narrowed") else kernel
-    right = None if isinstance(serves, OF_NUMPY) else type(result)
+    of_numpy = isinstance(serves, OF_NUMPY) or getattr(serves, "of_numpy", False)
+    right = None if of_numpy and not arrays[0].dtype.hasobject else type(result)
     with_room(known, MOST)[last] = serves, plain, right, None if isinstance(result, np.generic) else result.shape
 
 
@@ -384,7 +391,8 @@ def _strange(kind: str, device: str) -> tuple[list[str], list[str], str, dict[st
     flushing = "not smallest * half"
     if kind == "numpy":
         names |= {"kind": np.ndarray, "set_errors": neutral.set_errors, "reset_errors": neutral.reset_errors}
-        return [flushing], [], "not {0}.flags.carray", names | {"ignored": neutral.IGNORED}
+        names |= {"ignored": neutral.IGNORED, "ignoring": neutral.IGNORING.run}
+        return [flushing], [], "not {0}.flags.carray", names
     import torch
 
     disturbances = neutral.torch_disturbances(device)

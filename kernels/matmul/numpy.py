@@ -28,6 +28,9 @@ def by_single_b(a, b):
     return a.dot(b) if b else np.matmul(a, b)
 
 
+by_single_a.of_numpy = by_single_b.of_numpy = True  # type: ignore[attr-defined]
+
+
 def by_shape(a, b):
     """Return which of NumPy's products serves arrays of such shapes and such a dtype, whatever they hold."""
     if b.ndim > 2 or a.dtype not in OF_BLAS:

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from neighbours import python
 
 import registry
+from kernels._dispatch import neutral
 
 torch = pytest.importorskip("torch")
 
@@ -137,6 +139,21 @@ def test_the_callers_state_changes_no_result_and_is_left_as_it_was(state):
             after = state.read()
         assert after == before, name
         assert [bits(result) for result in results] == [expected] * 2, name
+
+
+def test_a_call_from_inside_the_context_that_another_is_in_is_served_as_well():
+    matmul, a = registry.get("matmul", "numpy"), np.full((2, 2), 1e200)
+    with np.errstate(all="raise"):
+        for _ in range(3):
+            assert np.isinf(matmul(a, a)).all()
+            assert np.isinf(neutral.IGNORING.run(matmul, a, a)).all()
+
+
+def test_entries_that_are_objects_see_the_callers_context():
+    matmul, a = registry.get("matmul", "numpy"), np.array([[Decimal(1) / 3]])
+    for _ in range(3):
+        with localcontext(prec=4):
+            assert str(matmul(a, a)[0, 0]) == "0.1111"
 
 
 def test_threads_that_a_first_call_starts_keep_subnormal_numbers():

@@ -8,7 +8,7 @@ from commands import BARE, ROOT, environment
 
 def lane(*arguments, out):
     command = ["bash", str(ROOT / "bench" / "on_a_device.sh"), *arguments]
-    said = environment(BARE, PYTHON=sys.executable, OUT=str(out))
+    said = environment(BARE, PYTHON=sys.executable, OUT=str(out), WHEELS=str(out / "no wheels"))
     return subprocess.run(command, env=said, capture_output=True, text=True, check=False)
 
 
