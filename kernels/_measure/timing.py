@@ -25,6 +25,8 @@ from registry import Variant, Zoo
 # OpenMP teams and the BLAS go on spinning after their work, at the cost of whoever comes next: OpenBLAS for 2**28 cycles. They
 PAUSE_SECONDS = 0.15  # are waited for, no longer than this,
 NAP_SECONDS = 1e-3  # in naps
+SPREAD_SECONDS = 0.2  # threads that wake up may share a core for so long,
+SHARED, SPREAD = 0.95, 1.1  # as the processor's seconds tell: of the caller's own share, and for each that passes
 DEALS = 100  # of the samples of one variant into two halves
 ERRORS = (Exception, SystemExit)  # what a kernel may raise; it then counts as wrong
 
@@ -210,6 +212,16 @@ def settle() -> None:
         time.sleep(NAP_SECONDS)
         if time.process_time() - before < NAP_SECONDS / 4:
             return
+
+
+def spread(trial: Trial, function: Callable[..., Any]) -> None:
+    """Run a function until the threads that it wakes up have a core each, but not for ever."""
+    end, together = time.perf_counter() + SPREAD_SECONDS, True
+    while together and time.perf_counter() < end:
+        passed, process, own = time.perf_counter(), time.process_time(), time.thread_time()
+        Runs(trial, function).seconds(3)
+        passed, process, own = time.perf_counter() - passed, time.process_time() - process, time.thread_time() - own
+        together = own < SHARED * process and process < SPREAD * passed
 
 
 def interleave(trial: Trial, checked: Iterable[tuple[Measurement, Callable[..., Any] | None]]) -> None:

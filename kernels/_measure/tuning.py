@@ -25,7 +25,7 @@ import registry
 from kernels._costs import calls
 from kernels._costs.table import Entry
 from kernels._definition.examples import Example
-from kernels._measure.timing import ERRORS, Measurement, describe, qualify, settle
+from kernels._measure.timing import ERRORS, SPREAD_SECONDS, Measurement, describe, qualify, settle, spread
 from kernels._measure.trial import Runs, Trial, host_clock
 from registry import Variant, Zoo
 
@@ -35,7 +35,8 @@ TRIES = 3  # a call is left out when so many variants, the likely best first, ta
 LONG_SECONDS = 1e-3  # runs that take longer are work, not overhead
 SHORT_SECONDS = 1e-4  # runs that take less tell what a conversion takes
 HELD_UP_SECONDS = 5e-3  # so long may a busy machine hold up one run; what takes no longer is not given up
-NEAR = 1.5  # times the best variant's time: who comes so near is timed in full
+NEAR = 1.5  # times the best variant's time: who comes so near is timed in full,
+CONVERSION_SECONDS = 5e-6  # and who does so once tensors, or arrays, need no conversion
 HELD_UP, SURE = 2.0, 3  # a busy machine takes so many times as long for some samples on end; so many are enough to drop one
 SAME, LONGER = 1.05, 3  # a sample that takes so many times the least confirms it; who has none is timed up to so much longer
 SAMPLE_SECONDS = 5e-4  # what is faster is repeated until one sample takes this long,
@@ -276,7 +277,7 @@ def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any
         if not running:
             return
         best = min((measurement for measurement, _ in running), key=lambda measurement: measurement.least)
-        reach = near * best.least * (HELD_UP if index < SURE or not confirmed(best) else 1)
+        reach = (near * best.least + CONVERSION_SECONDS) * (HELD_UP if index < SURE or not confirmed(best) else 1)
         if index >= samples and all(confirmed(measurement) or measurement.least > reach for measurement, _ in running):
             return
         for measurement, function in running:
@@ -285,7 +286,7 @@ def race(trial: Trial, contenders: Sequence[tuple[Measurement, Callable[..., Any
                 continue
             settle()
             runs = round(min(max(trial.sample_seconds / max(once, 1e-7), 1), MOST_RUNS))
-            sample(trial, measurement, function, runs, wake=once < LONG_SECONDS)
+            sample(trial, measurement, function, runs, wake=once < LONG_SECONDS, twice=index == 1 and once < SPREAD_SECONDS)
 
 
 def confirmed(measurement: Measurement) -> bool:
@@ -293,10 +294,18 @@ def confirmed(measurement: Measurement) -> bool:
     return len(measurement.samples) > 1 and sorted(measurement.samples)[1] <= SAME * measurement.least
 
 
-def sample(trial: Trial, measurement: Measurement, function: Callable[..., Any], runs: int, wake: bool = False) -> None:
-    """Take a sample of some runs, after some that wake up what waited; a function that raises then is wrong."""
+def sample(
+    trial: Trial, measurement: Measurement, function: Callable[..., Any], runs: int, wake: bool = False, twice: bool = False
+) -> None:
+    """Take a sample of some runs, after some that wake up what waited; a function that raises then is wrong.
+
+    With `twice`, take two, after so many runs that its threads have a core each: the second confirms the first.
+    """
     try:
-        if wake:
+        if twice:
+            spread(trial, function)
+            measurement.samples.append(Runs(trial, function).seconds(runs))
+        elif wake:
             Runs(trial, function).seconds(3)
         measurement.samples.append(Runs(trial, function).seconds(runs))
     except ERRORS as error:
