@@ -42,6 +42,8 @@ class Choices:
             }
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: there is no file of choices; {self._remedy}") from None
+        except IsADirectoryError:
+            raise ValueError(f"{path}: is a folder; name a file of choices") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path}: holds no choices of format {FORMAT}; delete it, and {self._remedy}") from None
 

@@ -11,7 +11,7 @@ for rapidly instantiating BLAS functionality.
 
 import math
 import platform
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from llvmlite import ir
@@ -32,6 +32,7 @@ DEPTH = 512  # rows of B that are packed at a time
 PANELS = 6  # panels that are packed at a time, each as wide as a tile: 590 KB in all where a register has 64 bytes
 BLOCK = 96  # rows of A that stay in cache while all packed panels are read
 GRAIN = 10_000_000  # multiply-adds that are worth waking a thread
+THIN, SHARE, MAX_SHARES = 2**10, 2**21, 16  # a C of so few entries is summed in shares of k; multiply-adds of one, and how many
 
 
 def tile_of(vectors):
@@ -116,18 +117,18 @@ def copy(source, i, j, target, row, column, height, width):
 
 
 @jit
-def fill_tiles(a, b, c, top, bottom, left, right):
-    """Compute c[top:bottom, left:right]."""
-    k, lanes = len(b), BYTES // b.itemsize
+def fill_depth(a, b, c, top, bottom, left, right, first, last):
+    """Compute c[top:bottom, left:right] from a[:, first:last] and b[first:last]."""
+    lanes = BYTES // b.itemsize
     wide = TILE_VECTORS * lanes
     columns = min(PANELS * wide, (right - left + lanes - 1) // lanes * lanes)
-    packed = np.empty(min(k, DEPTH) * columns + lanes, b.dtype)
+    packed = np.empty(min(last - first, DEPTH) * columns + lanes, b.dtype)
     packed = packed[-packed.ctypes.data % BYTES // b.itemsize :]
     edge = np.empty((TILE_ROWS, wide), b.dtype)
     for start in range(left, right, columns):
         end = min(start + columns, right)
-        for p in range(0, k, DEPTH):
-            depth = min(DEPTH, k - p)
+        for p in range(first, last, DEPTH):
+            depth = min(DEPTH, last - p)
             pack(b, p, depth, start, end, packed)
             for block in range(top, bottom, BLOCK):
                 stop = min(block + BLOCK, bottom)
@@ -138,16 +139,30 @@ def fill_tiles(a, b, c, top, bottom, left, right):
                     for i in range(block, stop, TILE_ROWS):
                         height = min(TILE_ROWS, stop - i)
                         row, column = (i, j) if whole else (0, 0)
-                        if p > 0 and not whole:
+                        if p > first and not whole:
                             copy(c, i, j, edge, 0, 0, height, width)
                         if width > 2 * lanes:
-                            three_vectors(a, i, p, packed, at, depth, target, row, column, height, p > 0)
+                            three_vectors(a, i, p, packed, at, depth, target, row, column, height, p > first)
                         elif width > lanes:
-                            two_vectors(a, i, p, packed, at, depth, target, row, column, height, p > 0)
+                            two_vectors(a, i, p, packed, at, depth, target, row, column, height, p > first)
                         else:
-                            one_vector(a, i, p, packed, at, depth, target, row, column, height, p > 0)
+                            one_vector(a, i, p, packed, at, depth, target, row, column, height, p > first)
                         if not whole:
                             copy(edge, 0, 0, c, i, j, height, width)
+
+
+@jit
+def fill_tiles(a, b, c, top, bottom, left, right):
+    """Compute c[top:bottom, left:right]."""
+    fill_depth(a, b, c, top, bottom, left, right, 0, len(b))
+
+
+@jit
+def fill_shares(a, b, c, start, stop):
+    """Compute c[start:stop], each from a share of the inner dimension of its own; their sum is the product."""
+    for share in range(start, stop):
+        first, last = len(b) * share // len(c), len(b) * (share + 1) // len(c)
+        fill_depth(a, b, c[share], 0, len(a), 0, b.shape[1], first, last)
 
 
 @jit(fastmath={"contract", "reassoc"})
@@ -199,11 +214,11 @@ def members_of(block):
 
 
 @cache
-def compiled(block, dtype, ndim, *further):
+def compiled(block, dtype, ndim, *further, of_c=None):
     """Compile once for a dtype. The operands' type is read-only, which writable arrays may be passed for as well."""
     number = from_dtype(dtype)
-    operand = types.Array(number, ndim, "C", readonly=True)
-    return block.compile((operand, operand, types.Array(number, ndim, "C"), *further, types.intp, types.intp))
+    operand, c = types.Array(number, ndim, "C", readonly=True), types.Array(number, of_c or ndim, "C")
+    return block.compile((operand, operand, c, *further, types.intp, types.intp))
 
 
 def filling(m, k, n, dtype):
@@ -212,9 +227,15 @@ def filling(m, k, n, dtype):
     lanes = BYTES // dtype.itemsize
     high, wide = -(-m // TILE_ROWS), -(-n // lanes)  # C in tiles that are one vector wide
     grain = GRAIN // (TILE_ROWS * lanes * k) + 1  # of those
+    count = min(MAX_SHARES, m * k * n // SHARE)
 
     def whole(a, b, c):
         block(a, b, c, 0, m, 0, n)
+
+    def by_depth(a, b, c):
+        shares, fill = np.empty((count, m, n), dtype), compiled(fill_shares, dtype, 2, of_c=3)
+        parallel_for(partial(fill, a, b, shares), count, 1)
+        shares.sum(axis=0, out=c)
 
     def by_rows(a, b, c):
         def rows(start, stop):
@@ -228,6 +249,8 @@ def filling(m, k, n, dtype):
 
         parallel_for(columns, wide, grain // high + 1)
 
+    if count > 1 and m * n <= THIN and min(m, n) > 1:
+        return by_depth
     if high * wide < 2 * grain:
         return whole
     return by_rows if n < m and n < 2 * CORES * TILE_VECTORS * lanes else by_columns

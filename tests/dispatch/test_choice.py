@@ -325,6 +325,9 @@ def test_the_same_file_gives_the_same_choices(measured, tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="holds no choices of format 1; delete it"), zoo.frozen(path):
         pass
+    for record in (False, True):
+        with pytest.raises(ValueError, match="is a folder; name a file"), zoo.frozen(tmp_path, record=record):
+            pass
 
 
 def test_frozen_options_hold_where_nothing_is_measured(tiled, measured, tmp_path):

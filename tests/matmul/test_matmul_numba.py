@@ -10,7 +10,10 @@ from kernels._conformance.claims import implementation_from
 
 pytest.importorskip("numba")
 matmul = registry.zoo().function(registry.variant("matmul", "numba"))  # itself: dispatch would remember what serves a shape
-SHAPES = [(333, 1030, 301), (1030, 700, 50), (20, 1400, 800), (5, 600, 301), (2, 8000, 700), (1, 4001, 6003), (6003, 4001, 1)]
+SHAPES = [
+    (333, 1030, 301), (1030, 700, 50), (20, 1400, 800), (5, 600, 301), (2, 8000, 700), (1, 4001, 6003), (6003, 4001, 1),
+    (17, 50_000, 30),
+]  # fmt: skip
 
 
 @pytest.fixture
