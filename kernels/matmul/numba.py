@@ -249,7 +249,7 @@ def filling(m, k, n, dtype):
 
         parallel_for(columns, wide, grain // high + 1)
 
-    if count > 1 and m * n <= THIN and min(m, n) > 1:
+    if count > 1 and m * k * n >= 2 * GRAIN and m * n <= THIN and min(m, n) > 1:
         return by_depth
     if high * wide < 2 * grain:
         return whole
