@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import keyword
 import re
 import textwrap
@@ -161,8 +160,6 @@ def new_package(name: str, operation: str, into: Path) -> None:
     """Write NAME/, a distribution of its own with an entry point, a kernel, and a test of three lines."""
     package = name.replace("-", "_")
     _require_name("NAME", package)
-    if found := importlib.util.find_spec(package):
-        raise click.UsageError(f"NAME {name}: this would hide the module at {found.origin or package}; choose another name")
     folder = into / name
     inside = folder / package
     if operation in registry.operations():

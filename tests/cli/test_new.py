@@ -95,7 +95,6 @@ def test_a_new_package_is_installed_and_tested(tmp_path, checkout):
         ("operation cluster", "NAME cluster: kernels/cluster.py is a module of the zoo"),
         ("package mine --operation segment", "--operation segment: kernels/segment.py is a module of the zoo"),
         ("operation lambda", "NAME lambda: expected a Python name in lower case"),
-        ("package numpy", "NAME numpy: this would hide the module at"),
         ("package 3d", "NAME 3d: expected a Python name in lower case"),
         ("package mine --operation Row", "--operation Row: expected a Python name in lower case"),
     ],
