@@ -178,7 +178,8 @@ def _write_blocks(blocks: Iterable[Any], sizes: tuple[int, ...], path: Path) -> 
 
         frames = (pl.DataFrame(block, schema=["cluster"]) for block in blocks)
         lazy = register_io_source(lambda *_: frames, schema={"cluster": pl.Int64})
-        (lazy.sink_csv if suffix == ".csv" else lazy.sink_parquet)(unfinished)
+        with unfinished.open("wb") as file:  # a thread of polars may open a path only after a failed write was cleared away
+            (lazy.sink_csv if suffix == ".csv" else lazy.sink_parquet)(file)
 
 
 def _created(path: Path, rows: int, chunk: int) -> Any:
