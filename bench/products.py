@@ -26,8 +26,8 @@ from kernels._definition.examples import Example
 
 ROUNDS = 9
 SAMPLE_SECONDS = 1e-3  # a sample is so many calls, after others:
-WARM_SECONDS, SPREAD_SECONDS = 0.02, 0.2  # so long it may take Linux to give two threads that wake up on one core a core each,
-SHARED_SECONDS = 5e-5  # where a call is long enough for two
+WARM_SECONDS = 0.02  # so long, or, where a call takes long enough for two threads, until these have a core each
+SHARED_SECONDS = 5e-5
 LARGE = 256  # the side from which on dispatch must not show
 SQUARE = [1, 2, 3, 4, 7, 8, 16, 31, 32, 64, 100, 128, 200, 255, 256, 300, 384, 512, 1000, 1024, 1536, 2048]
 SHAPES = {
@@ -81,7 +81,7 @@ def measure(shapes, dtype, seconds):
         for name, (timer, number) in timers.items():
             _measure.timing.settle()
             shared = number < SAMPLE_SECONDS / SHARED_SECONDS
-            warm = timeit.default_timer() + (SPREAD_SECONDS if shared else WARM_SECONDS)
+            warm = timeit.default_timer() + (_measure.timing.SPREAD_SECONDS if shared else WARM_SECONDS)
             while timeit.default_timer() < warm:
                 timer.timeit(number)
             samples[name].append(timer.timeit(number) / number)
